@@ -1,0 +1,166 @@
+"""Histories: every event of every user as flat arrays, cut by offsets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from hrec_tf import checks
+from hrec_tf.schema import PADDING_ID
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """User histories in compressed rows: users hold sessions, sessions hold events.
+
+    Events lie in time order inside their session, sessions in time order inside their
+    user. Event e is in session m when `session_offsets[m] <= e < session_offsets[m + 1]`,
+    and of user u when `user_offsets[u] <= e < user_offsets[u + 1]`.
+
+    Args:
+        item_ids: int32 (num_events,), each in 1..num_items.
+        timestamps: int64 (num_events,), seconds, or an order only.
+        session_offsets: int64 (num_sessions + 1,), from 0 to num_events, into events.
+        user_offsets: int64 (num_users + 1,), from 0 to num_events, into events; each is
+            also a session offset.
+        num_items: items known, whether or not they occur here.
+        target_weights: float32 (num_events,), the weight of each event as a target. All 1
+            if not given; evaluation histories carry 0 on the events that only bootstrap.
+
+    Raises:
+        ValueError: offsets that do not fit, or an item id outside 1..num_items.
+    """
+
+    item_ids: np.ndarray
+    timestamps: np.ndarray
+    session_offsets: np.ndarray
+    user_offsets: np.ndarray
+    num_items: int
+    target_weights: np.ndarray = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.target_weights is None:
+            object.__setattr__(self, "target_weights", np.ones(len(self.item_ids), np.float32))
+        self._check()
+
+    def _check(self) -> None:
+        checks.require_positive_int(
+            "num_items", self.num_items, mend="Pass the size of the vocabulary."
+        )
+        for name in ("timestamps", "target_weights"):
+            size = len(getattr(self, name))
+            if size != self.num_events:
+                raise ValueError(
+                    f"`{name}` has {size} values, but `item_ids` has {self.num_events}. "
+                    "Pass one value per event."
+                )
+        for name in ("session_offsets", "user_offsets"):
+            offsets = getattr(self, name)
+            if not len(offsets) or offsets[0] != 0 or offsets[-1] != self.num_events:
+                raise ValueError(
+                    f"`{name}` must run from 0 to {self.num_events}, but was "
+                    f"{offsets[:1]}..{offsets[-1:]}. Pass the first event of each row and, "
+                    "last, the number of events."
+                )
+            empty = np.flatnonzero(np.diff(offsets) <= 0)
+            if len(empty):
+                raise ValueError(
+                    f"`{name}` must rise, but row {empty[0]} goes from {offsets[empty[0]]} to "
+                    f"{offsets[empty[0] + 1]}. Leave out rows without events."
+                )
+        stray = np.flatnonzero(~np.isin(self.user_offsets, self.session_offsets))
+        if len(stray):
+            raise ValueError(
+                f"`user_offsets` holds {self.user_offsets[stray[0]]} (row {stray[0]}), which is "
+                "not the first event of a session. Cut sessions at every change of user."
+            )
+        outside = np.flatnonzero((self.item_ids <= PADDING_ID) | (self.item_ids > self.num_items))
+        if len(outside):
+            raise ValueError(
+                f"`item_ids` holds {self.item_ids[outside[0]]} (event {outside[0]}), but this "
+                f"vocabulary knows ids 1..{self.num_items}. Drop unknown items before sessions "
+                "are cut."
+            )
+
+    @classmethod
+    def from_lists(
+        cls, users: Sequence[Sequence[Sequence[int]]], *, num_items: int | None = None
+    ) -> "Histories":
+        """Builds histories from users -> sessions -> item ids; time is the event's number.
+
+        Example:
+            >>> Histories.from_lists([[[1, 2, 3], [4, 5]], [[1, 2]]]).session_offsets.tolist()
+            [0, 3, 5, 7]
+        """
+        sessions = [session for user in users for session in user]
+        item_ids = np.array([item for session in sessions for item in session], np.int32)
+        per_user = [sum(len(session) for session in user) for user in users]
+        return cls(
+            item_ids=item_ids,
+            timestamps=np.arange(len(item_ids), dtype=np.int64),
+            session_offsets=offsets_of([len(session) for session in sessions]),
+            user_offsets=offsets_of(per_user),
+            num_items=int(item_ids.max()) if num_items is None else num_items,
+        )
+
+    @property
+    def num_events(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def num_sessions(self) -> int:
+        return len(self.session_offsets) - 1
+
+    @property
+    def num_users(self) -> int:
+        return len(self.user_offsets) - 1
+
+    @property
+    def num_pairs(self) -> int:
+        """Next-item pairs inside sessions: the sum over sessions of length - 1."""
+        return self.num_events - self.num_sessions
+
+    @cached_property
+    def session_starts(self) -> np.ndarray:
+        """Bool (num_events,), true on the first event of each session."""
+        starts = np.zeros(self.num_events, bool)
+        starts[self.session_offsets[:-1]] = True
+        return starts
+
+    @cached_property
+    def user_starts(self) -> np.ndarray:
+        """Bool (num_events,), true on the first event of each user."""
+        starts = np.zeros(self.num_events, bool)
+        starts[self.user_offsets[:-1]] = True
+        return starts
+
+    def session_of_event(self) -> np.ndarray:
+        """Int64 (num_events,), the number of each event's session."""
+        return np.repeat(np.arange(self.num_sessions), np.diff(self.session_offsets))
+
+    def user_of_event(self) -> np.ndarray:
+        """Int64 (num_events,), the number of each event's user."""
+        return np.repeat(np.arange(self.num_users), np.diff(self.user_offsets))
+
+    def item_supports(self) -> np.ndarray:
+        """Int64 (num_items,), events per item; item id i is at index i - 1."""
+        return np.bincount(self.item_ids, minlength=self.num_items + 1)[1:]
+
+    def select(self, events: np.ndarray) -> "Histories":
+        """Keeps the events where the bool mask (num_events,) is true; empty rows vanish."""
+        session_sizes = np.add.reduceat(events, self.session_offsets[:-1], dtype=np.int64)
+        user_sizes = np.add.reduceat(events, self.user_offsets[:-1], dtype=np.int64)
+        return replace(
+            self,
+            item_ids=self.item_ids[events],
+            timestamps=self.timestamps[events],
+            target_weights=self.target_weights[events],
+            session_offsets=offsets_of(session_sizes[session_sizes > 0]),
+            user_offsets=offsets_of(user_sizes[user_sizes > 0]),
+        )
+
+
+def offsets_of(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns int64 (len(sizes) + 1,): where rows of these sizes begin and end."""
+    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)

@@ -1,0 +1,20 @@
+"""Names that every room of the library shares: columns, the padding id, event keys."""
+
+PADDING_ID = 0
+"""Item id of padding and of unknown items. Real items are numbered 1..num_items."""
+
+USER = "user"
+ITEM = "item"
+TIMESTAMP = "timestamp"
+SESSION = "session"
+EVENT_TYPE = "event_type"
+RATING = "rating"
+
+ITEM_IDS = "item_ids"
+SESSION_START = "session_start"
+USER_START = "user_start"
+
+SESSION_PARALLEL = "session_parallel"
+USER_PARALLEL = "user_parallel"
+CONCATENATED = "concatenated"
+LAYOUTS = (SESSION_PARALLEL, USER_PARALLEL, CONCATENATED)

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from hrec_tf.data.histories import Histories
+
+
+def make(**changes):
+    arguments = {
+        "item_ids": np.array([1, 2, 3, 1], np.int32),
+        "timestamps": np.arange(4),
+        "session_offsets": np.array([0, 2, 4]),
+        "user_offsets": np.array([0, 4]),
+        "num_items": 3,
+    }
+    return Histories(**(arguments | changes))
+
+
+def test_lists_become_flat_arrays():
+    histories = Histories.from_lists([[[1, 2, 3], [4, 5]], [[1, 2]]])
+    assert histories.item_ids.tolist() == [1, 2, 3, 4, 5, 1, 2]
+    assert histories.session_offsets.tolist() == [0, 3, 5, 7]
+    assert histories.user_offsets.tolist() == [0, 5, 7]
+    assert (histories.num_users, histories.num_sessions, histories.num_pairs) == (2, 3, 4)
+    assert histories.session_of_event().tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert histories.user_of_event().tolist() == [0, 0, 0, 0, 0, 1, 1]
+    assert histories.item_supports().tolist() == [2, 2, 1, 1, 1]
+
+
+def test_select_drops_rows_left_without_events():
+    histories = Histories.from_lists([[[1, 2], [3]], [[4]], [[5, 6]]])
+    kept = histories.select(np.array([True, False, True, False, True, True]))
+    assert kept.item_ids.tolist() == [1, 3, 5, 6]
+    assert kept.session_offsets.tolist() == [0, 1, 2, 4]
+    assert kept.user_offsets.tolist() == [0, 2, 4]
+    assert kept.timestamps.tolist() == [0, 2, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_items": 2}, r"`item_ids` holds 3 \(event 2\), but this vocabulary knows ids 1..2"),
+        ({"item_ids": np.array([1, 0, 3, 1])}, r"holds 0 \(event 1\)"),
+        ({"item_ids": np.array([1, -4, 3, 1])}, r"holds -4 \(event 1\)"),
+        ({"session_offsets": np.array([0, 2, 2, 4])}, "must rise, but row 1 goes from 2 to 2"),
+        ({"session_offsets": np.array([0, 2])}, "must run from 0 to 4"),
+        ({"user_offsets": np.array([0, 3, 4])}, r"holds 3 \(row 1\), which is not the first"),
+        ({"timestamps": np.arange(3)}, "`timestamps` has 3 values, but `item_ids` has 4"),
+        ({"num_items": 0}, "`num_items` must be a positive int, but was 0"),
+    ],
+)
+def test_histories_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(**changes)
