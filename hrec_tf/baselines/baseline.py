@@ -1,0 +1,121 @@
+"""What every counting and neighbour method promises, and how it sees a target's context."""
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import numpy as np
+from scipy import sparse
+
+from hrec_tf.data.histories import Histories
+
+
+class Baseline(ABC):
+    """A recommender without gradients: `fit` counts, `score` ranks the catalogue.
+
+    A target is an event, named by its index into histories. Its context is what its user
+    did before it: the events of the same session so far, and the sessions before that.
+    Nothing later is ever read.
+
+    A new baseline defines `_fit` and `_score`; the checks live here.
+    """
+
+    num_items: int | None = None
+    """Size of the catalogue this was fitted on, or None before `fit`."""
+
+    def fit(self, histories: Histories) -> Self:
+        """Counts what the method needs in training histories and returns itself.
+
+        Args:
+            histories: training histories. All events are counted, whatever their
+                `target_weights`.
+
+        Raises:
+            ValueError: `histories` without a single event.
+        """
+        if not histories.num_events:
+            raise ValueError(
+                f"`histories` holds 0 events, but {type(self).__name__} counts events. "
+                "Check how the training log was filtered and split."
+            )
+        self._fit(histories)
+        self.num_items = histories.num_items
+        return self
+
+    def score(self, histories: Histories, targets: np.ndarray) -> np.ndarray:
+        """Scores every item for each target, from the target's context alone.
+
+        Args:
+            histories: evaluation histories, with earlier sessions where the method uses
+                them. Encoded with the vocabulary of the training histories.
+            targets: int (num_targets,), event indices into `histories`. The result has
+                num_targets x num_items values: the caller cuts long lists into blocks.
+
+        Returns:
+            float64 (num_targets, num_items); item id i is in column i - 1.
+
+        Raises:
+            ValueError: before `fit`, histories of another catalogue, or no such event.
+        """
+        if self.num_items is None:
+            raise ValueError(
+                f"`score` was called on a {type(self).__name__} without counts. "
+                "Call `fit(training_histories)` first."
+            )
+        if histories.num_items != self.num_items:
+            raise ValueError(
+                f"`histories` has num_items {histories.num_items}, but this "
+                f"{type(self).__name__} was fitted on {self.num_items} items. "
+                "Encode both with the vocabulary of the training log."
+            )
+        targets = np.asarray(targets, np.int64)
+        outside = np.flatnonzero((targets < 0) | (targets >= histories.num_events))
+        if len(outside):
+            raise ValueError(
+                f"`targets` holds {targets[outside[0]]} (row {outside[0]}), but `histories` has "
+                f"events 0..{histories.num_events - 1}. Pass indices into these histories."
+            )
+        return self._score(histories, targets)
+
+    @abstractmethod
+    def _fit(self, histories: Histories) -> None:
+        """Counts; `histories` holds at least one event."""
+
+    @abstractmethod
+    def _score(self, histories: Histories, targets: np.ndarray) -> np.ndarray:
+        """Scores; arguments are checked."""
+
+
+def item_counts(histories: Histories, first: np.ndarray, end: np.ndarray) -> sparse.csr_matrix:
+    """Counts items in many stretches of events at once, without a loop over events.
+
+    Args:
+        histories: `Histories`.
+        first: int64 (num_rows,), the first event of each stretch.
+        end: int64 (num_rows,), one past its last event; equal to `first` if it is empty.
+
+    Returns:
+        Sparse float64 (num_rows, num_items): how often item i is in stretch r, in column
+        i - 1. An item that repeats has several entries, which add up.
+    """
+    sizes = end - first
+    row_offsets = np.concatenate([[0], np.cumsum(sizes)])
+    events = np.arange(row_offsets[-1]) + np.repeat(first - row_offsets[:-1], sizes)
+    columns = histories.item_ids[events] - 1
+    values = np.ones(len(columns))
+    return sparse.csr_matrix(
+        (values, columns, row_offsets), shape=(len(sizes), histories.num_items)
+    )
+
+
+def session_firsts(histories: Histories, targets: np.ndarray) -> np.ndarray:
+    """Int64 (num_targets,), the first event of each target's session."""
+    return _row_starts(histories.session_offsets, targets)
+
+
+def user_firsts(histories: Histories, targets: np.ndarray) -> np.ndarray:
+    """Int64 (num_targets,), the first event of each target's user."""
+    return _row_starts(histories.user_offsets, targets)
+
+
+def _row_starts(offsets: np.ndarray, events: np.ndarray) -> np.ndarray:
+    return offsets[np.searchsorted(offsets, events, side="right") - 1]
