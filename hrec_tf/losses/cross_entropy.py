@@ -1,0 +1,62 @@
+"""Softmax cross-entropy over sampled or all items."""
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from hrec_tf.checks import require_number
+from hrec_tf.losses.sampled_loss import EXCLUDED_LOGIT, LOG_FLOOR, SampledLoss
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class CrossEntropy(SampledLoss):
+    """Softmax cross-entropy, the positive against the usable columns.
+
+        loss_i = -log( softmax_j(r_ij - q log P_j)[i] + 1e-24 )
+
+    `P_j` is how often sampling offers column j (`InBatch.log_q`); q = 0 is the plain softmax.
+    The correction belongs to training: recommend and evaluate with the uncorrected scores.
+
+    Source: Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847, and the official GRU4Rec code for
+    logQ. The linear final activation is theirs too; the softmax happens here and only here.
+
+    Args:
+        logq: q, the exponent of the correction; 0 switches it off.
+        normalise: see `reduce_rows`.
+    """
+
+    def __init__(self, *, logq: float = 0.0, normalise: str = "valid"):
+        super().__init__(normalise=normalise)
+        self.logq = require_number(
+            "logq", logq, minimum=0.0, mend="Pass 0.0 for no correction or 1.0 for all of it."
+        )
+
+    def _losses(
+        self,
+        scores: tf.Tensor,
+        positives: tf.Tensor,
+        negatives: tf.Tensor,
+        in_batch: tf.Tensor | None,
+    ) -> tf.Tensor:
+        masked = tf.where(negatives > 0, scores, EXCLUDED_LOGIT)
+        log_p = -tf.nn.softplus(tf.reduce_logsumexp(masked, axis=-1) - positives)
+        # log(p + floor) from log p, without leaving the log: p alone would underflow.
+        return -(log_p + tf.nn.softplus(math.log(LOG_FLOOR) - log_p))
+
+    def _check_logq(self, logq: tf.Tensor | None) -> None:
+        if self.logq and logq is None:
+            raise ValueError(
+                f"`logq` is {self.logq}, but no log-probabilities of the columns were passed. "
+                "Pass logq=loss.logq * negatives.log_q(...), or set logq=0.0 on the loss."
+            )
+        if not self.logq and logq is not None:
+            raise ValueError(
+                "`logq` is 0.0 on the loss, but a correction was passed to `row_losses`, which "
+                "would be ignored. Leave it out, or build CrossEntropy(logq=1.0)."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"logq": self.logq}
