@@ -25,7 +25,7 @@ def require_int_at_least(name: str, value: object, *, minimum: int, mend: str) -
 
 def require_rate(name: str, value: object) -> float:
     """Returns a dropout rate as a float, or raises if it is outside [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise ValueError(
             f"`{name}` must be a dropout rate in [0, 1), but was {value!r}. "
             "Pass the share of values to drop, e.g. 0.2; it is not a keep-probability."

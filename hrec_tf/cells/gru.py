@@ -1,0 +1,130 @@
+"""The GRU of the papers, one event at a time."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from hrec_tf import checks
+from hrec_tf.cells.initializers import BlockGlorot
+from hrec_tf.cells.protocol import dense, drop, keep_mask
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class ReferenceGRUCell(keras.layers.Layer):
+    """One event of the GRU that GRU4Rec, HRNN, NARM and HCRNN use.
+
+        r  = σ(x W_r + h U_r + b_r)
+        z  = σ(x W_z + h U_z + b_z)             z is the share of NEW content
+        h~ = tanh(x W_h + (r ⊙ h) U_h + b_h)    reset BEFORE the recurrent product
+        h' = (1 - z) ⊙ h + z ⊙ h~
+        h' = drop(h')                           the dropped state is output AND carried
+
+    With `reset_after=True`, as in PyTorch's GRUCell and the official GRU4Rec on PyTorch:
+
+        h~ = tanh(x W_h + b_h + r ⊙ (h U_h + c_h))
+
+    `keras.layers.GRU` keeps with z what this cell replaces: negate its z block to convert.
+
+    Source: docs/equations.md 0.3, 0.4, 0.7; Cho et al. 2014; Hidasi et al. 2016.
+
+    Args:
+        units: size H of the state.
+        num_items: if given, the input is an item id and `x W` a row of a table
+            (num_items + 1, 3 H): the one-hot input of GRU4Rec and HRNN. Id 0 reads zeros.
+        reset_after: apply r after the recurrent product, with its own bias c_h.
+        dropout: rate of `drop`, a fresh mask at every event.
+
+    Call:
+        inputs: float (batch, features), or int (batch, 1) item ids with `num_items`.
+        states: `[h]`, h float (batch, units).
+        Returns `(h', [h'])`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        num_items: int | None = None,
+        reset_after: bool = False,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = checks.require_positive_int(
+            "units", units, mend="Pass the size of the state, e.g. 100."
+        )
+        self.num_items, self.reset_after, self.seed = num_items, reset_after, seed
+        self.dropout = checks.require_rate("dropout", dropout)
+        self.state_size, self.output_size = self.units, self.units
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        rows = input_shape[-1] if self.num_items is None else self.num_items + 1
+        # Blocks stand in the order r, z, h.
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(rows, 3 * self.units),
+            initializer=self._initializer(3, 0, padding_row=self.num_items is not None),
+        )
+        self.bias = self.add_weight(name="bias", shape=(3 * self.units,), initializer="zeros")
+        self.recurrent_gates = self.add_weight(
+            name="recurrent_gates",
+            shape=(self.units, 2 * self.units),
+            initializer=self._initializer(2, 1),
+        )
+        self.recurrent_candidate = self.add_weight(
+            name="recurrent_candidate",
+            shape=(self.units, self.units),
+            initializer=self._initializer(1, 2),
+        )
+        self.recurrent_bias = None
+        if self.reset_after:
+            self.recurrent_bias = self.add_weight(
+                name="recurrent_bias", shape=(self.units,), initializer="zeros"
+            )
+
+    def _initializer(self, blocks, offset, padding_row=False):
+        seed = None if self.seed is None else self.seed + offset
+        return BlockGlorot(blocks=blocks, padding_row=padding_row, seed=seed)
+
+    @property
+    def step_weights(self):
+        weights = [self.recurrent_gates, self.recurrent_candidate]
+        return weights if self.recurrent_bias is None else [*weights, self.recurrent_bias]
+
+    def project(self, inputs, training=False, dense=dense):
+        """Returns `x W + b` of all gates, and the dropout mask of the new state."""
+        if self.num_items is None:
+            gates = dense(inputs, self.kernel, self.bias)
+        else:
+            rows = tf.gather(self.kernel.value, ops.squeeze(inputs, -1))
+            gates = rows + self.bias
+        projected = {"gates": gates}
+        if training and self.dropout:
+            projected["keep"] = keep_mask(gates, self.units, self.dropout, self.seed_generator)
+        return projected
+
+    def step(self, projected, states, dense=dense):
+        (h,) = states
+        x_rz, x_h = ops.split(projected["gates"], [2 * self.units], axis=-1)
+        r, z = ops.split(ops.sigmoid(x_rz + dense(h, self.recurrent_gates)), 2, axis=-1)
+        if self.reset_after:
+            recurrent = r * dense(h, self.recurrent_candidate, self.recurrent_bias)
+        else:
+            recurrent = dense(r * h, self.recurrent_candidate)
+        candidate = ops.tanh(x_h + recurrent)
+        h = drop((1 - z) * h + z * candidate, projected, "keep")
+        return h, [h]
+
+    def call(self, inputs, states, training=False):
+        return self.step(self.project(inputs, training=training), states)
+
+    def get_config(self):
+        return super().get_config() | {
+            "units": self.units,
+            "num_items": self.num_items,
+            "reset_after": self.reset_after,
+            "dropout": self.dropout,
+            "seed": self.seed,
+        }

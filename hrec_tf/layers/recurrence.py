@@ -1,0 +1,283 @@
+"""Runs a cell over the steps of a window."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from hrec_tf.cells.protocol import dense, is_projecting
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class Recurrence(keras.layers.Layer):
+    """Runs a cell over time, with resets and padding by row, states in and states out.
+
+    A cell with `project` and `step` (`hrec_tf.cells.protocol`) runs fast: the projection of
+    all steps is one product before the loop, and the gradient of each weight inside the loop
+    is one product after it. Any other Keras RNN cell runs in `keras.layers.RNN`. The two give
+    equal outputs to 1e-5.
+
+    At step t, with flags `reset` and `mask` of each row:
+
+        states <- where(reset_t, 0, states)
+        output, new <- cell(inputs_t, states)
+        states <- where(is_event_t, new, states)
+
+    Args:
+        cell: a Keras RNN cell.
+
+    Call:
+        inputs: (batch, steps, features).
+        initial_state: list of (batch, units), one per state of the cell; zeros if None.
+        reset: bool (batch, steps), rows whose states are zero before the step; or None.
+        is_event: bool (batch, steps), false where the event is padding: the states stay as they
+            are, and the output is the one that padding would give; or None.
+        Returns `(outputs (batch, steps, units), states)`.
+    """
+
+    def __init__(self, cell, **kwargs):
+        super().__init__(**kwargs)
+        self.cell = cell
+        self._rnn: Any = None
+        if not is_projecting(cell):
+            self._rnn = keras.layers.RNN(
+                _FlaggedCell(cell), return_sequences=True, return_state=True, name="rnn"
+            )
+
+    @property
+    def state_sizes(self) -> list[int]:
+        return keras.tree.flatten(self.cell.state_size)
+
+    def build(self, input_shape):
+        batch, steps, features = input_shape
+        if self._rnn is not None:
+            self._rnn.build((batch, steps, features + 2))
+        elif not self.cell.built:
+            self.cell.build((batch, features))
+
+    def initial_states(self, batch_size) -> list[tf.Tensor]:
+        """Returns zeros (batch_size, units) for each state."""
+        return [ops.zeros((batch_size, size), self.compute_dtype) for size in self.state_sizes]
+
+    def call(self, inputs, initial_state=None, reset=None, is_event=None, training=False):
+        states = initial_state
+        if states is None:
+            states = self.initial_states(ops.shape(inputs)[0])
+        if self._rnn is not None:
+            return self._call_keras_rnn(inputs, states, reset, is_event, training)
+        steps = {"projected": self.cell.project(inputs, training=training)}
+        if reset is not None:
+            steps["reset"] = reset[..., None]
+        if is_event is not None:
+            steps["is_event"] = is_event[..., None]
+        if inputs.shape[1] == 1:
+            first = tf.nest.map_structure(lambda sequence: sequence[:, 0], steps)
+            output, states = _guarded_step(self.cell, first, states, dense)
+            return output[:, None], states
+        return _scan(self.cell, steps, list(states))
+
+    def _call_keras_rnn(self, inputs, states, reset, is_event, training):
+        rows = ops.shape(inputs)[:2]
+        reset = ops.zeros(rows, bool) if reset is None else reset
+        is_event = ops.ones(rows, bool) if is_event is None else is_event
+        flags = ops.cast(ops.stack([reset, is_event], axis=-1), inputs.dtype)
+        outputs, *states = self._rnn(
+            ops.concatenate([inputs, flags], axis=-1), initial_state=states, training=training
+        )
+        return outputs, states
+
+    def get_config(self):
+        return super().get_config() | {"cell": keras.saving.serialize_keras_object(self.cell)}
+
+    @classmethod
+    def from_config(cls, config):
+        cell = keras.saving.deserialize_keras_object(config.pop("cell"))
+        return cls(cell, **config)
+
+
+class _FlaggedCell(keras.layers.Layer):
+    """Gives a foreign cell the resets and the padding of `Recurrence`."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+        self.state_size = keras.tree.flatten(cell.state_size)
+        self.output_size = getattr(cell, "output_size", self.state_size[0])
+
+    def build(self, input_shape):
+        if not self.cell.built:
+            self.cell.build((*input_shape[:-1], input_shape[-1] - 2))
+            self.cell.built = True
+
+    def call(self, inputs, states, training=False):
+        reset, is_event = inputs[:, -2:-1] > 0, inputs[:, -1:] > 0
+        states = [ops.where(reset, 0.0, state) for state in states]
+        given = keras.tree.pack_sequence_as(self.cell.state_size, states)
+        if not isinstance(given, (list, tuple)):
+            given = [given]
+        takes_training = self.cell._call_has_training_arg
+        extra = {"training": training} if takes_training else {}
+        output, new = self.cell(inputs[:, :-2], given, **extra)
+        new = keras.tree.flatten(new)
+        return output, [ops.where(is_event, n, s) for n, s in zip(new, states, strict=True)]
+
+
+def _guarded_step(cell, step, states, dense):
+    """One step of the cell with its row's reset and padding."""
+    if "reset" in step:
+        states = [tf.where(step["reset"], tf.zeros_like(state), state) for state in states]
+    output, new = cell.step(step["projected"], states, dense=dense)
+    if "is_event" in step:
+        new = [tf.where(step["is_event"], n, s) for n, s in zip(new, states, strict=True)]
+    return output, list(new)
+
+
+def _scan(cell, steps, states):
+    """Runs `_guarded_step` over axis 1, with a backward pass of its own.
+
+    Backward, each step runs once more under a tape to give the gradients of its inputs, its
+    states and its *products*. With x_t the left factor of a product and g_t the gradient of
+    its result, a weight's gradient is the sum over t of x_tᵀ g_t: one product of the stacked
+    factors, after the loop.
+    """
+    time_major = tf.nest.map_structure(
+        lambda sequence: tf.transpose(sequence, [1, 0, *range(2, len(sequence.shape))]), steps
+    )
+    flags = {name: time_major[name] for name in ("reset", "is_event") if name in time_major}
+    flat = tf.nest.flatten(time_major["projected"])
+    is_float = [sequence.dtype.is_floating for sequence in flat]
+    floats = [sequence for sequence, yes in zip(flat, is_float, strict=True) if yes]
+    others = [sequence for sequence, yes in zip(flat, is_float, strict=True) if not yes]
+    weights = [tf.convert_to_tensor(weight) for weight in cell.step_weights]
+    position = {id(weight): index for index, weight in enumerate(cell.step_weights)}
+    num_steps = flat[0].shape[0]
+    if num_steps is None:
+        num_steps = tf.shape(flat[0])[0]
+
+    def step_at(t, floats_t, states, dense):
+        floats_t, others_t = iter(floats_t), iter([sequence[t] for sequence in others])
+        flat_t = [next(floats_t if yes else others_t) for yes in is_float]
+        projected = tf.nest.pack_sequence_as(time_major["projected"], flat_t)
+        step = {name: sequence[t] for name, sequence in flags.items()} | {"projected": projected}
+        return _guarded_step(cell, step, states, dense)
+
+    @tf.custom_gradient
+    def scan(floats, states, weights):
+        def forward_dense(x, kernel, bias=None):
+            product = x @ weights[position[id(kernel)]]
+            return product if bias is None else product + weights[position[id(bias)]]
+
+        def body(t, states, before, outputs):
+            before = [array.write(t, s) for array, s in zip(before, states, strict=True)]
+            output, states = step_at(t, [f[t] for f in floats], states, forward_dense)
+            return t + 1, states, before, outputs.write(t, output)
+
+        batch = states[0].shape[0]
+        before = [_array(num_steps, state.dtype, state.shape) for state in states]
+        outputs = _array(num_steps, states[0].dtype, (batch, cell.output_size))
+        _, last, before, outputs = tf.while_loop(
+            lambda t, *_: t < num_steps,
+            body,
+            (tf.constant(0), states, before, outputs),
+            maximum_iterations=num_steps,
+        )
+        before = [array.stack() for array in before]
+
+        def gradient(output_gradients, *last_gradients):
+            return _scan_gradient(
+                step_at,
+                position,
+                num_steps,
+                (floats, before, weights),
+                output_gradients,
+                list(last_gradients),
+            )
+
+        return (outputs.stack(), *last), gradient
+
+    outputs, *last = scan(floats, states, weights)
+    return tf.transpose(outputs, [1, 0, 2]), last
+
+
+def _scan_gradient(step_at, position, num_steps, saved, output_gradients, state_gradients):
+    """The backward pass of `_scan`; returns gradients shaped as (floats, states, weights)."""
+    floats, before, weights = saved
+
+    def products_of_step(t, states, dense):
+        return step_at(t, [f[t] for f in floats], states, dense)
+
+    shapes = _product_shapes(products_of_step, position, before, weights)
+
+    def body(t, state_gradients, float_gradients, lefts, product_gradients):
+        floats_t = [f[t] for f in floats]
+        states = [b[t] for b in before]
+        probes = [tf.zeros(shape[1], floats_t[0].dtype) for shape in shapes]
+        seen: list[tf.Tensor] = []
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([floats_t, states, probes])
+
+            def probing_dense(x, kernel, bias=None):
+                # The probe is zero: it stands where the product's gradient is read off.
+                product = x @ weights[position[id(kernel)]] + probes[len(seen)]
+                seen.append(x)
+                return product if bias is None else product + weights[position[id(bias)]]
+
+            output, new = step_at(t, floats_t, states, probing_dense)
+        given = [output_gradients[t], *state_gradients]
+        float_gradient, state_gradient, product_gradient = tape.gradient(
+            [output, *new],
+            [floats_t, states, probes],
+            output_gradients=given,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return (
+            t - 1,
+            state_gradient,
+            _write(float_gradients, t, float_gradient),
+            _write(lefts, t, seen),
+            _write(product_gradients, t, product_gradient),
+        )
+
+    _, state_gradients, float_gradients, lefts, product_gradients = tf.while_loop(
+        lambda t, *_: t >= 0,
+        body,
+        (
+            tf.constant(num_steps - 1) if isinstance(num_steps, int) else num_steps - 1,
+            state_gradients,
+            [_array(num_steps, f.dtype, f.shape[1:]) for f in floats],
+            [_array(num_steps, floats[0].dtype, shape[0]) for shape in shapes],
+            [_array(num_steps, floats[0].dtype, shape[1]) for shape in shapes],
+        ),
+        maximum_iterations=num_steps,
+    )
+    weight_gradients = [tf.zeros_like(weight) for weight in weights]
+    for (_, _, kernel, bias), left, right in zip(shapes, lefts, product_gradients, strict=True):
+        left, right = left.concat(), right.concat()
+        weight_gradients[kernel] += tf.matmul(left, right, transpose_a=True)
+        if bias is not None:
+            weight_gradients[bias] += tf.reduce_sum(right, axis=0)
+    return [array.stack() for array in float_gradients], state_gradients, weight_gradients
+
+
+def _product_shapes(step_at, position, before, weights):
+    """Lists each product of a step: shapes of its left factor and result, kernel, bias."""
+    shapes = []
+
+    def recording_dense(x, kernel, bias=None):
+        product = x @ weights[position[id(kernel)]]
+        bias = None if bias is None else position[id(bias)]
+        shapes.append((x.shape, product.shape, position[id(kernel)], bias))
+        return product if bias is None else product + weights[bias]
+
+    # Its results are not used, so the graph's pruning takes them out again.
+    step_at(0, [b[0] for b in before], recording_dense)
+    return shapes
+
+
+def _array(size, dtype, element_shape):
+    return tf.TensorArray(dtype, size=size, element_shape=element_shape, clear_after_read=False)
+
+
+def _write(arrays, t, values):
+    return [array.write(t, value) for array, value in zip(arrays, values, strict=True)]

@@ -1,0 +1,69 @@
+"""Slow float64 NumPy loops of the recurrent equations, one row and one event at a time."""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def weights_of(layer):
+    """The layer's weights by name, float64."""
+    return {weight.name: np.asarray(weight, np.float64) for weight in layer.weights}
+
+
+def gru_step(weights, x, h, *, extra=0.0, reset_after=False):
+    """One event of the reference GRU; `x` is a vector, or an int that reads a row."""
+    gates = (weights["kernel"][x] if np.ndim(x) == 0 else x @ weights["kernel"]) + weights["bias"]
+    x_r, x_z, x_h = np.split(gates + extra, 3)
+    u_r, u_z = np.split(weights["recurrent_gates"], 2, axis=1)
+    u_h = weights["recurrent_candidate"]
+    r = sigmoid(x_r + h @ u_r)
+    z = sigmoid(x_z + h @ u_z)
+    if reset_after:
+        candidate = np.tanh(x_h + r * (h @ u_h + weights["recurrent_bias"]))
+    else:
+        candidate = np.tanh(x_h + (r * h) @ u_h)
+    return (1 - z) * h + z * candidate
+
+
+def lstm_step(weights, x, h, c):
+    """One event of the LSTM."""
+    gates = (weights["kernel"][x] if np.ndim(x) == 0 else x @ weights["kernel"]) + weights["bias"]
+    i, f, candidate, o = np.split(gates + h @ weights["recurrent_kernel"], 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(candidate)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def hrnn_step(cell, x, session_start, user_start, s, c):
+    """One event of HRNN, line by line as in docs/equations.md B.2."""
+    session, user = weights_of(cell.session_cell), weights_of(cell.user_cell)
+    w_init, b_init = (np.asarray(w, np.float64) for w in (cell.init_kernel, cell.init_bias))
+    if session_start:
+        c = gru_step(user, s, c)
+        if user_start:
+            c = np.zeros_like(c)
+        s = np.tanh(c @ w_init + b_init)
+        if user_start and cell.first_session_init == "zero":
+            s = np.zeros_like(s)
+    extra = 0.0
+    if cell.user_kernel is not None:
+        extra = np.zeros(3 * cell.session_units)
+        from_user = c @ np.asarray(cell.user_kernel, np.float64)
+        extra[: len(from_user)] = from_user
+    s = gru_step(session, x, s, extra=extra)
+    return s, c
+
+
+def hrnn_loop(cell, inputs, s, c):
+    """All events of all rows; inputs (batch, steps, features + 2)."""
+    inputs = np.asarray(inputs, np.float64)
+    s, c = np.array(s, np.float64), np.array(c, np.float64)
+    outputs = np.zeros((*inputs.shape[:2], s.shape[1]))
+    for row in range(inputs.shape[0]):
+        for step in range(inputs.shape[1]):
+            *x, session_start, user_start = inputs[row, step]
+            x = int(x[0]) if cell.num_items else np.array(x)
+            s[row], c[row] = hrnn_step(cell, x, session_start, user_start, s[row], c[row])
+            outputs[row, step] = s[row]
+    return outputs, s, c
