@@ -7,7 +7,7 @@ from uuid import UUID
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrec_tf.data.event_log import EventLog
@@ -47,6 +47,7 @@ def test_ids_are_kept_exactly(values, kept):
     assert log.frame["item"].to_list() == kept
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), min_size=1, max_size=20))
 def test_whole_number_ids_are_exact_or_refused(items):
     table = {"user": ["u"] * len(items), "item": items, "timestamp": [0] * len(items)}
