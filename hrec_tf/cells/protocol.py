@@ -23,7 +23,8 @@ def dense(x, kernel, bias=None):
 
 def is_projecting(cell: keras.layers.Layer) -> bool:
     """Whether a cell keeps the contract of this module."""
-    return all(hasattr(cell, name) for name in ("project", "step", "step_weights"))
+    # Of the class: before it is built, a cell cannot list its weights.
+    return all(hasattr(type(cell), name) for name in ("project", "step", "step_weights"))
 
 
 def keep_mask(like, units: int, rate: float, seed_generator):

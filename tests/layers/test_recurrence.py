@@ -32,6 +32,7 @@ CELLS = {
 def make(name, **rates):
     cell = CELLS[name](**rates)
     recurrence = Recurrence(cell)
+    assert recurrence._rnn is None, "our cells run in the fast form, not in keras.layers.RNN"
     recurrence.build((None, None, FEATURES))
     fill_distinct(cell)
     return recurrence
