@@ -1,5 +1,8 @@
 """Ranking every point once, reports, break-downs and tests of significance."""
 
+from hrec_tf.evaluation.breakdown import by_history_length, by_position
+from hrec_tf.evaluation.protocols import Evaluation, compare_sessions, evaluate, summarise
+from hrec_tf.evaluation.ranking import NonFiniteScoresError, Ranks, rank_baseline, rank_model
 from hrec_tf.evaluation.significance import (
     MeanSd,
     SignificanceTest,
@@ -10,10 +13,20 @@ from hrec_tf.evaluation.significance import (
 )
 
 __all__ = [
+    "Evaluation",
     "MeanSd",
+    "NonFiniteScoresError",
+    "Ranks",
     "SignificanceTest",
+    "by_history_length",
+    "by_position",
+    "compare_sessions",
+    "evaluate",
     "holm",
     "mean_sd",
     "paired_wilcoxon",
+    "rank_baseline",
+    "rank_model",
     "student_t",
+    "summarise",
 ]

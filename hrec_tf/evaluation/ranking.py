@@ -1,0 +1,335 @@
+"""Ranks every evaluation point once, for a model or a baseline, against the catalogue."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from hrec_tf import checks
+from hrec_tf.baselines import Baseline
+from hrec_tf.data.histories import Histories
+from hrec_tf.data.lanes import lay_out, pack_lanes
+from hrec_tf.evaluation.points import ALL_SESSIONS, evaluation_points, sessions_to_play
+from hrec_tf.metrics import rank_counts, rank_from_counts
+from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL
+
+SCORE_BYTES = 1 << 26
+"""Scores held at once: a block has as many rows as fit, and never fewer than one."""
+
+
+class NonFiniteScoresError(ValueError):
+    """Scores were NaN or infinite: their ranks would be invented, so there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Where each point's target stands among the candidates, before ties are settled.
+
+    Attributes:
+        target: int64 (num_points,), event indices into the evaluated histories, rising.
+        greater: int64 (num_points,), candidates with a score above the target's.
+        equal: int64 (num_points,), other candidates with a score equal to the target's.
+        num_candidates: items ranked; the target comes on top where it is not among them.
+        candidates: "full" or "top_pop=n".
+    """
+
+    target: np.ndarray
+    greater: np.ndarray
+    equal: np.ndarray
+    num_candidates: int
+    candidates: str = "full"
+
+    @property
+    def num_points(self) -> int:
+        """How many points were ranked."""
+        return len(self.target)
+
+    @property
+    def tie_share(self) -> float:
+        """Share of points whose target ties with another candidate."""
+        return float(np.mean(self.equal > 0)) if self.num_points else 0.0
+
+    def ranks(self, ties: str = "conservative", *, seed: int = 0) -> np.ndarray:
+        """Returns float64 (num_points,), 1-based ranks under a tie mode.
+
+        Args:
+            ties: "conservative" (behind all equals), "standard" (before them), "median"
+                (in their middle) or "random" (a place drawn among them).
+            seed: seed of the "random" places.
+        """
+        rng = np.random.default_rng(seed) if ties == "random" else None
+        return rank_from_counts(self.greater, self.equal, ties, rng=rng)
+
+    def select(self, points: np.ndarray) -> "Ranks":
+        """Keeps the points where the bool mask (num_points,) is true."""
+        return replace(
+            self,
+            target=self.target[points],
+            greater=self.greater[points],
+            equal=self.equal[points],
+        )
+
+
+def rank_baseline(
+    baseline: Baseline,
+    histories: Histories,
+    *,
+    block: int | None = None,
+    top_pop: int | None = None,
+    bootstrap_sessions: int = ALL_SESSIONS,
+    session_starts: bool = False,
+) -> Ranks:
+    """Ranks every point with a fitted baseline.
+
+    Args:
+        baseline: a fitted `Baseline`.
+        histories: evaluation histories; see `evaluation_points`.
+        block: points scored at once; by default what fits in 64 MiB of scores.
+        top_pop: rank among the items 1..top_pop, the most supported ones, and the target;
+            all items if None.
+        bootstrap_sessions: earlier sessions of the user that may be used; -1 for all.
+        session_starts: also rank the first event of each session.
+
+    Raises:
+        ValueError: bad arguments, or histories without a point.
+        NonFiniteScoresError: a score is NaN or infinite.
+    """
+    _require_top_pop(top_pop, histories)
+    if block is None:
+        block = max(1, SCORE_BYTES // (8 * histories.num_items))
+    checks.require_positive_int("block", block, mend="Pass the points scored at once, e.g. 256.")
+    points = evaluation_points(histories, session_starts=session_starts)
+    played = sessions_to_play(histories, points, bootstrap_sessions=bootstrap_sessions)
+    part = histories.select(played)
+    part_points = np.cumsum(played)[points] - 1
+
+    counts = np.empty((len(points), 3), np.int64)
+    for first in range(0, len(points), block):
+        rows = slice(first, first + block)
+        targets = part_points[rows]
+        item_ids = part.item_ids[targets]
+        scores = tf.constant(baseline.score(part, targets))
+        counts[rows] = _count(scores, item_ids, item_ids - 1, top_pop)
+    return _ranks(points, counts, histories, top_pop)
+
+
+def rank_model(
+    model,
+    histories: Histories,
+    *,
+    num_lanes: int | None = None,
+    steps: int = 32,
+    top_pop: int | None = None,
+    bootstrap_sessions: int = ALL_SESSIONS,
+    session_starts: bool = False,
+    score_bytes: int = SCORE_BYTES,
+) -> Ranks:
+    """Ranks every point with a `NextItemModel`, in one pass over packed lanes.
+
+    A model with layout "session_parallel" sees the sessions that hold points, each from
+    nothing. "user_parallel" and "concatenated" models first play the user's earlier
+    sessions, without being measured. States are carried from window to window; only rows
+    that are measured are scored, and only their counts leave the device, once.
+
+    Args:
+        model: a `NextItemModel`: `layout`, `initial_states`, `encode` and `score`.
+        histories: evaluation histories; see `evaluation_points`.
+        num_lanes: histories played side by side; by default up to 256, fewer where one long
+            history would outlast the others. Changes speed only.
+        steps: events per lane in a window. Changes speed only.
+        top_pop: rank among the items 1..top_pop, the most supported ones, and the target;
+            all items if None.
+        bootstrap_sessions: earlier sessions of the user that are played; -1 for all.
+        session_starts: also rank the first event of each session; "concatenated" only.
+        score_bytes: scores held at once; a block of rows never needs more, unless one row
+            does.
+
+    Raises:
+        ValueError: bad arguments, options that this layout would ignore, or histories
+            without a point.
+        NonFiniteScoresError: a score is NaN or infinite.
+    """
+    _require_top_pop(top_pop, histories)
+    for name, value in (("num_lanes", num_lanes), ("steps", steps), ("score_bytes", score_bytes)):
+        if name != "num_lanes" or num_lanes is not None:
+            checks.require_positive_int(name, value, mend="Leave it out for the default.")
+    _check_model(model, histories, bootstrap_sessions, session_starts)
+
+    points = evaluation_points(histories, session_starts=session_starts)
+    if model.layout == SESSION_PARALLEL:
+        bootstrap_sessions = 0
+    played = sessions_to_play(histories, points, bootstrap_sessions=bootstrap_sessions)
+    part, event_of = histories.select(played), np.flatnonzero(played)
+
+    events, next_item_ids, point_of = _windows(
+        part,
+        layout=model.layout,
+        feed_last_item=getattr(model, "feed_last_item", False),
+        num_lanes=num_lanes,
+        steps=steps,
+        is_point=np.isin(event_of, points, assume_unique=True),
+    )
+    block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
+    rank_window = _window_ranker(model, top_pop=top_pop, block=block)
+    states = model.initial_states(point_of.shape[1])
+    counts = []
+    for window in range(len(point_of)):
+        here = {name: tf.constant(values[window]) for name, values in events.items()}
+        is_ranked = tf.constant(point_of[window] >= 0)
+        found, states = rank_window(here, tf.constant(next_item_ids[window]), is_ranked, states)
+        counts.append(found)
+    # Windows come in time order, cells in lane order: `point_of` says which point is which.
+    target = event_of[point_of[point_of >= 0]]
+    order = np.argsort(target)
+    if not np.array_equal(target[order], points):
+        raise RuntimeError(
+            f"{len(target)} points were ranked, but the histories hold {len(points)}. "
+            "Every point must be ranked exactly once; please report this as a bug."
+        )
+    return _ranks(points, tf.concat(counts, 0).numpy()[order], histories, top_pop)
+
+
+def _windows(
+    histories: Histories,
+    *,
+    layout: str,
+    feed_last_item: bool,
+    num_lanes: int | None,
+    steps: int,
+    is_point: np.ndarray,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Lays histories out; `point_of` holds the event that a cell predicts, or -1."""
+    offsets = histories.session_offsets if layout == SESSION_PARALLEL else histories.user_offsets
+    sizes = np.diff(offsets)
+    if num_lanes is None:
+        num_lanes = int(np.clip(sizes.sum() // sizes.max(), 32, 256))
+    lanes = pack_lanes(
+        histories,
+        layout=layout,
+        num_lanes=min(num_lanes, len(sizes)),
+        steps=steps,
+        order=np.argsort(-sizes, kind="stable"),  # long ones first: the lanes end together
+        feed_last_item=feed_last_item,
+    )
+    events, next_item_ids, _ = lay_out(histories, lanes, layout=layout, steps=steps)
+    target = np.minimum(lanes.inputs + 1, histories.num_events - 1)
+    predicts = is_point[target] & (target > lanes.inputs)
+    point_of = lanes.windows(np.where(predicts, target, -1), steps=steps, idle=-1)
+    return events, next_item_ids, point_of
+
+
+def _window_ranker(model, *, top_pop: int | None, block: int) -> Callable:
+    """Compiles: read a window, keep the rows that are ranked, count in blocks of scores."""
+
+    def count_block(hidden, item_ids):
+        if top_pop is None:
+            return _count(model.score(hidden), item_ids, item_ids - 1, top_pop)
+        # Popular items first, then the rows' own. A popular target keeps to its own column:
+        # another column's product could differ from it in the last bit.
+        popular = tf.range(1, top_pop + 1, dtype=item_ids.dtype)
+        scores = model.score(hidden, tf.concat([popular, item_ids], 0))
+        added = top_pop + tf.range(tf.shape(item_ids)[0], dtype=item_ids.dtype)
+        own_columns = tf.where(item_ids <= top_pop, item_ids - 1, added)
+        return _count(scores, item_ids, own_columns, top_pop)
+
+    @tf.function
+    def rank_window(events, next_item_ids, is_ranked, states):
+        hidden, states = model.encode(events, states, training=False)
+        hidden = tf.boolean_mask(hidden, is_ranked)
+        item_ids = tf.boolean_mask(next_item_ids, is_ranked)
+        num_blocks = tf.maximum(1, -(-tf.shape(item_ids)[0] // block))
+
+        def body(index, counts):
+            rows = slice(index * block, (index + 1) * block)
+            return index + 1, counts.write(index, count_block(hidden[rows], item_ids[rows]))
+
+        # One block at a time, or the scores of several would be held at once.
+        _, counts = tf.while_loop(
+            lambda index, _: index < num_blocks,
+            body,
+            (0, tf.TensorArray(tf.int64, num_blocks, infer_shape=False, element_shape=[None, 3])),
+            parallel_iterations=1,
+        )
+        return counts.concat(), states
+
+    return rank_window
+
+
+def _count(scores, item_ids, own_columns, top_pop: int | None) -> tf.Tensor:
+    """Returns int64 (rows, 3): candidates above, candidates beside, scores that are not finite.
+
+    Args:
+        scores: (rows, columns); the candidates come first.
+        item_ids: int32 (rows,), the targets.
+        own_columns: int32 (rows,), where each row's own score stands.
+        top_pop: number of candidates, or None if all columns are.
+    """
+    is_popular = tf.zeros_like(item_ids)
+    if top_pop is not None:
+        # Every target gets a column behind the candidates; a popular one is then there twice.
+        own = tf.gather(scores, own_columns, axis=1, batch_dims=1)
+        scores = tf.concat([scores[:, :top_pop], own[:, None]], 1)
+        is_popular = tf.cast(item_ids <= top_pop, tf.int32)
+        item_ids = tf.fill(tf.shape(item_ids), top_pop + 1)
+    greater, equal, nonfinite = rank_counts(scores, item_ids)
+    return tf.cast(tf.stack([greater, equal - is_popular, nonfinite], 1), tf.int64)
+
+
+def _ranks(
+    points: np.ndarray, counts: np.ndarray, histories: Histories, top_pop: int | None
+) -> Ranks:
+    greater, equal, nonfinite = counts.T
+    stray = points[nonfinite > 0]
+    if len(stray):
+        raise NonFiniteScoresError(
+            f"Scores of {len(stray)} of {len(points)} points hold NaN or infinity, first at the "
+            f"target in event {stray[0]} (item {histories.item_ids[stray[0]]}). Every score "
+            "must be finite to have a rank. Look for a loss that diverged: lower the learning "
+            "rate, or load the weights of an earlier epoch."
+        )
+    if top_pop is None:
+        return Ranks(points, greater, equal, histories.num_items)
+    return Ranks(points, greater, equal, top_pop, f"top_pop={top_pop}")
+
+
+def _check_model(
+    model, histories: Histories, bootstrap_sessions: int, session_starts: bool
+) -> None:
+    if model.num_items != histories.num_items:
+        raise ValueError(
+            f"`histories` has num_items {histories.num_items}, but the model knows "
+            f"{model.num_items} items. Encode with the vocabulary that it was trained with."
+        )
+    layout = model.layout
+    if layout == SESSION_PARALLEL and bootstrap_sessions > 0:
+        raise ValueError(
+            f"`bootstrap_sessions` was {bootstrap_sessions}, but a model with layout "
+            f"{layout!r} starts every session from nothing. Leave it out."
+        )
+    if session_starts and layout != CONCATENATED:
+        raise ValueError(
+            f"`session_starts` was True, but a model with layout {layout!r} makes no prediction "
+            f"for a session's first event; only {CONCATENATED!r} does. Leave it out."
+        )
+
+
+def _require_top_pop(top_pop: int | None, histories: Histories) -> None:
+    if top_pop is None:
+        return
+    checks.require_positive_int(
+        "top_pop", top_pop, mend="Pass how many items compete, or None for all."
+    )
+    if top_pop > histories.num_items:
+        raise ValueError(
+            f"`top_pop` was {top_pop}, but the catalogue has {histories.num_items} items. "
+            "Pass a smaller number, or None for all."
+        )
+
+
+def _rows_that_fit(num_scores: int, top_pop: int | None, num_items: int) -> int:
+    """Rows of a block; with `top_pop` each row brings a column of its own."""
+    if top_pop is None:
+        return max(1, num_scores // num_items)
+    return max(1, int((math.sqrt(top_pop**2 + 4 * num_scores) - top_pop) / 2))
