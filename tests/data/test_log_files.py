@@ -1,6 +1,7 @@
 """Log files of every format, plain and gzip, and files that break their format."""
 
 import gzip
+import io
 import json
 
 import polars as pl
@@ -25,8 +26,6 @@ def table(separator, end="\n", header=True):
 
 
 def parquet():
-    import io
-
     buffer = io.BytesIO()
     FRAME.write_parquet(buffer)
     return buffer.getvalue()

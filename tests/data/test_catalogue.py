@@ -1,0 +1,126 @@
+"""Named logs: the counts that measured numbers rest on, and what is said without the logs."""
+
+import gzip
+import os
+
+import pytest
+
+from hrec_tf.data import catalogue
+from hrec_tf.data.filter_report import Counts
+from hrec_tf.data.inspection import inspect
+from hrec_tf.data.preparation import bootstrapped_histories, histories_from_log
+from hrec_tf.data.vocabulary import Vocabulary
+
+needs_logs = pytest.mark.skipif("HREC_DATA" not in os.environ, reason="HREC_DATA is not set")
+
+
+def points_of(split):
+    vocabulary = Vocabulary.from_log(split.train)
+    known = split.train_and_validation
+    histories = bootstrapped_histories(known, split.test, vocabulary, continues=split.continues)
+    return int(histories.target_weights.sum())
+
+
+@pytest.mark.integration
+def test_online_retail_counts_need_no_folder(monkeypatch):
+    # The counts at which the authors' HRNN code was measured.
+    monkeypatch.delenv("HREC_DATA", raising=False)
+    split = catalogue.load("online-retail")
+    assert split.train.counts == Counts(events=216_501, sessions=9_321, users=987, items=2_862)
+    test = split.test.counts
+    assert (test.events, test.sessions, test.users) == (23_268, 987, 987)
+    assert points_of(split) == 22_281
+    vocabulary = Vocabulary.from_log(split.train)
+    assert histories_from_log(split.train, vocabulary).num_pairs == 216_501 - 9_321
+
+
+@pytest.mark.integration
+@needs_logs
+@pytest.mark.parametrize(
+    ("name", "train", "test_events", "test_sessions", "points"),
+    [
+        ("globo-10k", Counts(328_646, 104_302, 10_000, 8_891), 28_072, 9_887, 18_185),
+        # Every item of the test day occurs in training; sessions of two events or more.
+        ("yoochoose-100k", Counts(70_278, 17_794, 17_794, 2_933), 13_568, 3_416, 10_152),
+        # The HCRNN split as it comes: 9 140 test prefixes.
+        ("citeulike-hcrnn", Counts(36_104, 1_294, 1_294, 1_980), 9_500, 360, 9_140),
+    ],
+)
+def test_counts_of_prepared_logs(name, train, test_events, test_sessions, points):
+    split = catalogue.load(name)
+    assert split.train.counts == train
+    assert (split.test.counts.events, split.test.counts.sessions) == (test_events, test_sessions)
+    assert points_of(split) == points
+
+
+@pytest.mark.integration
+@needs_logs
+@pytest.mark.parametrize("name", sorted(set(catalogue.names()) - {"globo-news", "globo-10k"}))
+def test_every_log_gives_points(name):
+    split = catalogue.load(name)
+    assert points_of(split) > 0
+    test_items = split.test.frame["item"].unique()
+    assert test_items.is_in(split.train.frame["item"].unique().implode()).all()
+
+
+@pytest.mark.integration
+@needs_logs
+@pytest.mark.parametrize(
+    ("name", "minutes", "summary"),
+    [
+        ("online-retail", 30, (17_043, "23.35/16", 1_040)),
+        ("online-retail", None, (18_536, "21.47/15", 1_115)),
+        ("foursquare-nyc", 30, (118_149, "1.25/1", 1_082)),
+        ("foursquare-nyc", 60, (110_056, "1.34/1", 1_082)),
+        ("foursquare-nyc", 1440, (47_028, "3.15/2", 1_078)),
+        ("ml-100k", 30, (2_793, "35.80/11", 144)),
+        ("tmall-shan", None, (116_869, "3.30/2", 17_616)),
+        ("lastfm-hcrnn-part", 30, (8_323, "3.07/2", 267)),
+    ],
+)
+def test_sessions_are_those_counted_elsewhere(name, minutes, summary):
+    # Counted with other code when the logs were collected.
+    found = inspect(catalogue.read(name))
+    chosen = next(
+        each
+        for each in (found.given_sessions, *found.idle_sessions)
+        if each is not None and each.minutes == minutes
+    )
+    lengths = f"{chosen.mean_length:.2f}/{chosen.median_length:g}"
+    assert (chosen.sessions, lengths, chosen.users_with_many) == summary
+
+
+@pytest.mark.integration
+def test_habits_of_online_retail():
+    found = inspect(catalogue.read("online-retail"))
+    assert f"{found.tie_share:.1%}" == "95.4%"
+    assert f"{found.repeat_in_session_share:.1%}" == "2.5%"
+    assert found.protocol == "last_session_out"
+
+
+def test_an_unknown_name_is_told_the_nearest():
+    with pytest.raises(ValueError, match=r"`name` was 'globo-1k', .* Did you mean 'globo-10k'\?"):
+        catalogue.load("globo-1k")
+
+
+def test_logs_outside_the_package_need_the_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("HREC_DATA", raising=False)
+    with pytest.raises(ValueError, match=r"HREC_DATA is not set, but globo-news/.* Set it to"):
+        catalogue.read("globo-10k")
+    monkeypatch.setenv("HREC_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"that folder holds no globo-news/.* Put the log"):
+        catalogue.read("globo-10k")
+
+
+def test_a_log_of_pieces_is_read_as_one_and_of_parts_as_parts(monkeypatch, tmp_path):
+    monkeypatch.setenv("HREC_DATA", str(tmp_path))
+    folder = tmp_path / "yoochoose-100k"
+    folder.mkdir()
+    for part, first in (("train_full", 0), ("test", 10)):
+        rows = "".join(f"{first + s}\t{i}\t{first + s}.{i}\n" for s in range(3) for i in (1, 2))
+        text = "SessionId\tItemId\tTime\n" + rows
+        (folder / f"{part}.txt.gz").write_bytes(gzip.compress(text.encode()))
+    assert catalogue.read("yoochoose-100k").num_events == 12
+    split = catalogue.load("yoochoose-100k")
+    assert (split.train.num_sessions, split.test.num_sessions) == (3, 3)
+    assert points_of(split) == 3
