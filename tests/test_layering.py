@@ -16,6 +16,7 @@ ROWS = (
     {"models", "baselines"},
     {"training", "evaluation"},
     {"registry"},
+    {"recipe", "recipe_files", "recipe_keys", "recipes"},
     {"recommender"},
     {"reporting"},
     {"export"},
