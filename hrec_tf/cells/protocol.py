@@ -12,6 +12,7 @@ split `call` in two:
 """
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -30,11 +31,18 @@ def is_projecting(cell: keras.layers.Layer) -> bool:
 def keep_mask(like, units: int, rate: float, seed_generator):
     """Draws an inverted-dropout mask (..., units) with the leading axes of `like`.
 
-    A value is 0 with probability `rate`, else `1 / (1 - rate)`.
+    A value is 0 with probability `rate`, else `1 / (1 - rate)`. The draw compares random bits:
+    `keras.random.uniform` costs fifty times as much under XLA.
     """
-    shape = (*ops.shape(like)[:-1], units)
-    kept = keras.random.uniform(shape, dtype="float32", seed=seed_generator) >= rate
-    return ops.cast(kept, like.dtype) / (1.0 - rate)
+    bits = tf.random.stateless_uniform(
+        (*ops.shape(like)[:-1], units),
+        seed=tf.cast(seed_generator.next(), tf.int64),
+        minval=None,
+        maxval=None,
+        dtype=tf.uint32,
+        alg="philox",
+    )
+    return tf.cast(bits >= round(rate * 2**32), like.dtype) / (1.0 - rate)
 
 
 def drop(state, projected, name: str):

@@ -37,7 +37,7 @@ class Histories:
     session_offsets: np.ndarray
     user_offsets: np.ndarray
     num_items: int
-    target_weights: np.ndarray = field(default=None)  # type: ignore[assignment]
+    target_weights: np.ndarray = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         if self.target_weights is None:

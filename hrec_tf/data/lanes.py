@@ -30,7 +30,6 @@ from hrec_tf.schema import (
     USER_START,
 )
 
-
 ORDERS = ("random", "time", "given")
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -112,8 +114,8 @@ def test_every_pair_stands_in_the_grid_exactly_once(users, num_lanes, steps, lay
     lanes = pack_lanes(histories, layout=layout, num_lanes=num_lanes, steps=steps, order=order)
     expected = []
     for user in users:
-        parts = [sum(user, [])] if layout == "concatenated" else user
-        expected += [pair for part in parts for pair in zip(part, part[1:], strict=False)]
+        parts = [[*itertools.chain(*user)]] if layout == "concatenated" else user
+        expected += [pair for part in parts for pair in itertools.pairwise(part)]
     events, next_item_ids, weights = lay_out(histories, lanes, layout=layout, steps=steps)
     real = weights > 0
     pairs = zip(events["item_ids"][real].tolist(), next_item_ids[real].tolist(), strict=True)

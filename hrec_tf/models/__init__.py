@@ -1,0 +1,7 @@
+"""Models: one file per paper."""
+
+from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
+from hrec_tf.models.hrnn import HRNN
+from hrec_tf.models.next_item_model import NextItemModel
+
+__all__ = ["HRNN", "GRU4Rec", "LSTM4Rec", "NextItemModel", "RNNConcat"]

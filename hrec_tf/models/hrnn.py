@@ -1,0 +1,151 @@
+"""HRNN: personalised session-based recommendations."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from hrec_tf.cells import HierarchicalGRUCell
+from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence, pack_events
+from hrec_tf.models.next_item_model import NextItemModel
+from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class HRNN(NextItemModel):
+    """Next item in a known user's session, informed by the user's earlier sessions.
+
+    `HierarchicalGRUCell` holds the equations; the scores are
+
+        r̂ = s W_yᵀ + b_y  [+ c W_cyᵀ with `user_to_output`]                        (Eq. 2)
+
+    with s the session state and c the user state. "HRNN Init" is `user_gates=None`, "HRNN
+    All" `user_gates="rzh"`. The activation of the scores (tanh in the paper) belongs to the
+    loss.
+
+    The last event of a session is a target and is not fed (`feed_last_item=False`): GRU_usr
+    reads the session state before it. `step` is fed every event and does the same.
+
+    Source: Quadrana et al., RecSys 2017, arXiv:1706.04148; docs/equations.md B.
+
+    Args:
+        num_items: N; ids run 1..N.
+        session_units, user_units: sizes of s and c.
+        item_dim: size of item embeddings; None is the paper's one-hot input.
+        user_gates: None ("Init"), "rzh" ("All") or "rz" ("All" of the authors' code).
+        first_session_init: "zero" or "tanh_bias".
+        feed_last_item: feed each session's last event too. Streams must be made with the same
+            value.
+        user_to_output: add the term of c to the scores; the paper reports severe degradation.
+        session_dropout, user_dropout, init_dropout: see `HierarchicalGRUCell`.
+        seed: of initial values and dropout.
+    """
+
+    layout = USER_PARALLEL
+
+    def __init__(
+        self,
+        *,
+        num_items: int,
+        session_units: int = 100,
+        user_units: int = 100,
+        item_dim: int | None = None,
+        user_gates: str | None = None,
+        first_session_init: str = "zero",
+        feed_last_item: bool = False,
+        user_to_output: bool = False,
+        session_dropout: float = 0.0,
+        user_dropout: float = 0.0,
+        init_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(num_items=num_items, seed=seed, **kwargs)
+        self.feed_last_item, self.user_to_output = feed_last_item, user_to_output
+        self.cell_arguments: dict[str, Any] = {
+            "session_units": session_units,
+            "user_units": user_units,
+            "user_gates": user_gates,
+            "first_session_init": first_session_init,
+            "session_dropout": session_dropout,
+            "user_dropout": user_dropout,
+            "init_dropout": init_dropout,
+        }
+        self.item_dim = item_dim
+        self.items = None
+        if item_dim is not None:
+            self.items = ItemEmbedding(num_items, item_dim, seed=seed, name="items")
+            self.items.build()
+        self.recurrence = Recurrence(
+            HierarchicalGRUCell(
+                num_items=num_items if item_dim is None else None,
+                seed=None if seed is None else seed * 1000 + 1,
+                user_to_output=user_to_output,
+                **self.cell_arguments,
+            )
+        )
+        self.recurrence.build((None, None, (item_dim or 1) + 2))
+        self.item_scores = ItemScores(
+            num_items, self.recurrence.cell.output_size, seed=seed, name="item_scores"
+        )
+        self.item_scores.build()
+        self.built = True
+
+    def initial_states(self, batch_size):
+        return self.recurrence.initial_states(batch_size)
+
+    def encode(self, events, states, training=False):
+        item_ids = events[ITEM_IDS]
+        items = item_ids if self.items is None else self.items(item_ids)
+        packed = pack_events(items, events[SESSION_START], events[USER_START])
+        return self.recurrence(
+            packed,
+            initial_state=states,
+            is_event=item_ids != PADDING_ID,
+            training=training,
+        )
+
+    def score(self, hidden, item_ids=None):
+        return self.item_scores(hidden, item_ids)
+
+    def step_states(self, batch_size):
+        if self.feed_last_item:
+            return self.initial_states(batch_size)
+        # Nothing was fed to either: both stand before a user's first event.
+        nothing_fed = tf.ones((batch_size, 1), bool)
+        return [*self.initial_states(batch_size), *self.initial_states(batch_size), nothing_fed]
+
+    def step(self, item_ids, session_start, user_start, states):
+        """Reads one event per row; see `NextItemModel.step`.
+
+        With `feed_last_item=False` an event counts as fed only once the next one of the same
+        session came. The states are therefore those after the last event, those before it,
+        and whether nothing at all was fed before it; a session that starts goes on from the
+        states before.
+        """
+        if self.feed_last_item:
+            return super().step(item_ids, session_start, user_start, states)
+        after, before, nothing_fed = states[:2], states[2:4], states[4]
+        session_start = tf.convert_to_tensor(session_start) | user_start
+        starts = session_start[:, None]
+        base = [tf.where(starts, b, a) for b, a in zip(before, after, strict=True)]
+        is_first = tf.convert_to_tensor(user_start)[:, None] | (starts & nothing_fed)
+        events = self.one_event(item_ids, session_start, is_first[:, 0])
+        hidden, after = self.encode(events, base)
+        # An unknown item is no event: nothing moves.
+        is_event = tf.convert_to_tensor(item_ids)[:, None] != PADDING_ID
+        before = [tf.where(is_event, b, old) for b, old in zip(base, states[2:4], strict=True)]
+        after = [tf.where(is_event, a, old) for a, old in zip(after, states[:2], strict=True)]
+        nothing_fed = tf.where(is_event, is_first, nothing_fed)
+        return self.score(hidden[:, 0]), [*after, *before, nothing_fed]
+
+    def get_config(self):
+        return (
+            super().get_config()
+            | self.cell_arguments
+            | {
+                "item_dim": self.item_dim,
+                "feed_last_item": self.feed_last_item,
+                "user_to_output": self.user_to_output,
+            }
+        )

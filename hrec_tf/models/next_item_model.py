@@ -1,0 +1,436 @@
+"""The contract of every neural model, and how `fit` trains it."""
+
+import abc
+import functools
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hrec_tf import checks
+from hrec_tf.losses import InBatch, SampledLoss, reduce_rows
+from hrec_tf.metrics import rank_counts, rank_from_counts
+from hrec_tf.schema import ITEM_IDS, LAYOUTS, SESSION_START, USER_START
+
+# A chunk is long enough that a call's overhead (about 0.4 ms) is small beside its events.
+EVENTS_PER_CHUNK = 16_384
+MAX_WINDOWS_PER_CHUNK = 256
+
+
+class NextItemModel(keras.Model):
+    """Predicts the next item at every event of a stream of lanes.
+
+    A model implements
+
+        initial_states(batch_size)                  -> states
+        encode(events, states, training=False)      -> hidden (batch, steps, units), states
+        score(hidden, item_ids=None)                -> logits of the catalogue, or of item_ids
+
+    and gets `compile`, `fit`, `evaluate`, `step` and `.keras` files. Ids run 1..num_items;
+    an event with id 0 leaves the states as they are. `layout` names the stream it is trained
+    and evaluated on.
+
+    `fit` takes a stream of windows (`hrec_tf.data.lanes`), cuts it into chunks of several
+    windows and runs the updates of a chunk, one per window, inside one compiled call. The
+    states that are carried from window to window belong to the call, not to the model: no
+    `.keras` file holds them.
+    """
+
+    layout: str = LAYOUTS[0]
+
+    def __init__(self, *, num_items: int, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.num_items = checks.require_positive_int(
+            "num_items", num_items, mend="Pass `vocabulary.num_items`."
+        )
+        self.seed = seed
+        self.sampled_loss: Any = None
+        self.negatives: Any = None
+        self._rank_metrics: list[Any] = []
+        self._windows_per_chunk: int | None = None
+
+    @abc.abstractmethod
+    def initial_states(self, batch_size: int) -> list[tf.Tensor]:
+        """Returns the states of `batch_size` users of whom nothing is known."""
+
+    @abc.abstractmethod
+    def encode(
+        self, events: dict[str, tf.Tensor], states: list[tf.Tensor], training: bool = False
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Reads events (batch, steps) and returns hidden (batch, steps, units) and states."""
+
+    @abc.abstractmethod
+    def score(self, hidden: tf.Tensor, item_ids: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns logits of the catalogue (..., num_items), item id i in column i - 1.
+
+        With `item_ids` (..., candidates) and hidden (..., rows, units): logits
+        (..., rows, candidates).
+        """
+
+    def step(
+        self,
+        item_ids: tf.Tensor,
+        session_start: tf.Tensor,
+        user_start: tf.Tensor,
+        states: list[tf.Tensor],
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Reads one event per row and returns the catalogue's logits, and the new states.
+
+        Args:
+            item_ids: int (batch,).
+            session_start, user_start: bool (batch,).
+            states: from `step_states`, or from the step before.
+
+        Returns:
+            Logits (batch, num_items), and states.
+        """
+        events = self.one_event(item_ids, session_start, user_start)
+        hidden, states = self.encode(events, states)
+        return self.score(hidden[:, 0]), states
+
+    def step_states(self, batch_size: int) -> list[tf.Tensor]:
+        """Returns the states `step` begins with."""
+        return self.initial_states(batch_size)
+
+    @staticmethod
+    def one_event(item_ids, session_start, user_start) -> dict[str, tf.Tensor]:
+        """Returns the events dict of a single step: (batch,) -> (batch, 1)."""
+        named = {ITEM_IDS: item_ids, SESSION_START: session_start, USER_START: user_start}
+        return {name: tf.convert_to_tensor(values)[:, None] for name, values in named.items()}
+
+    def call(self, events: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Returns hidden (batch, steps, units) of events that begin from initial states."""
+        states = self.initial_states(tf.shape(events[ITEM_IDS])[0])
+        hidden, _ = self.encode(events, states, training=training)
+        return hidden
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: SampledLoss | None = None,
+        *,
+        negatives: InBatch | None = None,
+        metrics: Any = (),
+        windows_per_chunk: int | None = None,
+        jit_compile: bool | str = "auto",
+        run_eagerly: bool = False,
+    ) -> None:
+        """Sets how the model is trained and measured.
+
+        Args:
+            optimizer: a Keras optimizer; `AdagradMomentum` for the papers' settings. Its step
+                should be row-sparse where catalogues are large.
+            loss: one of `hrec_tf.losses`.
+            negatives: `InBatch(...)`: each step's targets, and extra items, are the columns
+                that rows are compared on. None compares with the whole catalogue.
+            metrics: of `hrec_tf.metrics`, e.g. `[Recall(20), MRR(20)]`; they rank the whole
+                catalogue, on validation streams only.
+            windows_per_chunk: updates per compiled call; chosen by the window's size if None.
+            jit_compile: compile the updates by XLA; "auto" does so where it was measured to
+                be faster, see `docs/performance.md`.
+            run_eagerly: run without any compilation, to debug.
+
+        Raises:
+            ValueError, TypeError: an argument that does not fit, or that would be ignored.
+        """
+        if not isinstance(loss, SampledLoss):
+            raise TypeError(
+                f"`loss` must be one of hrec_tf.losses, but was {loss!r}. Pass for example "
+                "`TOP1()`; a Keras loss does not know about sampled columns."
+            )
+        if negatives is not None:
+            negatives.build(self.num_items)
+        if loss.logq and (negatives is None or negatives.item_supports is None):
+            raise ValueError(
+                f"`logq` of the loss was {loss.logq}, but there are no supports to correct by. "
+                "Pass negatives=InBatch(..., item_supports=vocabulary.supports), or logq=0.0."
+            )
+        super().compile(optimizer=optimizer, run_eagerly=run_eagerly, jit_compile=False)
+        if windows_per_chunk is not None:
+            checks.require_positive_int(
+                "windows_per_chunk", windows_per_chunk, mend="Leave it out to have it chosen."
+            )
+        self.sampled_loss, self.negatives = loss, negatives
+        self._rank_metrics = list(metrics)
+        self._windows_per_chunk = windows_per_chunk
+        if jit_compile == "auto":
+            jit_compile = negatives is not None and negatives.extra == 0
+        self._jit_updates = bool(jit_compile)
+        self._compile_chunk_functions()
+
+    def _compile_chunk_functions(self) -> None:
+        self._train_chunk = functools.partial(self._run_chunk, training=True)
+        self._test_chunk = functools.partial(self._run_chunk, training=False)
+        if not self.run_eagerly:
+            self._train_chunk = tf.function(self._train_chunk, jit_compile=self._jit_updates)
+            # Rows of weight 0 are left out before ranking, which XLA's fixed shapes forbid.
+            self._test_chunk = tf.function(self._test_chunk)
+
+    def fit(
+        self,
+        x: tf.data.Dataset,
+        *,
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        validation_data: tf.data.Dataset | None = None,
+        validation_freq: int = 1,
+        callbacks: Any = None,
+        verbose: int = 1,
+    ) -> keras.callbacks.History:
+        """Trains on a stream of windows, one update per window.
+
+        Every iteration over the stream is an epoch, and every window of it is used, however
+        many an epoch has. (Keras' own loop would cut each epoch to the length of the first.)
+
+        Args:
+            x: a stream, e.g. of `user_parallel_stream`.
+            epochs: number of the last epoch, counted from 0 and not included.
+            initial_epoch: number of the first epoch.
+            validation_data: another stream, packed like the first.
+            validation_freq: epochs from one validation to the next.
+            callbacks: Keras callbacks; a batch is a chunk of windows.
+            verbose: 0 is silent, 1 a progress bar, 2 a line per epoch.
+
+        Returns:
+            `History`: per epoch the `loss` (the mean over all next-item pairs), the pairs
+            (`events`) and `events_per_second` of training, and with `validation_data` the
+            `val_` loss and metrics.
+
+        Raises:
+            FloatingPointError: the loss is NaN or infinite.
+        """
+        self._require_compiled("fit")
+        self.optimizer.build(self.trainable_variables)
+        chunks = self._chunks(x)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_history=True,
+                add_progbar=verbose != 0,
+                model=self,
+                verbose=verbose,
+                epochs=epochs,
+                steps=None,
+            )
+        self.stop_training = False
+        callbacks.on_train_begin()
+        logs: dict[str, float] = {}
+        for epoch in range(initial_epoch, epochs):
+            callbacks.on_epoch_begin(epoch)
+            logs = self._train_epoch(chunks, epoch, callbacks)
+            if validation_data is not None and (epoch + 1) % validation_freq == 0:
+                measured = self.evaluate(validation_data, callbacks=callbacks, return_dict=True)
+                logs |= {f"val_{name}": value for name, value in measured.items()}
+            callbacks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        callbacks.on_train_end(logs)
+        return self.history
+
+    def _train_epoch(self, chunks, epoch, callbacks) -> dict[str, float]:
+        loss_sum, events, begin = 0.0, 0.0, time.perf_counter()
+        logs: dict[str, float] = {}
+        states = None
+        for number, (chunk, num_windows) in enumerate(chunks):
+            callbacks.on_train_batch_begin(number)
+            # Every lane begins with a new user, so an epoch begins from any states.
+            states = states or self.initial_states(chunk[1].shape[1])
+            states, chunk_loss, chunk_events = self._train_chunk(chunk, num_windows, states)
+            loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
+            logs = {
+                "loss": loss_sum / max(events, 1.0),
+                "events": events,
+                "events_per_second": events / (time.perf_counter() - begin),
+            }
+            _require_finite(loss_sum, f"epoch {epoch}", number, len(chunk[1]))
+            callbacks.on_train_batch_end(number, logs)
+        return logs
+
+    def evaluate(
+        self,
+        x: tf.data.Dataset,
+        *,
+        callbacks: Any = None,
+        verbose: int = 0,
+        return_dict: bool = False,
+    ) -> Any:
+        """Returns the loss and metrics on a stream of windows.
+
+        Args:
+            x: a stream; its weights tell the targets to be measured from the others.
+            callbacks: Keras callbacks; a batch is a chunk of windows.
+            verbose: 0 is silent, 1 a progress bar.
+            return_dict: return a dict in place of a list, loss first.
+        """
+        self._require_compiled("evaluate")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, steps=None
+            )
+        for metric in self._rank_metrics:
+            metric.reset_state()
+        callbacks.on_test_begin()
+        loss_sum, events, logs, states = 0.0, 0.0, {}, None
+        for number, (chunk, num_windows) in enumerate(self._chunks(x)):
+            callbacks.on_test_batch_begin(number)
+            states = states or self.initial_states(chunk[1].shape[1])
+            states, chunk_loss, chunk_events = self._test_chunk(chunk, num_windows, states)
+            loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
+            _require_finite(loss_sum, "evaluation", number, len(chunk[1]))
+            logs = {"loss": loss_sum / max(events, 1.0)}
+            callbacks.on_test_batch_end(number, logs)
+        logs |= {metric.name: float(metric.result()) for metric in self._rank_metrics}
+        callbacks.on_test_end(logs)
+        return logs if return_dict else list(logs.values())
+
+    def _require_compiled(self, method: str) -> None:
+        if self.sampled_loss is None:
+            raise ValueError(
+                f"`{method}` was called before `compile`. Call "
+                "`model.compile(optimizer=..., loss=TOP1(), negatives=InBatch())` first."
+            )
+
+    def _chunks(self, stream: tf.data.Dataset) -> tf.data.Dataset:
+        """Batches windows, pads the last chunk, and says how many windows are real."""
+        num_lanes, steps = _lanes_and_steps(stream)
+        size = self._windows_per_chunk or min(
+            MAX_WINDOWS_PER_CHUNK, max(1, EVENTS_PER_CHUNK // (num_lanes * steps))
+        )
+
+        def pad(*chunk):
+            count = tf.shape(chunk[-1])[0]
+
+            def to_size(values):
+                padded = tf.pad(values, [[0, size - count], [0, 0], [0, 0]])
+                return tf.ensure_shape(padded, (size, num_lanes, steps))
+
+            return tf.nest.map_structure(to_size, chunk), count
+
+        return stream.batch(size).map(pad).prefetch(2)
+
+    def _run_chunk(self, chunk, num_windows, states, *, training):
+        """Runs a chunk's windows; returns states, sum of row losses and of weights."""
+
+        def body(index, states, loss_sum, weight_sum):
+            window = tf.nest.map_structure(lambda values: values[index], chunk)
+            if training:
+                rows, weights, states = self._update(window, states)
+            else:
+                _, rows, weights, states = self._window_loss(window, states, index, training=False)
+            return index + 1, states, loss_sum + rows, weight_sum + weights
+
+        zero = tf.zeros((), tf.float32)
+        _, states, loss_sum, weight_sum = tf.while_loop(
+            lambda index, *_: index < num_windows,
+            body,
+            (tf.zeros((), tf.int32), list(states), zero, zero),
+            parallel_iterations=1,
+        )
+        return states, loss_sum, weight_sum
+
+    def _update(self, window, states):
+        """Moves the weights by one window; returns the sums of losses and weights, and states."""
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape:
+            loss, rows, weights, states = self._window_loss(
+                window, states, self.optimizer.iterations, training=True
+            )
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        self.optimizer.apply(gradients, variables)
+        return rows, weights, states
+
+    def _window_loss(self, window, states, number, *, training):
+        """Returns the loss to train on, the sum of row losses, of weights, and new states."""
+        events, next_item_ids, weights = window
+        hidden, states = self.encode(events, states, training=training)
+        if self.negatives is None:
+            row_losses = self.sampled_loss.full_row_losses(self.score(hidden), next_item_ids)
+        else:
+            # The rows of one step are one another's negatives: time goes to the front.
+            hidden = tf.transpose(hidden, [1, 0, 2])
+            next_item_ids, weights = tf.transpose(next_item_ids), tf.transpose(weights)
+            row_losses = self._sampled_row_losses(hidden, next_item_ids, weights, number)
+        if not training:
+            self._update_rank_metrics(hidden, next_item_ids, weights)
+        loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
+        weight_sum = tf.reduce_sum(weights)
+        total = reduce_rows(row_losses, weights, "valid") * weight_sum
+        return loss, total, weight_sum, list(states)
+
+    def _sampled_row_losses(self, hidden, next_item_ids, weights, number):
+        negatives, loss = self.negatives, self.sampled_loss
+        columns, extra = next_item_ids, None
+        column_weights = tf.cast(weights > 0, tf.float32)
+        if negatives.extra:
+            steps = next_item_ids.shape[0]
+            extra = negatives.sample(number, (steps, negatives.extra))
+            columns = tf.concat([next_item_ids, extra], axis=-1)
+            column_weights = tf.concat([column_weights, tf.ones(extra.shape)], axis=-1)
+        logq = loss.logq * negatives.log_q(next_item_ids, extra) if loss.logq else None
+        return loss.row_losses(
+            self.score(hidden, columns),
+            column_weights,
+            logq=logq,
+            collisions=negatives.collisions(next_item_ids, extra),
+        )
+
+    def _update_rank_metrics(self, hidden, next_item_ids, weights):
+        if not self._rank_metrics:
+            return
+        rows = tf.where(weights > 0)
+        logits = self.score(tf.gather_nd(hidden, rows))
+        targets = tf.gather_nd(next_item_ids, rows)
+        greater, equal, _ = rank_counts(logits, targets)
+        ranks = rank_from_counts(greater, equal, "conservative")
+        for metric in self._rank_metrics:
+            metric.update_state(ranks, sample_weight=tf.gather_nd(weights, rows))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"num_items": self.num_items, "seed": self.seed}
+
+    def get_compile_config(self) -> dict[str, Any]:
+        if self.sampled_loss is None:
+            return {}
+        parts = {
+            "optimizer": self.optimizer,
+            "loss": self.sampled_loss,
+            "negatives": self.negatives,
+            "metrics": self._rank_metrics,
+        }
+        return keras.saving.serialize_keras_object(parts)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        if config:
+            self.compile(**keras.saving.deserialize_keras_object(config))
+            self.optimizer.build(self.trainable_variables)
+
+
+def _require_finite(loss: float, where: str, chunk: int, windows: int) -> None:
+    if not np.isfinite(loss):
+        raise FloatingPointError(
+            f"The loss became {loss} in {where}, in windows {chunk * windows} to "
+            f"{(chunk + 1) * windows - 1}. It must stay finite. Lower the learning rate, or pass "
+            "`clipnorm` to the optimizer."
+        )
+
+
+def _lanes_and_steps(stream: Any) -> tuple[int, int]:
+    """Checks that `stream` is one of windows, and returns their shape."""
+    spec: Any = getattr(stream, "element_spec", None)
+    fits = (
+        isinstance(spec, tuple)
+        and len(spec) == 3
+        and isinstance(spec[0], dict)
+        and {ITEM_IDS, SESSION_START, USER_START} <= set(spec[0])
+        and None not in (spec[0][ITEM_IDS].shape.rank, *spec[0][ITEM_IDS].shape)
+    )
+    if not fits:
+        raise ValueError(
+            f"`x` must be a stream of (events, next_item_ids, weights), but was {spec or stream!r}"
+            ". Make it with `user_parallel_stream(histories, num_lanes=100)` or another stream "
+            "of hrec_tf.data."
+        )
+    num_lanes, steps = spec[0][ITEM_IDS].shape
+    return num_lanes, steps
