@@ -1,8 +1,10 @@
 """Ranks every evaluation point once, for a model or a baseline, against the catalogue."""
 
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +19,11 @@ from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL
 
 SCORE_BYTES = 1 << 26
 """Scores held at once: a block has as many rows as fit, and never fewer than one."""
+
+MAX_BLOCK = 2048
+"""Rows of a block at the most: more were not faster."""
+
+_COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class NonFiniteScoresError(ValueError):
@@ -86,7 +93,8 @@ def rank_baseline(
     Args:
         baseline: a fitted `Baseline`.
         histories: evaluation histories; see `evaluation_points`.
-        block: points scored at once; by default what fits in 64 MiB of scores.
+        block: points scored at once; by default what fits in 64 MiB of scores, 2048 at
+            the most.
         top_pop: rank among the items 1..top_pop, the most supported ones, and the target;
             all items if None.
         bootstrap_sessions: earlier sessions of the user that may be used; -1 for all.
@@ -98,7 +106,7 @@ def rank_baseline(
     """
     _require_top_pop(top_pop, histories)
     if block is None:
-        block = max(1, SCORE_BYTES // (8 * histories.num_items))
+        block = _rows_that_fit(SCORE_BYTES // 8, None, histories.num_items)
     checks.require_positive_int("block", block, mend="Pass the points scored at once, e.g. 256.")
     points = evaluation_points(histories, session_starts=session_starts)
     played = sessions_to_play(histories, points, bootstrap_sessions=bootstrap_sessions)
@@ -125,6 +133,7 @@ def rank_model(
     bootstrap_sessions: int = ALL_SESSIONS,
     session_starts: bool = False,
     score_bytes: int = SCORE_BYTES,
+    jit_compile: bool = False,
 ) -> Ranks:
     """Ranks every point with a `NextItemModel`, in one pass over packed lanes.
 
@@ -145,6 +154,8 @@ def rank_model(
         session_starts: also rank the first event of each session; "concatenated" only.
         score_bytes: scores held at once; a block of rows never needs more, unless one row
             does.
+        jit_compile: read events by XLA. It compiles for seconds, once for each model and
+            shape of window, and pays where long histories are played or many are.
 
     Raises:
         ValueError: bad arguments, options that this layout would ignore, or histories
@@ -172,14 +183,25 @@ def rank_model(
         is_point=np.isin(event_of, points, assume_unique=True),
     )
     block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
-    rank_window = _window_ranker(model, top_pop=top_pop, block=block)
+    read_window, rank_rows = _compiled(model, top_pop=top_pop, jit_compile=jit_compile)
     states = model.initial_states(point_of.shape[1])
-    counts = []
-    for window in range(len(point_of)):
+    counts, waiting, num_waiting = [], [], 0
+    for window, rows in enumerate(np.count_nonzero(point_of >= 0, axis=(1, 2))):
         here = {name: tf.constant(values[window]) for name, values in events.items()}
         is_ranked = tf.constant(point_of[window] >= 0)
-        found, states = rank_window(here, tf.constant(next_item_ids[window]), is_ranked, states)
-        counts.append(found)
+        hidden, item_ids, states = read_window(
+            here, tf.constant(next_item_ids[window]), is_ranked, states
+        )
+        waiting.append((hidden, item_ids))
+        num_waiting += rows
+        # Few rows make slow products: they wait until a block is full, or the pass is over.
+        if num_waiting >= block or window == len(point_of) - 1:
+            hidden, item_ids = (tf.concat(parts, 0) for parts in zip(*waiting, strict=True))
+            for first in range(0, num_waiting, block):
+                some = slice(first, first + block)
+                counts.append(rank_rows(hidden[some], item_ids[some]))
+            waiting, num_waiting = [], 0
+
     # Windows come in time order, cells in lane order: `point_of` says which point is which.
     target = event_of[point_of[point_of >= 0]]
     order = np.argsort(target)
@@ -220,41 +242,40 @@ def _windows(
     return events, next_item_ids, point_of
 
 
-def _window_ranker(model, *, top_pop: int | None, block: int) -> Callable:
-    """Compiles: read a window, keep the rows that are ranked, count in blocks of scores."""
+def _compiled(model, *, top_pop: int | None, jit_compile: bool) -> tuple[Callable, Callable]:
+    """Compiles `read_window` and `rank_rows` once for each model that is alive."""
+    made = _COMPILED.setdefault(model, {})
+    if (top_pop, jit_compile) not in made:
+        made[top_pop, jit_compile] = _compile(weakref.ref(model), top_pop, jit_compile)
+    return made[top_pop, jit_compile]
 
-    def count_block(hidden, item_ids):
+
+def _compile(model_ref: Callable[[], Any], top_pop: int | None, jit_compile: bool) -> tuple:
+    # A model is held weakly, or what is kept for it would keep it alive.
+
+    @tf.function(jit_compile=jit_compile)
+    def encode(events, states):
+        return model_ref().encode(events, states, training=False)
+
+    @tf.function
+    def read_window(events, next_item_ids, is_ranked, states):
+        hidden, states = encode(events, states)
+        hidden = tf.boolean_mask(hidden, is_ranked)
+        return hidden, tf.boolean_mask(next_item_ids, is_ranked), states
+
+    @tf.function(reduce_retracing=True)
+    def rank_rows(hidden, item_ids):
         if top_pop is None:
-            return _count(model.score(hidden), item_ids, item_ids - 1, top_pop)
+            return _count(model_ref().score(hidden), item_ids, item_ids - 1, top_pop)
         # Popular items first, then the rows' own. A popular target keeps to its own column:
         # another column's product could differ from it in the last bit.
         popular = tf.range(1, top_pop + 1, dtype=item_ids.dtype)
-        scores = model.score(hidden, tf.concat([popular, item_ids], 0))
+        scores = model_ref().score(hidden, tf.concat([popular, item_ids], 0))
         added = top_pop + tf.range(tf.shape(item_ids)[0], dtype=item_ids.dtype)
         own_columns = tf.where(item_ids <= top_pop, item_ids - 1, added)
         return _count(scores, item_ids, own_columns, top_pop)
 
-    @tf.function
-    def rank_window(events, next_item_ids, is_ranked, states):
-        hidden, states = model.encode(events, states, training=False)
-        hidden = tf.boolean_mask(hidden, is_ranked)
-        item_ids = tf.boolean_mask(next_item_ids, is_ranked)
-        num_blocks = tf.maximum(1, -(-tf.shape(item_ids)[0] // block))
-
-        def body(index, counts):
-            rows = slice(index * block, (index + 1) * block)
-            return index + 1, counts.write(index, count_block(hidden[rows], item_ids[rows]))
-
-        # One block at a time, or the scores of several would be held at once.
-        _, counts = tf.while_loop(
-            lambda index, _: index < num_blocks,
-            body,
-            (0, tf.TensorArray(tf.int64, num_blocks, infer_shape=False, element_shape=[None, 3])),
-            parallel_iterations=1,
-        )
-        return counts.concat(), states
-
-    return rank_window
+    return read_window, rank_rows
 
 
 def _count(scores, item_ids, own_columns, top_pop: int | None) -> tf.Tensor:
@@ -330,6 +351,7 @@ def _require_top_pop(top_pop: int | None, histories: Histories) -> None:
 
 def _rows_that_fit(num_scores: int, top_pop: int | None, num_items: int) -> int:
     """Rows of a block; with `top_pop` each row brings a column of its own."""
-    if top_pop is None:
-        return max(1, num_scores // num_items)
-    return max(1, int((math.sqrt(top_pop**2 + 4 * num_scores) - top_pop) / 2))
+    rows = num_scores / num_items
+    if top_pop is not None:
+        rows = (math.sqrt(top_pop**2 + 4 * num_scores) - top_pop) / 2
+    return max(1, min(MAX_BLOCK, int(rows)))
