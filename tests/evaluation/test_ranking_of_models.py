@@ -1,0 +1,72 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hrec_tf.data.histories import Histories
+from hrec_tf.evaluation import rank_model
+from hrec_tf.models import HRNN, GRU4Rec, RNNConcat
+
+NUM_ITEMS = 30
+CASES = {
+    "gru4rec": lambda: GRU4Rec(num_items=NUM_ITEMS, units=8, seed=1),
+    "rnn_concat": lambda: RNNConcat(num_items=NUM_ITEMS, units=8, seed=2),
+    "hrnn_init": lambda: HRNN(num_items=NUM_ITEMS, session_units=8, user_units=6, seed=3),
+    "hrnn_all": lambda: HRNN(
+        num_items=NUM_ITEMS, session_units=8, user_units=6, user_gates="rzh", seed=4
+    ),
+    "hrnn_feeding_the_last_item": lambda: HRNN(
+        num_items=NUM_ITEMS, session_units=8, user_units=6, feed_last_item=True, seed=5
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def histories():
+    rng = np.random.default_rng(0)
+    users = [
+        [rng.integers(1, NUM_ITEMS + 1, rng.integers(1, 6)).tolist() for _ in range(sessions)]
+        for sessions in (3, 1, 4, 2, 3)
+    ]
+    return Histories.from_lists(users, num_items=NUM_ITEMS)
+
+
+def ranks_by_steps(model, histories):
+    """Feeds every user's events one by one through `step`, as a server would."""
+    greater = np.full(histories.num_events, -1)
+    step = tf.function(model.step)
+    scores, states = np.zeros(NUM_ITEMS), model.step_states(1)
+    for event in range(histories.num_events):
+        user_start = histories.user_starts[event]
+        session_start = histories.session_starts[event]
+        if model.layout == "session_parallel":
+            user_start = session_start
+        if user_start:
+            states = model.step_states(1)
+        elif not session_start:
+            own = scores[histories.item_ids[event] - 1]
+            greater[event] = np.count_nonzero(scores > own)
+        item_ids = tf.constant(histories.item_ids[event : event + 1])
+        flags = (tf.constant([bool(flag)]) for flag in (session_start, user_start))
+        logits, states = step(item_ids, *flags, states)
+        scores = logits.numpy()[0]
+    return greater
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ranks_are_those_of_feeding_event_by_event(name, histories):
+    """models B.6, B.7 and A-T8: bootstrapped evaluation equals `step`, in any lanes."""
+    model = CASES[name]()
+    for weight in model.weights:  # every weight its own value, large enough to part the scores
+        size = int(np.prod(weight.shape))
+        weight.assign(0.8 * np.sin(np.arange(1, size + 1) * 1.7).reshape(weight.shape))
+    one_by_one = ranks_by_steps(model, histories)
+    for num_lanes, steps in ((1, 5), (3, 2), (None, 32)):
+        ranks = rank_model(model, histories, num_lanes=num_lanes, steps=steps)
+        np.testing.assert_array_equal(ranks.greater, one_by_one[ranks.target])
+    last_points = replace(
+        histories, target_weights=np.isin(np.arange(histories.num_events), ranks.target[-3:])
+    )
+    few = rank_model(model, last_points)
+    np.testing.assert_array_equal(few.greater, one_by_one[ranks.target[-3:]])
