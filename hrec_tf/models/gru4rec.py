@@ -71,23 +71,27 @@ class GRU4Rec(NextItemModel):
             checks.require_positive_int("units", size, mend="Pass sizes, e.g. (100,).")
             for size in (units if isinstance(units, (tuple, list)) else (units,))
         )
+        if not self.units:
+            raise ValueError("`units` was empty, but a model needs a layer. Pass e.g. (100,).")
         self.item_dim = item_dim
         self.embed_dropout = checks.require_rate("embed_dropout", embed_dropout)
         self.hidden_dropout = checks.require_rate("hidden_dropout", hidden_dropout)
         self._check_inputs()
 
         dim = item_dim or self.units[0]
-        self.item_scores = ItemScores(num_items, self.units[-1], seed=seed, name="item_scores")
+        self.item_scores = ItemScores(
+            num_items, self.units[-1], seed=self._seed_of(0), name="item_scores"
+        )
         self.item_scores.build()
         self.items = None
         if inputs == "embedding":
-            self.items = ItemEmbedding(num_items, dim, seed=self._seed(1), name="items")
+            self.items = ItemEmbedding(num_items, dim, seed=self._seed_of(1), name="items")
             self.items.build()
-        self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=seed)
+        self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=self._seed_of(2))
         self.recurrences = []
         for layer, size in enumerate(self.units):
             one_hot = inputs == "one_hot" and layer == 0
-            recurrence = Recurrence(self._cell(size, one_hot, self._seed(2 + layer)))
+            recurrence = Recurrence(self._cell(size, one_hot, self._seed_of(3 + layer)))
             features = 1 if one_hot else (dim, *self.units)[layer]
             recurrence.build((None, None, features))
             self.recurrences.append(recurrence)
@@ -98,6 +102,10 @@ class GRU4Rec(NextItemModel):
             raise ValueError(
                 f"`item_dim` was {self.item_dim} with inputs={self.inputs_mode!r}, which has no "
                 "item table of its own. Leave it out, or pass inputs='embedding'."
+            )
+        if self.item_dim is not None:
+            checks.require_positive_int(
+                "item_dim", self.item_dim, mend="Leave it out to have the first layer's size."
             )
         if self.embed_dropout and self.inputs_mode == "one_hot":
             raise ValueError(
@@ -118,9 +126,6 @@ class GRU4Rec(NextItemModel):
             dropout=self.hidden_dropout,
             seed=seed,
         )
-
-    def _seed(self, offset: int) -> int | None:
-        return None if self.seed is None else self.seed * 1000 + offset
 
     def initial_states(self, batch_size):
         return [s for layer in self.recurrences for s in layer.initial_states(batch_size)]

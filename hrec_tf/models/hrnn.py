@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from hrec_tf import checks
 from hrec_tf.cells import HierarchicalGRUCell
 from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence, pack_events
 from hrec_tf.models.next_item_model import NextItemModel
@@ -74,19 +75,20 @@ class HRNN(NextItemModel):
         self.item_dim = item_dim
         self.items = None
         if item_dim is not None:
-            self.items = ItemEmbedding(num_items, item_dim, seed=seed, name="items")
+            checks.require_positive_int("item_dim", item_dim, mend="Leave it out for one-hot.")
+            self.items = ItemEmbedding(num_items, item_dim, seed=self._seed_of(1), name="items")
             self.items.build()
         self.recurrence = Recurrence(
             HierarchicalGRUCell(
                 num_items=num_items if item_dim is None else None,
-                seed=None if seed is None else seed * 1000 + 1,
+                seed=self._seed_of(2),
                 user_to_output=user_to_output,
                 **self.cell_arguments,
             )
         )
         self.recurrence.build((None, None, (item_dim or 1) + 2))
         self.item_scores = ItemScores(
-            num_items, self.recurrence.cell.output_size, seed=seed, name="item_scores"
+            num_items, self.recurrence.cell.output_size, seed=self._seed_of(0), name="item_scores"
         )
         self.item_scores.build()
         self.built = True

@@ -45,11 +45,21 @@ class NextItemModel(keras.Model):
         self.num_items = checks.require_positive_int(
             "num_items", num_items, mend="Pass `vocabulary.num_items`."
         )
+        if seed is not None:
+            seed = checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. seed=0.")
         self.seed = seed
         self.sampled_loss: Any = None
         self.negatives: Any = None
         self._rank_metrics: list[Any] = []
         self._windows_per_chunk: int | None = None
+        self._compile_options: dict[str, Any] = {}
+
+    def _seed_of(self, part: int) -> int | None:
+        """Returns a seed for one part of the model, so that no two parts draw the same values."""
+        if self.seed is None:
+            return None
+        # 31 bits: cells add small numbers to it for their weights.
+        return int(np.random.SeedSequence((self.seed, part)).generate_state(1)[0] >> 1)
 
     @abc.abstractmethod
     def initial_states(self, batch_size: int) -> list[tf.Tensor]:
@@ -155,6 +165,11 @@ class NextItemModel(keras.Model):
         self.sampled_loss, self.negatives = loss, negatives
         self._rank_metrics = list(metrics)
         self._windows_per_chunk = windows_per_chunk
+        self._compile_options = {
+            "windows_per_chunk": windows_per_chunk,
+            "jit_compile": jit_compile,
+            "run_eagerly": run_eagerly,
+        }
         if jit_compile == "auto":
             jit_compile = negatives is not None and negatives.extra == 0
         self._jit_updates = bool(jit_compile)
@@ -399,7 +414,7 @@ class NextItemModel(keras.Model):
             "negatives": self.negatives,
             "metrics": self._rank_metrics,
         }
-        return keras.saving.serialize_keras_object(parts)
+        return keras.saving.serialize_keras_object(parts | self._compile_options)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         if config:
