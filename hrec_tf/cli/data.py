@@ -1,0 +1,82 @@
+"""`hrec data`: named logs, and what a log is like."""
+
+from typing import Annotated
+
+import typer
+
+from hrec_tf.cli import console
+
+app = typer.Typer(no_args_is_help=True, help="Named logs, and what a log is like.")
+
+_COLUMN = {"show_default": False, "rich_help_panel": "Columns of a file"}
+
+
+@app.command(name="list")
+def list_logs(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Lists the named logs, and the recipes that are kept for each."""
+    from hrec_tf.data import catalogue
+    from hrec_tf.recipes import files
+
+    if json:
+        logs = [
+            {"name": name, "about": catalogue.entry(name).about, "recipes": files.of_data(name)}
+            for name in catalogue.names()
+        ]
+        console.print_json({"logs": logs, "folder_variable": catalogue.FOLDER_VARIABLE})
+        return
+    for name in catalogue.names():
+        print(f"{name}\n    {catalogue.entry(name).about}")
+    print(
+        f"\nonline-retail is in the package; the others lie in the folder that "
+        f"{catalogue.FOLDER_VARIABLE} names.\nRecipes for all: {', '.join(files.of_data(None))}."
+    )
+
+
+@app.command()
+def inspect(
+    log: Annotated[str, typer.Argument(help="A named log, or a file.")],
+    user: Annotated[str | None, typer.Option(help="Column; `none` for none.", **_COLUMN)] = None,
+    item: Annotated[str | None, typer.Option(help="Column.", **_COLUMN)] = None,
+    timestamp: Annotated[
+        str | None, typer.Option(help="Column; `none` for none.", **_COLUMN)
+    ] = None,
+    session: Annotated[str | None, typer.Option(help="Column.", **_COLUMN)] = None,
+    timestamp_unit: Annotated[
+        str | None, typer.Option(help="s, ms, us, ns or auto.", **_COLUMN)
+    ] = None,
+    text_ids: Annotated[
+        str | None, typer.Option(help="Those of user,item,session to keep as text.", **_COLUMN)
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names for a file without a header.", **_COLUMN)
+    ] = None,
+    separator: Annotated[str | None, typer.Option(help="Between fields.", **_COLUMN)] = None,
+    format: Annotated[
+        str | None, typer.Option(help="csv, tsv, jsonl or parquet.", **_COLUMN)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Counts what matters for preparing a log, and proposes a split."""
+    from hrec_tf.cli.options import LogOptions
+    from hrec_tf.data.inspection import inspect as inspect_log
+
+    source = LogOptions(
+        data=log,
+        user=user,
+        item=item,
+        timestamp=timestamp,
+        session=session,
+        timestamp_unit=timestamp_unit,
+        text_ids=text_ids,
+        columns=columns,
+        separator=separator,
+        format=format,
+    ).source()
+    with console.Progress().watch(f"reading {log}"):
+        found = inspect_log(source.read())
+    if json:
+        console.print_json({"log": log, **found.to_dict()})
+    else:
+        print(found.to_text())

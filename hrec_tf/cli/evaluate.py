@@ -1,0 +1,44 @@
+"""`hrec evaluate`: a run folder once more, also with other measures."""
+
+from typing import Annotated
+
+import typer
+
+from hrec_tf.cli import console
+from hrec_tf.cli.options import EvaluationOptions, takes
+
+
+@takes(ranking=EvaluationOptions)
+def evaluate(
+    *,
+    run: Annotated[str, typer.Argument(help="A folder that `hrec train` wrote.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    ranking: EvaluationOptions,
+) -> None:
+    """Evaluates a trained model on the test sessions of its log."""
+    console.import_tensorflow()
+    from hrec_tf import recipe as recipes
+    from hrec_tf import runs
+
+    progress = console.Progress()
+    held = runs.load(run)
+    with progress.watch(f"preparing {held.log.data}"):
+        prepared = held.log.load()
+    if prepared.vocabulary.fingerprint != held.vocabulary.fingerprint:
+        raise ValueError(
+            f"{held.log.data} now has {prepared.vocabulary.num_items} items, which are not the "
+            f"{held.vocabulary.num_items} that {run} was trained on. Use the log as it was, or "
+            "train again."
+        )
+    with progress.watch(f"evaluating {held.recipe.name}"):
+        fitted = held.fitted(prepared.train)
+        found = recipes.evaluate(held.recipe, fitted, prepared.test, **ranking.changes())
+    if json:
+        console.print_json({"run": run, "model": held.recipe.model, "metrics": found.summary()})
+        return
+    for name, value in found.metrics.items():
+        print(f"{name:13} {value:.4f}")
+    print(
+        f"{found.num_points:,} points of {found.num_sessions:,} test sessions, {found.ties} ties "
+        f"({found.tie_share:.1%} of points), {found.average} average"
+    )

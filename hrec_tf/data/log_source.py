@@ -1,0 +1,199 @@
+"""Where a log comes from and how it is prepared and split, as plain values that can be kept."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from hrec_tf import checks
+from hrec_tf.data import catalogue, splits
+from hrec_tf.data.event_log import EventLog
+from hrec_tf.data.histories import Histories
+from hrec_tf.data.preparation import (
+    bootstrapped_histories,
+    histories_from_log,
+    hrnn_preparation,
+)
+from hrec_tf.data.splits import Split
+from hrec_tf.data.vocabulary import Vocabulary
+
+SPLITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "last_session_out": (),
+        "leave_one_out": (),
+        "temporal": ("at",),
+        "by_users": ("fractions", "seed"),
+    }
+)
+"""Names of splits and of their arguments."""
+
+_READING = tuple(inspect.signature(EventLog.read).parameters)[1:]
+_PREPARATION = tuple(inspect.signature(hrnn_preparation).parameters)[1:]
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A named log of the catalogue, or a file of one's own with what to make of it.
+
+    Args:
+        data: a name of `hrec_tf.data.catalogue`, or the path of a file.
+        reading: arguments of `EventLog.read`; for a file only.
+        preparation: arguments of `hrnn_preparation`; for a file only. `idle_minutes` is None
+            (the log's own sessions) if `reading` names a session column, else 30;
+            `min_user_sessions` is 1 for a log without users.
+        split: `name`, one of `SPLITS` ("last_session_out" if left out), and its arguments;
+            for a file only.
+
+    Raises:
+        ValueError: no such name or file, an unknown key, or one that would be ignored.
+
+    Example:
+        >>> LogSource("online-retail").is_named
+        True
+    """
+
+    data: str
+    reading: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    preparation: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    split: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+
+    def __post_init__(self) -> None:
+        if self.is_named:
+            self._refuse_options()
+            return
+        if not Path(self.data).is_file():
+            listed = ", ".join(catalogue.names())
+            raise ValueError(
+                f"`data` was {self.data!r}, which is neither a file nor a named log. Pass a path, "
+                f"or one of {listed}. {checks.did_you_mean(self.data, catalogue.names())}"
+            )
+        split = self.split.get("name", "last_session_out")
+        checks.require_choice("split", split, SPLITS)
+        for section, known in (
+            ("reading", _READING),
+            ("preparation", _PREPARATION),
+            ("split", ("name", *SPLITS[split])),
+        ):
+            for key in getattr(self, section):
+                if section == "split" and key not in known:
+                    raise ValueError(
+                        f"`{key}` was set for the split {split!r}, which would ignore it. Leave "
+                        "it out, or choose the split that has it."
+                    )
+                checks.require_choice(section, key, known)
+
+    def _refuse_options(self) -> None:
+        for section in ("reading", "preparation", "split"):
+            held = getattr(self, section)
+            if held:
+                key, value = next(iter(held.items()))
+                raise ValueError(
+                    f"`{key}` was {value!r}, but {self.data!r} is a named log with a preparation "
+                    "of its own, which would ignore it. Leave it out, or pass a file."
+                )
+
+    @property
+    def is_named(self) -> bool:
+        """Whether this is a log of the catalogue."""
+        return self.data in catalogue.names()
+
+    @property
+    def split_name(self) -> str:
+        """Name of the split, "given" where the parts come as files."""
+        if not self.is_named:
+            return str(self.split.get("name", "last_session_out"))
+        function = catalogue.entry(self.data).split
+        return "given" if function is None else function.__name__
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Makes a source of the plain values that `to_dict` returns."""
+        for key in values:
+            checks.require_choice("log", key, ("data", "reading", "preparation", "split"))
+        if "data" not in values:
+            raise ValueError("`log` names no `data`. Add the name of a log, or a path.")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values; paths are made absolute, so that they hold anywhere."""
+        if self.is_named:
+            return {"data": self.data}
+        return {
+            "data": str(Path(self.data).resolve()),
+            "reading": dict(self.reading),
+            "preparation": self._preparation(),
+            "split": {"name": self.split_name, **self.split},
+        }
+
+    def read(self) -> EventLog:
+        """Reads the log as it is, for inspection."""
+        return (
+            catalogue.read(self.data) if self.is_named else EventLog.read(self.data, **self.reading)
+        )
+
+    def load(self) -> "PreparedLog":
+        """Reads, prepares and splits the log."""
+        if self.is_named:
+            return PreparedLog(catalogue.load(self.data))
+        log = hrnn_preparation(self.read(), **self._preparation())
+        arguments = {key: value for key, value in self.split.items() if key != "name"}
+        return PreparedLog(getattr(splits, self.split_name)(log, **arguments))
+
+    def _preparation(self) -> dict[str, Any]:
+        defaults: dict[str, Any] = {
+            "idle_minutes": None if self.reading.get("session") is not None else 30
+        }
+        if self.reading.get("user", "user") is None:
+            defaults["min_user_sessions"] = 1
+        return defaults | dict(self.preparation)
+
+
+@dataclass(frozen=True)
+class PreparedLog:
+    """A split log as models take it.
+
+    Args:
+        split: its parts.
+    """
+
+    split: Split
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The items of the training part."""
+        return Vocabulary.from_log(self.split.train)
+
+    @cached_property
+    def train(self) -> Histories:
+        """What a model is trained on."""
+        return histories_from_log(self.split.train, self.vocabulary)
+
+    @cached_property
+    def test(self) -> Histories:
+        """The test sessions, after all that is known of their users."""
+        return bootstrapped_histories(
+            self.split.train_and_validation,
+            self.split.test,
+            self.vocabulary,
+            continues=self.split.continues,
+        )
+
+    def for_validation(self) -> tuple[Histories, Histories]:
+        """Returns training and validation histories: the split's own, or the last sessions.
+
+        Both are numbered by `vocabulary`.
+        """
+        split = self.split
+        if split.validation is None:
+            split = splits.last_session_out(split.train)
+            train, held_out = split.train, split.test
+        else:
+            train, held_out = split.train, split.validation
+        return (
+            histories_from_log(train, self.vocabulary),
+            bootstrapped_histories(train, held_out, self.vocabulary, continues=split.continues),
+        )

@@ -1,0 +1,430 @@
+"""Recipes: everything that decides a training run, as plain data in TOML."""
+
+import inspect
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from hrec_tf import checks, registry
+from hrec_tf.data.histories import Histories
+from hrec_tf.recipes import files, keys, plain_toml
+from hrec_tf.recipes.keys import SECTIONS
+from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One model's settings: what it is, how it is trained, how it is measured.
+
+    Sections hold plain values. `optimizer`, `loss` and `negatives` each have a `name`
+    ("adagrad_momentum", "adam"; "cross_entropy", "top1", "bpr", "top1_max", "bpr_max";
+    "in_batch", "full") beside that class's arguments. What a section leaves out has the
+    default of its class. Baselines are counted: they have `arguments` and `evaluation` only.
+
+    Args:
+        name: what it is called in its file.
+        model: a name of `hrec_tf.registry`.
+        source: where the settings come from.
+        arguments: of the model's class.
+        optimizer, loss, negatives: see above.
+        stream: `num_lanes`, `steps`, `order`, see `hrec_tf.data.lanes.lane_stream`.
+        epochs: passes over the training histories.
+        evaluation: `ks`, `ties`, `average`, `top_pop`, `bootstrap_sessions`, see
+            `hrec_tf.evaluation.evaluate`.
+
+    Raises:
+        ValueError: a model that there is not, or a section that it would ignore.
+
+    Example:
+        >>> recipe = Recipe.load("quadrana2017", "hrnn-init")
+        >>> recipe.with_changes({"num_lanes": 20}).stream["num_lanes"]
+        20
+    """
+
+    name: str
+    model: str
+    source: str
+    arguments: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    loss: Mapping[str, Any]
+    negatives: Mapping[str, Any]
+    stream: Mapping[str, Any]
+    epochs: int | None
+    evaluation: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.entry.is_baseline:
+            return
+        given = [name for name in (*keys.TRAINING_SECTIONS, "epochs") if getattr(self, name)]
+        if given:
+            raise ValueError(
+                f"`{given[0]}` was set for {self.model}, which is counted, not trained, so it "
+                "would be ignored. Leave it out; baselines have `arguments` and `evaluation`."
+            )
+
+    @property
+    def entry(self) -> registry.Entry:
+        """The model's row in the registry."""
+        return registry.entry(self.model)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, model: str | None = None) -> Self:
+        """Reads a recipe of the package, or of a TOML file of your own.
+
+        Args:
+            name_or_path: the name of a file of `hrec_tf/recipes`, without ".toml", or a path
+                that ends in ".toml".
+            model: name of the recipe in that file; may be left out if it holds one.
+
+        Raises:
+            ValueError: no such recipe, an unknown key, or a file that is not TOML.
+            FileNotFoundError: there is no such file.
+        """
+        held = files.read(name_or_path)["recipes"]
+        if model is None and len(held) == 1:
+            (model,) = held
+        if model is None:
+            raise ValueError(
+                f"`model` was not given, but {name_or_path} holds the recipes "
+                f"{', '.join(held)}. Name one of them."
+            )
+        checks.require_choice("model", model, held)
+        return cls.from_dict(held[model], name=model)
+
+    @classmethod
+    def for_data(cls, data: str | None, model: str) -> Self:
+        """Returns the package's recipe of a model for a named log, else its general one.
+
+        Args:
+            data: name of a log of the catalogue; None, or a name without recipes of its
+                own, gives the general recipe.
+            model: name of a recipe, mostly that of a model.
+        """
+        general: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for file in sorted(files.names()):
+            content = files.read(file)
+            if not content.get("data"):
+                general |= content["recipes"]
+            elif content["data"] == data:
+                own |= content["recipes"]
+        checks.require_choice("model", model, general | own)
+        return cls.from_dict((general | own)[model], name=model)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, name: str | None = None) -> Self:
+        """Makes a recipe of plain values, as TOML holds them; "none" stands for None.
+
+        Raises:
+            ValueError: an unknown key, or a section that would be ignored.
+        """
+        values = plain_toml.from_words(values)
+        name = str(name or values.get("name") or values.get("model"))
+        known = ("name", "model", "source", "epochs", *SECTIONS)
+        for key in values:
+            checks.require_choice(f"key of recipe {name}", key, known)
+        row = registry.entry(str(values.get("model", name)))
+        defaults: dict[str, Any] = {}
+        if not row.is_baseline:
+            for missing in ("optimizer", "loss", "epochs"):
+                if not values.get(missing):
+                    raise ValueError(
+                        f"Recipe {name!r} has no `{missing}`, but {row.name} is trained and needs "
+                        f"one. Add it, e.g. {_EXAMPLES[missing]}."
+                    )
+            order = "time" if row.layout == SESSION_PARALLEL else "random"
+            defaults = {"negatives": {"name": "in_batch"}, "stream": {"steps": 1, "order": order}}
+        sections = {
+            section: {**defaults.get(section, {}), **values.get(section, {})}
+            for section in SECTIONS
+        }
+        recipe = cls(
+            name=name,
+            model=row.name,
+            source=str(values.get("source", "")),
+            epochs=values.get("epochs"),
+            **sections,
+        )
+        recipe._check_light()
+        return recipe
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values that `from_dict` reads back; None is written as "none"."""
+        values: dict[str, Any] = {"name": self.name, "model": self.model, "source": self.source}
+        if self.epochs is not None:
+            values["epochs"] = self.epochs
+        values |= {section: dict(getattr(self, section)) for section in SECTIONS}
+        return plain_toml.to_words({key: value for key, value in values.items() if value != {}})
+
+    def valid_keys(self) -> dict[str, tuple[str, ...]]:
+        """Names of the keys that each section of this recipe may hold."""
+        return {section: tuple(self._defaults(section)) for section in self._sections()}
+
+    def with_changes(self, changes: Mapping[str, Any]) -> "Recipe":
+        """Returns a recipe with some keys changed.
+
+        Args:
+            changes: key -> value. A key is `epochs`, "section.key" such as "loss.logq", or
+                the key alone where one section has it. A new `loss.name` (or that of the
+                optimizer or the negatives) drops the arguments of the old one.
+
+        Raises:
+            ValueError: a key that there is not, with the nearest, or that several have.
+        """
+        return with_shared_changes([self], changes)[0]
+
+    def check(self) -> Self:
+        """Returns this recipe if every key of every section exists, or raises.
+
+        Unlike reading, this imports the model's class, and so Keras.
+        """
+        self._check_light()
+        for section in self._sections():
+            known = self._defaults(section)
+            for key in getattr(self, section):
+                checks.require_choice(f"{section} of {self.name}", key, known)
+        if not self.entry.is_baseline:
+            mend = "Pass e.g. epochs=10."
+            checks.require_positive_int("epochs", self.epochs, mend=mend)
+            if "num_lanes" not in self.stream:
+                raise ValueError(
+                    f"`stream` of {self.name} has no `num_lanes`. Pass the batch size, e.g. 100."
+                )
+        return self
+
+    def complete(self) -> Self:
+        """Returns this recipe with every default written out."""
+        self.check()
+        filled: dict[str, Any] = {
+            section: {
+                key: value
+                for key, value in (self._defaults(section) | dict(getattr(self, section))).items()
+                if value is not inspect.Parameter.empty
+            }
+            for section in self._sections()
+        }
+        return replace(self, **filled)
+
+    def _sections(self) -> tuple[str, ...]:
+        return ("arguments", "evaluation") if self.entry.is_baseline else SECTIONS
+
+    def _check_light(self) -> None:
+        """Checks what needs no Keras: names of losses and the like."""
+        for section, choices in keys.NAMED.items():
+            held = getattr(self, section)
+            if held:
+                checks.require_choice(f"{section}.name", held.get("name"), choices)
+        for key in self.evaluation:
+            checks.require_choice(f"evaluation of {self.name}", key, keys.EVALUATION)
+
+    def _defaults(self, section: str) -> dict[str, Any]:
+        return keys.defaults(section, getattr(self, section), self.entry)
+
+    def _with_change(self, key: str, value: Any) -> Self:
+        if key == "epochs":
+            return replace(self, epochs=value)  # refused for a baseline by the constructor
+        section, key = self._located(key)
+        held = dict(getattr(self, section))
+        if key == "name" and held.get("name") != value:
+            checks.require_choice(f"{section}.name", value, keys.NAMED[section])
+            held = {}
+        if isinstance(value, list):
+            value = tuple(value)
+        changed: dict[str, Any] = {section: {**held, key: value}}
+        return replace(self, **changed)
+
+    def _located(self, key: str) -> tuple[str, str]:
+        """The section that a key belongs to, and its name there."""
+        if self.entry.is_baseline and key.split(".")[0] in keys.TRAINING_SECTIONS:
+            raise ValueError(
+                f"`{key}` was set for {self.model}, which is counted, not trained, so it would "
+                "be ignored. Leave it out, or choose a trained model."
+            )
+        valid = self.valid_keys()
+        dotted = [f"{section}.{name}" for section, names in valid.items() for name in names]
+        if key in dotted:
+            section, _, name = key.partition(".")
+            return section, name
+        holders = [section for section, names in valid.items() if key in names]
+        if len(holders) == 1:
+            return holders[0], key
+        if holders:
+            listed = ", ".join(f"{section}.{key}" for section in holders)
+            raise ValueError(f"`{key}` may mean {listed}. Write which of them is meant.")
+        bare = [name for names in valid.values() for name in names if name != "name"]
+        near = checks.did_you_mean(key, dotted if "." in key else ["epochs", *bare])
+        raise ValueError(
+            f"`{key}` is no key of the recipe {self.name!r} for {self.model}. {near} All keys: "
+            f"{', '.join(['epochs', *dotted])}."
+        )
+
+
+def with_shared_changes(recipes: Sequence[Recipe], changes: Mapping[str, Any]) -> list[Recipe]:
+    """Returns recipes with some keys changed, each in those that have it.
+
+    Args:
+        recipes: e.g. of models that are compared.
+        changes: as for `Recipe.with_changes`.
+
+    Raises:
+        ValueError: a key that none of the recipes has.
+    """
+    changed = list(recipes)
+    # New names first: they decide which other keys there are.
+    for key in sorted(changes, key=lambda key: not key.endswith("name")):
+        refusals = []
+        for place, recipe in enumerate(changed):
+            try:
+                changed[place] = recipe._with_change(key, plain_toml.from_words(changes[key]))
+            except ValueError as error:
+                refusals.append(error)
+        if refusals and len(refusals) == len(changed):
+            raise refusals[-1]
+    return [recipe.check() for recipe in changed]
+
+
+def num_pairs(recipe: Recipe, histories: Histories) -> int:
+    """Next-item pairs that an epoch of the recipe's stream holds."""
+    if recipe.entry.layout == CONCATENATED:
+        return histories.num_events - histories.num_users
+    return histories.num_pairs
+
+
+def train(
+    recipe: Recipe,
+    histories: Histories,
+    *,
+    seed: int,
+    validation: Histories | None = None,
+    callbacks: Sequence[Any] = (),
+) -> Any:
+    """Trains the recipe's model on histories, or counts its baseline.
+
+    Args:
+        recipe: see `Recipe`.
+        histories: of the training log.
+        seed: of initial values, dropout, order and negatives; counting has no use for it.
+        validation: evaluation histories, ranked after every epoch; for trained models.
+        callbacks: Keras callbacks; for trained models.
+
+    Returns:
+        The fitted model (`NextItemModel`, with `history`) or `Baseline`.
+
+    Raises:
+        ValueError: a recipe or histories that do not fit, or an option that would be ignored.
+    """
+    recipe.check()
+    if recipe.entry.is_baseline:
+        for name, given in (("validation", validation is not None), ("callbacks", bool(callbacks))):
+            if given:
+                raise ValueError(
+                    f"`{name}` was passed, but {recipe.model} is counted in one go, so it would "
+                    "be ignored. Leave it out."
+                )
+        return recipe.entry.build(num_items=histories.num_items, **recipe.arguments).fit(histories)
+    model = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
+    model.compile(
+        optimizer=_optimizer(recipe),
+        loss=_loss(recipe),
+        negatives=_negatives(recipe, histories, seed),
+        metrics=_validation_metrics(recipe) if validation is not None else (),
+    )
+    model.fit(
+        _stream(recipe, model, histories, seed=seed),
+        epochs=recipe.epochs,
+        validation_data=None
+        if validation is None
+        else _stream(recipe, model, validation, seed=seed, order="given"),
+        callbacks=list(callbacks),
+        verbose=0,
+    )
+    return model
+
+
+def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) -> Any:
+    """Ranks every point of evaluation histories as the recipe says.
+
+    Args:
+        recipe: see `Recipe`; its `evaluation` section counts.
+        fitted: what `train` returned.
+        histories: evaluation histories, see `hrec_tf.data.bootstrapped_histories`.
+        **changes: keys of the section to change, e.g. `ties="standard"`.
+
+    Returns:
+        `hrec_tf.evaluation.Evaluation`.
+    """
+    from hrec_tf import evaluation
+
+    options = {**keys.EVALUATION, **recipe.evaluation, **changes}
+    return evaluation.evaluate(fitted, histories, **options)
+
+
+def parse_value(text: str) -> Any:
+    """Reads a value as TOML would; what TOML would not read is text, "none" is None.
+
+    Example:
+        >>> parse_value("0.5"), parse_value("[5, 20]"), parse_value("tanh"), parse_value("none")
+        (0.5, [5, 20], 'tanh', None)
+    """
+    if text == "none":
+        return None
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return values["value"] if set(values) == {"value"} else text
+
+
+def _optimizer(recipe: Recipe) -> Any:
+    values = dict(recipe.optimizer)
+    place, _ = keys.OPTIMIZERS[values.pop("name")]
+    return keys.class_of(place)(**values)
+
+
+def _loss(recipe: Recipe) -> Any:
+    values = dict(recipe.loss)
+    return keys.class_of(keys.LOSSES[values.pop("name")])(**values)
+
+
+def _negatives(recipe: Recipe, histories: Histories, seed: int) -> Any:
+    values = dict(recipe.negatives)
+    if values.pop("name") == "full":
+        return None
+    from hrec_tf.losses import InBatch
+
+    needs_supports = values.get("extra") or recipe.loss.get("logq")
+    supports = histories.item_supports() if needs_supports else None
+    return InBatch(seed=seed, item_supports=supports, **values)
+
+
+def _validation_metrics(recipe: Recipe) -> list[Any]:
+    from hrec_tf.metrics import MRR, Recall
+
+    k = max(recipe.evaluation.get("ks", keys.EVALUATION["ks"]))
+    return [Recall(k), MRR(k)]
+
+
+def _stream(
+    recipe: Recipe, model: Any, histories: Histories, *, seed: int, order: str | None = None
+) -> Any:
+    from hrec_tf.data.lanes import lane_stream
+
+    values = dict(recipe.stream)
+    if order is not None:
+        values["order"] = order
+    return lane_stream(
+        histories,
+        layout=model.layout,
+        seed=seed,
+        feed_last_item=getattr(model, "feed_last_item", False),
+        **values,
+    )
+
+
+_EXAMPLES = {
+    "optimizer": 'optimizer = { name = "adagrad_momentum", learning_rate = 0.1 }',
+    "loss": 'loss = { name = "top1" }',
+    "epochs": "epochs = 10",
+}

@@ -1,0 +1,1 @@
+"""Recipe files of the package, what they may hold, and how they are read and written."""

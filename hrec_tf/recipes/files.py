@@ -1,0 +1,73 @@
+"""Recipe files: one TOML per paper and data set, each holding the recipes of several models.
+
+A file has `source`; `data`, the named log it is for (without it, it is general); `extends`, a
+file whose recipes it takes over, `keep` to take only some; and tables `[recipes.<name>]`, the
+sections of `hrec_tf.recipe.Recipe`. A file with a `model` at the top is a single recipe.
+"""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hrec_tf import checks
+
+_KEYS = ("source", "data", "extends", "keep", "recipes")
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of the package's recipe files."""
+    files = resources.files("hrec_tf").joinpath("recipes").iterdir()
+    return tuple(sorted(Path(f.name).stem for f in files if f.name.endswith(".toml")))
+
+
+def of_data(data: str | None) -> tuple[str, ...]:
+    """Returns the names of the recipes that a named log has, general ones included."""
+    found: dict[str, None] = {}
+    for file in names():
+        content = read(file)
+        if not content.get("data") or content["data"] == data:
+            found.update(dict.fromkeys(content["recipes"]))
+    return tuple(found)
+
+
+def read(name_or_path: str | Path) -> dict[str, Any]:
+    """Reads a recipe file, with what it extends merged in.
+
+    Args:
+        name_or_path: a name of `names()`, or a path that ends in ".toml".
+
+    Returns:
+        The file's keys, and "recipes": name -> plain values.
+
+    Raises:
+        ValueError: no such name, not TOML, or an unknown key.
+        FileNotFoundError: there is no such file.
+    """
+    name = str(name_or_path)
+    if name.endswith(".toml"):
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        checks.require_choice("recipe", name, names())
+        text = resources.files("hrec_tf").joinpath(f"recipes/{name}.toml").read_text("utf-8")
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(
+            f"{name} is not a TOML file: {error}. See https://toml.io for its syntax."
+        ) from error
+    if "recipes" not in content and "model" in content:  # one recipe, without a table around it
+        single = str(content.get("name", content["model"]))
+        content = {"recipes": {single: content}}
+    for key in content:
+        checks.require_choice(f"key of {name}", key, _KEYS)
+    base = read(content["extends"]) if "extends" in content else {"recipes": {}}
+    kept = content.get("keep", tuple(base["recipes"]))
+    for recipe in kept:
+        checks.require_choice(f"keep of {name}", recipe, base["recipes"])
+    source = content.get("source", base.get("source", ""))
+    own = {
+        recipe: {"name": recipe, "source": source, **values}
+        for recipe, values in content.get("recipes", {}).items()
+    }
+    return content | {"recipes": {r: base["recipes"][r] for r in kept} | own, "source": source}

@@ -1,0 +1,76 @@
+"""What a recipe's sections may hold: names, keys and their defaults."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from hrec_tf import registry
+
+SECTIONS = ("arguments", "optimizer", "loss", "negatives", "stream", "evaluation")
+TRAINING_SECTIONS = ("optimizer", "loss", "negatives", "stream")
+
+CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
+OPTIMIZERS = {
+    "adagrad_momentum": (
+        "hrec_tf.optimizers:AdagradMomentum",
+        ("learning_rate", "momentum", "epsilon", *CLIPPING),
+    ),
+    "adam": (
+        "keras.optimizers:Adam",
+        ("learning_rate", "beta_1", "beta_2", "epsilon", *CLIPPING),
+    ),
+}
+LOSSES = {
+    "cross_entropy": "hrec_tf.losses:CrossEntropy",
+    "top1": "hrec_tf.losses:TOP1",
+    "bpr": "hrec_tf.losses:BPR",
+    "top1_max": "hrec_tf.losses:TOP1Max",
+    "bpr_max": "hrec_tf.losses:BPRMax",
+}
+NEGATIVES: dict[str, dict[str, Any]] = {
+    "in_batch": {"extra": 0, "alpha": None, "mask_collisions": False},
+    "full": {},
+}
+EVALUATION = {
+    "ks": (5, 20),
+    "ties": "conservative",
+    "average": "micro",
+    "top_pop": None,
+    "bootstrap_sessions": -1,
+}
+NAMED = {"optimizer": tuple(OPTIMIZERS), "loss": tuple(LOSSES), "negatives": tuple(NEGATIVES)}
+
+REQUIRED = inspect.Parameter.empty
+"""Stands for the default of a key that has none."""
+
+
+def defaults(section: str, held: Mapping[str, Any], row: registry.Entry) -> dict[str, Any]:
+    """Returns the keys that a section may hold and their defaults.
+
+    Args:
+        section: one of `SECTIONS`.
+        held: the section's values; its `name` decides which keys there are.
+        row: the model's row in the registry.
+    """
+    if section == "arguments":
+        return row.settings()
+    if section == "evaluation":
+        return dict(EVALUATION)
+    if section == "stream":
+        return {"num_lanes": REQUIRED, "steps": 1, "order": REQUIRED}
+    name = held["name"]
+    if section == "negatives":
+        return {"name": name, **NEGATIVES[name]}
+    if section == "loss":
+        return {"name": name, **registry.settings_of(class_of(LOSSES[name]))}
+    place, keys = OPTIMIZERS[name]
+    parameters = inspect.signature(class_of(place)).parameters
+    own = {key: parameters[key].default for key in keys if key in parameters}
+    return {"name": name, **dict.fromkeys(keys), **own}
+
+
+def class_of(place: str) -> type:
+    """Imports and returns the class at "module:Class"."""
+    module, name = place.split(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,243 @@
+"""The zoo in one table: name -> class, default arguments, paper, layout, what it can.
+
+Nothing here imports Keras: a class is imported when it is asked for. `docs/models.md` is made
+from this table:
+
+    python -m hrec_tf.registry > docs/models.md
+"""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from hrec_tf import checks
+from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL, USER_PARALLEL
+
+MODEL = "model"
+BASELINE = "baseline"
+
+_QUADRANA = "Quadrana et al., RecSys 2017, arXiv:1706.04148"
+_HIDASI = "Hidasi et al., ICLR 2016, arXiv:1511.06939"
+_NOT_SETTINGS = ("self", "num_items", "seed", "args", "kwargs")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the zoo.
+
+    Args:
+        name: what recipes and commands call it.
+        title: what tables call it.
+        kind: "model" (trained by gradients) or "baseline" (counted).
+        place: "module:Class".
+        layout: the stream a model is trained on; None for baselines.
+        paper: where it comes from.
+        about: what it can, in one line.
+        arguments: values that make this row what it is; they differ from the class's own
+            defaults or from another row of the same class.
+        variants: of those, what else a recipe may choose. Any other value would be a
+            different model under the same name.
+    """
+
+    name: str
+    title: str
+    kind: str
+    place: str
+    layout: str | None
+    paper: str
+    about: str
+    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    variants: Mapping[str, tuple] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is counted instead of trained."""
+        return self.kind == BASELINE
+
+    def load_class(self) -> type:
+        """Imports and returns the class."""
+        module, name = self.place.split(":")
+        return getattr(importlib.import_module(module), name)
+
+    def settings(self) -> dict[str, Any]:
+        """Names of the arguments that a recipe may set -> their values if it does not."""
+        return settings_of(self.load_class()) | dict(self.arguments)
+
+    def build(self, *, num_items: int, seed: int | None = None, **arguments: Any) -> Any:
+        """Returns a model with fresh weights, or a baseline without counts.
+
+        Args:
+            num_items: size of the catalogue; a baseline learns it in `fit`.
+            seed: of initial values and dropout; a baseline has no use for it.
+            **arguments: override those of this row.
+
+        Raises:
+            ValueError: an argument that the class does not have, or a bad value.
+        """
+        known = self.settings()
+        for name, value in arguments.items():
+            checks.require_choice("arguments", name, known)
+            self._check_variant(name, value)
+        arguments = {**self.arguments, **arguments}
+        if self.is_baseline:
+            return self.load_class()(**arguments)
+        return self.load_class()(num_items=num_items, seed=seed, **arguments)
+
+    def _check_variant(self, name: str, value: Any) -> None:
+        if name not in self.arguments or value == self.arguments[name]:
+            return
+        allowed = (self.arguments[name], *self.variants.get(name, ()))
+        if value not in allowed:
+            raise ValueError(
+                f"`{name}` was {value!r}, but {self.name} means {' or '.join(map(repr, allowed))}. "
+                "Choose the model whose name says what you want, or leave the argument out."
+            )
+
+
+def settings_of(cls: type) -> dict[str, Any]:
+    """Returns a class's keyword arguments and their defaults, inherited ones included.
+
+    A constructor that takes `**kwargs` hands them on, so those of the class above count too;
+    what Keras itself adds (`name`, `dtype`, ...) does not.
+    """
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if not base.__module__.startswith("hrec_tf"):
+            break
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters
+        for name, parameter in parameters.items():
+            if name not in _NOT_SETTINGS:
+                found.setdefault(name, parameter.default)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return found
+
+
+def names(kind: str | None = None) -> tuple[str, ...]:
+    """Returns all names, or those of one kind."""
+    return tuple(name for name, row in _ZOO.items() if kind in (None, row.kind))
+
+
+def entry(name: str) -> Entry:
+    """Returns the row of a name.
+
+    Raises:
+        ValueError: there is no such model; the message holds the nearest name.
+
+    Example:
+        >>> entry("hrnn-init").layout
+        'user_parallel'
+    """
+    return _ZOO[checks.require_choice("model", name, _ZOO)]
+
+
+def to_markdown() -> str:
+    """Returns the text of `docs/models.md`."""
+    lines = [
+        "# Models",
+        "",
+        "Made from `hrec_tf/registry.py` by `python -m hrec_tf.registry > docs/models.md`; do not",
+        "edit. Equations: [equations.md](equations.md); results: [results.md](results.md).",
+    ]
+    for kind, heading in ((MODEL, "Trained by gradients"), (BASELINE, "Counted")):
+        lines += ["", f"## {heading}", "", "| name | class | stream | what it is | source |"]
+        lines += ["|---|---|---|---|---|"]
+        lines += [_markdown_row(row) for row in _ZOO.values() if row.kind == kind]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(row: Entry) -> str:
+    set_here = ", ".join(f"{name}={value!r}" for name, value in row.arguments.items())
+    module, name = row.place.split(":")
+    return (
+        f"| `{row.name}` | `{module}.{name}{f'({set_here})' if set_here else ''}` "
+        f"| {row.layout or '–'} | {row.title}: {row.about} | {row.paper} |"
+    )
+
+
+def _baseline(name: str, title: str, cls: str, paper: str, about: str) -> Entry:
+    return Entry(name, title, BASELINE, f"hrec_tf.baselines:{cls}", None, paper, about)
+
+
+_ZOO = {
+    row.name: row
+    for row in (
+        _baseline("pop", "POP", "Popularity", _HIDASI, "the most frequent items, for everybody"),
+        _baseline(
+            "s-pop", "S-POP", "SessionPopularity", _HIDASI, "the session's most frequent items"
+        ),
+        _baseline(
+            "ppop", "PPOP", "PersonalPopularity", _QUADRANA, "the user's own most frequent items"
+        ),
+        _baseline(
+            "item-knn", "Item-KNN", "ItemKNN", _QUADRANA, "items that share sessions with the last"
+        ),
+        Entry(
+            "gru4rec",
+            "GRU4Rec",
+            MODEL,
+            "hrec_tf.models:GRU4Rec",
+            SESSION_PARALLEL,
+            _HIDASI,
+            "a GRU over the session alone; the RNN of the HRNN paper",
+        ),
+        Entry(
+            "gru4rec+",
+            "GRU4Rec+",
+            MODEL,
+            "hrec_tf.models:GRU4Rec",
+            SESSION_PARALLEL,
+            "Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847",
+            "GRU4Rec with tied item vectors, extra negatives and later losses",
+            MappingProxyType({"inputs": "constrained"}),
+        ),
+        Entry(
+            "lstm4rec",
+            "LSTM4Rec",
+            MODEL,
+            "hrec_tf.models:LSTM4Rec",
+            SESSION_PARALLEL,
+            "baseline of Song et al., AAAI 2019",
+            "GRU4Rec with an LSTM in place of the GRU",
+        ),
+        Entry(
+            "rnn-concat",
+            "RNN Concat",
+            MODEL,
+            "hrec_tf.models:RNNConcat",
+            CONCATENATED,
+            _QUADRANA,
+            "GRU4Rec on a user's sessions as one long sequence",
+        ),
+        Entry(
+            "hrnn-init",
+            "HRNN Init",
+            MODEL,
+            "hrec_tf.models:HRNN",
+            USER_PARALLEL,
+            _QUADRANA,
+            "a user GRU that starts each session's GRU",
+            MappingProxyType({"user_gates": None}),
+        ),
+        Entry(
+            "hrnn-all",
+            "HRNN All",
+            MODEL,
+            "hrec_tf.models:HRNN",
+            USER_PARALLEL,
+            _QUADRANA,
+            "HRNN Init whose user state also enters every step's gates",
+            MappingProxyType({"user_gates": "rzh"}),
+            MappingProxyType({"user_gates": ("rz",)}),
+        ),
+    )
+}
+
+
+if __name__ == "__main__":
+    print(to_markdown(), end="")

@@ -1,0 +1,1 @@
+"""Comparisons of several models over several seeds, and their tables."""

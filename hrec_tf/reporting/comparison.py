@@ -1,0 +1,180 @@
+"""Several models, several seeds, the same points: means, spread and significance."""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hrec_tf import checks
+from hrec_tf.data.log_source import PreparedLog
+from hrec_tf.evaluation import (
+    Evaluation,
+    MeanSd,
+    SignificanceTest,
+    compare_sessions,
+    holm,
+    mean_sd,
+)
+from hrec_tf.recipe import Recipe, evaluate, num_pairs, train
+from hrec_tf.training import TrainingProgress
+
+Watch = Callable[[str], AbstractContextManager[Callable | None]]
+"""Given what is being done, a context whose value takes `TrainingStatus`, or is None."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one recipe gave.
+
+    Args:
+        recipe: the settings.
+        evaluations: one per seed. Counting has no randomness, so a baseline's are one and
+            the same.
+        seconds: training time of each seed, compilation included.
+    """
+
+    recipe: Recipe
+    evaluations: tuple[Evaluation, ...]
+    seconds: tuple[float, ...]
+
+    def metric(self, name: str) -> MeanSd:
+        """Mean and sample standard deviation of a metric over the seeds."""
+        return mean_sd([evaluation.metrics[name] for evaluation in self.evaluations])
+
+    @property
+    def training_seconds(self) -> MeanSd:
+        """Mean and sample standard deviation of the training time over the seeds."""
+        return mean_sd(self.seconds)
+
+    @property
+    def tie_share(self) -> float:
+        """Share of points whose target ties with another candidate; mean over seeds."""
+        return mean_sd([evaluation.tie_share for evaluation in self.evaluations]).mean
+
+
+@dataclass(frozen=True)
+class Against:
+    """A model against the best baseline; `p_holm` is corrected for all that were compared."""
+
+    test: SignificanceTest
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results on the same points.
+
+    Args:
+        results: one per recipe.
+        metric: what significance is tested on, e.g. "Recall@20".
+        seeds: of every model.
+    """
+
+    results: tuple[Result, ...]
+    metric: str
+    seeds: tuple[int, ...]
+
+    @property
+    def best_baseline(self) -> Result | None:
+        """The baseline with the highest mean of `metric`; None if none was compared."""
+        counted = [result for result in self.results if result.recipe.entry.is_baseline]
+        return max(counted, key=lambda result: result.metric(self.metric).mean, default=None)
+
+    @cached_property
+    def against_best_baseline(self) -> dict[str, Against]:
+        """Trained models, by recipe name: paired Wilcoxon over sessions, Holm-corrected."""
+        best = self.best_baseline
+        if best is None:
+            return {}
+        tests = {
+            result.recipe.name: compare_sessions(
+                result.evaluations, best.evaluations, metric=self.metric
+            )
+            for result in self.results
+            if not result.recipe.entry.is_baseline
+        }
+        corrected = holm([test.p_value for test in tests.values()])
+        return {
+            name: Against(test, p) for (name, test), p in zip(tests.items(), corrected, strict=True)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        best = self.best_baseline
+        rows = []
+        for result in self.results:
+            row: dict[str, Any] = {
+                "model": result.recipe.model,
+                "recipe": result.recipe.name,
+                "epochs": result.recipe.epochs,
+                "metrics": {
+                    name: {"mean": spread.mean, "sd": spread.sd}
+                    for name in result.evaluations[0].metrics
+                    for spread in [result.metric(name)]
+                },
+                "tie_share": result.tie_share,
+                "training_seconds": result.training_seconds.mean,
+            }
+            against = self.against_best_baseline.get(result.recipe.name)
+            if against is not None:
+                row["against_best_baseline"] = {
+                    "mean_difference": against.test.mean_difference,
+                    "p_value": against.test.p_value,
+                    "p_holm": against.p_holm,
+                    "num_sessions": against.test.num_pairs,
+                    "num_zeros": against.test.num_zeros,
+                }
+            rows.append(row)
+        first = self.results[0].evaluations[0]
+        return {
+            "results": rows,
+            "seeds": list(self.seeds),
+            "metric": self.metric,
+            "best_baseline": None if best is None else best.recipe.name,
+            "num_points": first.num_points,
+            "num_sessions": first.num_sessions,
+            "ties": first.ties,
+            "average": first.average,
+            "candidates": first.ranks.candidates,
+            "num_candidates": first.ranks.num_candidates,
+        }
+
+
+def measure(
+    recipe: Recipe, log: PreparedLog, *, seeds: Sequence[int], watch: Watch | None = None
+) -> Result:
+    """Trains and evaluates one recipe with each seed, one after the other.
+
+    Args:
+        recipe: see `Recipe`.
+        log: what to train and evaluate on.
+        seeds: one run each. A baseline is counted for each, and evaluated once.
+        watch: see `Watch`; shows progress.
+    """
+    checks.require_positive_int("seeds", len(seeds), mend="Pass at least one seed, e.g. 0.")
+    watch = watch or (lambda what: nullcontext(None))
+    evaluations: list[Evaluation] = []
+    seconds = []
+    for seed in seeds:
+        counted = recipe.entry.is_baseline
+        label = recipe.name if counted else f"{recipe.name} (seed {seed})"
+        histories = log.train
+        with watch(f"{'counting' if counted else 'training'} {label}") as show:
+            callbacks: list[Any] = []
+            if show is not None and not counted:
+                callbacks = [TrainingProgress(num_pairs(recipe, histories), show=show)]
+            begin = time.perf_counter()
+            fitted = train(recipe, histories, seed=seed, callbacks=callbacks)
+            seconds.append(time.perf_counter() - begin)
+        if counted and evaluations:
+            evaluations.append(evaluations[0])
+        else:
+            with watch(f"evaluating {label}"):
+                evaluations.append(evaluate(recipe, fitted, log.test))
+        # A model and its compiled functions refer to one another.
+        del fitted
+        gc.collect()
+    return Result(recipe, tuple(evaluations), tuple(seconds))
