@@ -167,6 +167,15 @@ def lay_out(histories: Histories, lanes: Lanes, *, layout: str, steps: int) -> t
     )
 
 
+def without_tail(lanes: Lanes, *, steps: int) -> Lanes:
+    """Cuts the grid at the last window in which every lane still plays; at least one stays."""
+    ends = np.zeros(lanes.num_lanes, np.int64)
+    np.maximum.at(ends, lanes.lane, lanes.step + 1)
+    num_steps = max(int(ends.min()) // steps, 1) * steps
+    kept = lanes.step < num_steps
+    return Lanes(lanes.inputs[kept], lanes.lane[kept], lanes.step[kept], lanes.num_lanes, num_steps)
+
+
 def order_of_units(
     histories: Histories, *, layout: str, order: str, seed: int, epoch: int
 ) -> np.ndarray:
@@ -192,6 +201,7 @@ def lane_stream(
     order: str = "random",
     seed: int = 0,
     feed_last_item: bool = False,
+    reference_tail: bool = False,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Streams histories in lanes whose state is carried from window to window.
@@ -210,6 +220,8 @@ def lane_stream(
             or "given" (the histories').
         seed: seed of the random orders.
         feed_last_item: also feed each session's last event, with weight 0.
+        reference_tail: end an epoch as soon as a lane finds no unit left, as the HRNN
+            authors' code does. The pairs after that step are NOT seen in that epoch.
         first_epoch: number of the first iteration, for a run that is resumed.
 
     Returns:
@@ -251,6 +263,8 @@ def lane_stream(
             order=units,
             feed_last_item=feed_last_item,
         )
+        if reference_tail:
+            lanes = without_tail(lanes, steps=steps)
         yield lay_out(histories, lanes, layout=layout, steps=steps)
 
     def spec(dtype: tf.DType) -> tf.TensorSpec:
@@ -293,6 +307,7 @@ def user_parallel_stream(
     order: str = "random",
     seed: int = 0,
     feed_last_item: bool = False,
+    reference_tail: bool = False,
 ) -> tf.data.Dataset:
     """HRNN's mini-batches: a lane plays a user's sessions one after the other, then a new user.
 
@@ -308,6 +323,7 @@ def user_parallel_stream(
         order=order,
         seed=seed,
         feed_last_item=feed_last_item,
+        reference_tail=reference_tail,
     )
 
 

@@ -40,7 +40,7 @@ class BPR(ActivatedLoss):
         form: str = "reference",
         activation: str = "tanh",
         elu_alpha: float | None = None,
-        normalise: str = "valid",
+        normalise: str = "batch_size",
     ):
         super().__init__(activation=activation, elu_alpha=elu_alpha, normalise=normalise)
         self.form = require_choice("form", form, ("reference", "paper"))
@@ -89,7 +89,7 @@ class BPRMax(ActivatedLoss):
         penalty: float = 1.0,
         activation: str = "linear",
         elu_alpha: float | None = None,
-        normalise: str = "valid",
+        normalise: str = "batch_size",
     ):
         super().__init__(activation=activation, elu_alpha=elu_alpha, normalise=normalise)
         self.penalty = require_number(

@@ -27,7 +27,7 @@ class CrossEntropy(SampledLoss):
         normalise: see `reduce_rows`.
     """
 
-    def __init__(self, *, logq: float = 0.0, normalise: str = "valid"):
+    def __init__(self, *, logq: float = 0.0, normalise: str = "batch_size"):
         super().__init__(normalise=normalise)
         self.logq = require_number(
             "logq", logq, minimum=0.0, mend="Pass 0.0 for no correction or 1.0 for all of it."

@@ -46,7 +46,7 @@ class TOP1(ActivatedLoss):
         diagonal_divisor: str | None = None,
         activation: str = "tanh",
         elu_alpha: float | None = None,
-        normalise: str = "valid",
+        normalise: str = "batch_size",
     ):
         super().__init__(activation=activation, elu_alpha=elu_alpha, normalise=normalise)
         self.form = require_choice("form", form, ("reference", "paper"))
@@ -109,7 +109,7 @@ class TOP1Max(ActivatedLoss):
         *,
         activation: str = "linear",
         elu_alpha: float | None = None,
-        normalise: str = "valid",
+        normalise: str = "batch_size",
     ):
         super().__init__(activation=activation, elu_alpha=elu_alpha, normalise=normalise)
 

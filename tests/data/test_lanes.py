@@ -230,3 +230,14 @@ def test_sessions_are_played_by_the_time_of_their_first_event():
     )
     events, _, _ = stream_columns(session_parallel_stream(late_first_user, num_lanes=1))
     assert events["item_ids"].tolist() == [[1, 5, 3]]
+
+
+def test_the_reference_tail_ends_the_epoch_with_the_first_free_lane():
+    """docs/equations.md B.4: the authors' epoch; pairs after it are lost on purpose."""
+    histories = Histories.from_lists([[[1, 2, 3, 4, 5, 6]], [[7, 8, 9]], [[10, 11]]])
+    events, next_item_ids, _ = stream_columns(
+        user_parallel_stream(histories, num_lanes=2, order="given", reference_tail=True)
+    )
+    # Lane 1 plays two users, three pairs; lane 0 would go on for two more.
+    assert events["item_ids"].tolist() == [[1, 2, 3], [7, 8, 10]]
+    assert next_item_ids.tolist() == [[2, 3, 4], [8, 9, 11]]

@@ -59,7 +59,9 @@ def losses_and_gradient(loss, logits, column_weights, row_weights=None, **option
     with tf.GradientTape() as tape:
         tape.watch(logits)
         rows = loss.row_losses(logits, tf.constant(column_weights, tf.float32), **options)
-        total = tf.reduce_sum(rows) if row_weights is None else reduce_rows(rows, row_weights)
+        total = (
+            tf.reduce_sum(rows) if row_weights is None else reduce_rows(rows, row_weights, "valid")
+        )
     return rows.numpy(), tape.gradient(total, logits).numpy()
 
 
@@ -363,9 +365,9 @@ def test_reduce_rows_averages_what_is_valid():
     """docs/equations.md 0.6, the scaling trap."""
     rows = tf.constant([[1.0, np.nan, 3.0], [5.0, 7.0, np.nan]])
     weights = tf.constant([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
-    assert float(reduce_rows(rows, weights)) == 16.0 / 4
-    assert float(reduce_rows(rows, weights, "batch_size")) == pytest.approx(16.0 / 6)
-    assert float(reduce_rows(rows, tf.zeros((2, 3)))) == 0.0
+    assert float(reduce_rows(rows, weights, "valid")) == 16.0 / 4
+    assert float(reduce_rows(rows, weights)) == pytest.approx(16.0 / 6)
+    assert float(reduce_rows(rows, tf.zeros((2, 3)), "valid")) == 0.0
 
 
 def test_a_nan_of_a_valid_row_is_not_hidden():

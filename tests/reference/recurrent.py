@@ -35,23 +35,31 @@ def lstm_step(weights, x, h, c):
     return sigmoid(o) * np.tanh(c), c
 
 
-def hrnn_step(cell, x, session_start, user_start, s, c):
+def hrnn_weights(cell):
+    """What `hrnn_step` needs of a cell."""
+    weights = {"session": weights_of(cell.session_cell), "user": weights_of(cell.user_cell)}
+    for name in ("init_kernel", "init_bias", "user_kernel"):
+        weight = getattr(cell, name)
+        if weight is not None:
+            weights[name] = np.asarray(weight, np.float64)
+    return weights | {"first_session_init": cell.first_session_init}
+
+
+def hrnn_step(weights, x, session_start, user_start, s, c):
     """One event of HRNN, line by line as in docs/equations.md B.2."""
-    session, user = weights_of(cell.session_cell), weights_of(cell.user_cell)
-    w_init, b_init = (np.asarray(w, np.float64) for w in (cell.init_kernel, cell.init_bias))
     if session_start:
-        c = gru_step(user, s, c)
+        c = gru_step(weights["user"], s, c)
         if user_start:
             c = np.zeros_like(c)
-        s = np.tanh(c @ w_init + b_init)
-        if user_start and cell.first_session_init == "zero":
+        s = np.tanh(c @ weights["init_kernel"] + weights["init_bias"])
+        if user_start and weights["first_session_init"] == "zero":
             s = np.zeros_like(s)
     extra = 0.0
-    if cell.user_kernel is not None:
-        extra = np.zeros(3 * cell.session_units)
-        from_user = c @ np.asarray(cell.user_kernel, np.float64)
+    if "user_kernel" in weights:
+        from_user = c @ weights["user_kernel"]
+        extra = np.zeros(3 * len(s))
         extra[: len(from_user)] = from_user
-    s = gru_step(session, x, s, extra=extra)
+    s = gru_step(weights["session"], x, s, extra=extra)
     return s, c
 
 
@@ -59,11 +67,12 @@ def hrnn_loop(cell, inputs, s, c):
     """All events of all rows; inputs (batch, steps, features + 2)."""
     inputs = np.asarray(inputs, np.float64)
     s, c = np.array(s, np.float64), np.array(c, np.float64)
+    weights = hrnn_weights(cell)
     outputs = np.zeros((*inputs.shape[:2], s.shape[1]))
     for row in range(inputs.shape[0]):
         for step in range(inputs.shape[1]):
             *x, session_start, user_start = inputs[row, step]
             x = int(x[0]) if cell.num_items else np.array(x)
-            s[row], c[row] = hrnn_step(cell, x, session_start, user_start, s[row], c[row])
+            s[row], c[row] = hrnn_step(weights, x, session_start, user_start, s[row], c[row])
             outputs[row, step] = s[row]
     return outputs, s, c
