@@ -1,0 +1,193 @@
+"""`hrec`: messages, exit status, and JSON that stands alone on stdout."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hrec_tf.cli.main import main
+from tests.reference.tiny_log import OPTIONS, write_ring_log
+
+# Keras reads its variables for the weights file in a way that NumPy 2 will drop.
+KERAS_SAVES = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept:DeprecationWarning"
+)
+SMALL = ["--epochs", "1", "--num-lanes", "4"]
+
+
+@pytest.fixture
+def log(tmp_path):
+    return ["--data", str(write_ring_log(tmp_path / "log.csv")), *OPTIONS]
+
+
+def complaint(capsys, *arguments, status=1):
+    """Runs a command that must fail, and returns what it says."""
+    assert main([str(argument) for argument in arguments]) == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["train", "--epoch", "3"],
+            "`--epoch` is no option of `hrec train`. Did you mean '--epochs'?",
+        ),
+        (["compare", "--model", "pop"], "Did you mean '--models'?"),
+        (["evaluate", "x", "--tie", "standard"], "Did you mean '--ties'?"),
+        (["data", "inspect", "x", "--times", "t"], "Did you mean '--timestamp'?"),
+        (["trian"], "No such command 'trian'"),
+        (["train", "--epochs", "three"], "--epochs"),
+        (["evaluate"], "Missing argument"),
+    ],
+)
+def test_wrong_command_line_is_refused_with_the_nearest_name(capsys, arguments, message):
+    said = complaint(capsys, *arguments, status=2)
+    assert message in said
+    assert "--help" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--model", "hrnn-int"], "`model` was 'hrnn-int', but must be one of"),
+        (["train", "--data", "online-retial"], "Did you mean 'online-retail'?"),
+        (["train", "--min-item-support", "5"], "`min_item_support` was 5, but 'online-retail'"),
+        (
+            ["train", "--model", "pop", "--epochs", "3"],
+            "`epochs` was set for pop, which is counted",
+        ),
+        (["train", "--set", "loss.forms=paper"], "Did you mean 'loss.form'?"),
+        (["train", "--set", "loss.form"], "`set` was 'loss.form', but must be key=value"),
+        (["train", "--extra", "-5", "--recipe", "nowhere.toml"], "nowhere.toml"),
+        (["compare", "--seeds", "0;1"], "`seeds` was '0;1', but must be whole numbers"),
+        (["compare", "--models", "pop,pop"], "`models` names 'pop' more than once"),
+        (["compare", "--metric", "Recall@7"], "`metric` was 'Recall@7', but must be one of"),
+        (["compare", "--ks", "5,x"], "`ks` was '5,x'"),
+        (["evaluate", "nowhere"], "holds no config.toml, so it is no run folder"),
+        (["data", "inspect", "nowhere.csv"], "neither a file nor a named log"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_three_parts(capsys, arguments, message):
+    said = complaint(capsys, *arguments)
+    assert said.startswith("Error: ")
+    assert message in said
+
+
+def test_missing_column_is_named_with_those_there_are(capsys, tmp_path):
+    """pitfalls 4: a missing or renamed column."""
+    path = write_ring_log(tmp_path / "log.csv")
+    said = complaint(capsys, "data", "inspect", path, "--user", "whom")
+    assert "whom" in said and "who" in said
+
+
+def test_inspect_prints_json_alone(capsys, tmp_path):
+    path = write_ring_log(tmp_path / "log.csv")
+    assert main(["data", "inspect", str(path), *OPTIONS, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["num_events"], found["num_users"]) == (12 * 6 * 5, 12)
+    assert found["protocol"] == "last_session_out"
+
+
+def test_inspect_and_list_for_people(capsys, tmp_path):
+    path = write_ring_log(tmp_path / "log.csv")
+    assert main(["data", "inspect", str(path), *OPTIONS]) == 0
+    assert "Proposed split: last_session_out" in capsys.readouterr().out
+    assert main(["data", "list"]) == 0
+    assert "online-retail" in capsys.readouterr().out
+    assert main(["data", "list", "--json"]) == 0
+    listed = {log["name"]: log for log in json.loads(capsys.readouterr().out)["logs"]}
+    assert "hrnn-init" in listed["globo-news"]["recipes"]
+
+
+def test_compare_baselines_prints_one_table(capsys, log):
+    assert main(["compare", *log, "--models", "pop,s-pop,ppop,item-knn", "--seeds", "0,1"]) == 0
+    out = capsys.readouterr().out
+    for name in ("POP", "S-POP", "PPOP", "Item-KNN", "Recall@20", "conservative ties"):
+        assert name in out
+
+
+def test_existing_run_folder_is_refused_before_training(capsys, log, tmp_path):
+    said = complaint(capsys, "train", *log, "--out", tmp_path)
+    assert "which exists, and runs are never overwritten" in said
+
+
+def test_train_and_evaluate_a_baseline(capsys, log, tmp_path):
+    out = tmp_path / "runs" / "knn"
+    assert main(["train", *log, "--model", "item-knn", "--out", str(out), "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["metrics"]
+    assert main(["evaluate", str(out), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["metrics"]
+    assert again == {k: v for k, v in trained.items() if k != "training_seconds"}
+    assert main(["evaluate", str(out), "--ks", "1", "--ties", "standard", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["ties"] == "standard"
+
+
+def test_evaluate_refuses_a_log_that_changed(capsys, log, tmp_path):
+    out = tmp_path / "runs" / "pop"
+    assert main(["train", *log, "--model", "pop", "--out", str(out)]) == 0
+    capsys.readouterr()
+    text = (tmp_path / "log.csv").read_text()
+    (tmp_path / "log.csv").write_text(text.replace(",i7,", ",other,"))
+    assert "now has 20 items, which are not the 20 that" in complaint(capsys, "evaluate", out)
+
+
+@KERAS_SAVES
+@pytest.mark.integration
+def test_train_and_evaluate_a_model_with_equal_metrics(capsys, log, tmp_path):
+    out = tmp_path / "runs" / "hrnn"
+    options = ["--model", "hrnn-init", *SMALL, "--validation", "--out", str(out)]
+    assert main(["train", *log, *options, "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["metrics"]
+    assert main(["evaluate", str(out), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["metrics"]
+    assert again == {k: v for k, v in trained.items() if k != "training_seconds"}
+    assert "val_recall@20" in (out / "history.csv").read_text()
+
+
+@pytest.mark.integration
+def test_compare_models_over_seeds_as_json(capsys, log):
+    models = ["--models", "item-knn,gru4rec", "--seeds", "0,1"]
+    assert main(["compare", *log, *models, *SMALL, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    knn, gru = found["results"]
+    assert knn["metrics"]["Recall@5"]["sd"] == 0
+    assert gru["epochs"] == 1 and gru["training_seconds"] > 0
+    assert 0 <= gru["against_best_baseline"]["p_holm"] <= 1
+
+
+@pytest.mark.integration
+def test_help_and_inspection_come_without_tensorflow(tmp_path):
+    path = write_ring_log(tmp_path / "log.csv")
+    code = (
+        "import sys; from hrec_tf.cli.main import main\n"
+        f"assert main(['data', 'inspect', {str(path)!r}, *{OPTIONS!r}]) == 0\n"
+        "assert main(['--help']) == 0\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.integration
+def test_progress_goes_to_stderr_and_the_status_is_that_of_the_process(tmp_path):
+    path = write_ring_log(tmp_path / "log.csv")
+    hrec = [sys.executable, "-m", "hrec_tf.cli.main"]
+    arguments = ["compare", "--data", str(path), *OPTIONS, "--models", "gru4rec", "--json"]
+    process = subprocess.run(
+        [*hrec, *arguments, "--epochs", "40", "--num-lanes", "2"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)["seeds"] == [0]
+    assert "training gru4rec (seed 0)" in process.stderr
+    assert "loss" in process.stderr
+    failed = subprocess.run([*hrec, "evaluate", "nowhere"], capture_output=True, text=True)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("Error: 'nowhere' holds no config.toml")

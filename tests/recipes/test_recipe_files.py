@@ -1,0 +1,112 @@
+"""Every recipe file of the package can be read, and says what the papers say."""
+
+import pytest
+
+from hrec_tf.recipe import Recipe
+from hrec_tf.recipes import files
+
+HRNN_LOGS = ("online-retail", "globo-10k", "globo-news", "foursquare-nyc")
+
+
+@pytest.mark.parametrize("name", files.names())
+def test_every_recipe_is_sound(name):
+    for model in files.read(name)["recipes"]:
+        recipe = Recipe.load(name, model)
+        assert recipe.check().source
+        recipe.entry.build(num_items=30, **recipe.arguments)
+
+
+@pytest.mark.parametrize("data", HRNN_LOGS)
+@pytest.mark.parametrize(
+    ("model", "num_lanes", "dropouts", "rate", "momentum"),
+    [
+        ("gru4rec", 100, {"hidden_dropout": 0.2}, 0.1, 0.1),
+        ("rnn-concat", 100, {"hidden_dropout": 0.2}, 0.1, 0.1),
+        ("hrnn-init", 50, {"session_dropout": 0.1}, 0.1, 0.0),
+        (
+            "hrnn-all",
+            100,
+            {"user_dropout": 0.1, "session_dropout": 0.1, "init_dropout": 0.2},
+            0.1,
+            0.2,
+        ),
+    ],
+)
+def test_settings_are_those_of_table_2(data, model, num_lanes, dropouts, rate, momentum):
+    """docs/equations.md B.3, the rows "small"."""
+    recipe = Recipe.for_data(data, model).complete()
+    assert recipe.stream["num_lanes"] == num_lanes and recipe.stream["steps"] == 1
+    held = {k: v for k, v in recipe.arguments.items() if k.endswith("dropout") and v}
+    assert held == dropouts
+    assert (recipe.optimizer["learning_rate"], recipe.optimizer["momentum"]) == (rate, momentum)
+    assert recipe.optimizer["name"] == "adagrad_momentum" and recipe.epochs == 10
+    assert (recipe.loss["name"], recipe.loss["activation"]) == ("top1", "tanh")
+    assert recipe.negatives["extra"] == 0
+
+
+def test_the_four_settings_of_the_official_code():
+    recipes = {
+        name: Recipe.for_data("yoochoose-100k", name).complete()
+        for name in ("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding")
+    }
+    for recipe in recipes.values():
+        assert recipe.arguments["reset_after"] is True
+        assert recipe.loss["normalise"] == "batch_size"
+        assert recipe.evaluation["ties"] == "conservative"
+    lanes = {name: recipe.stream["num_lanes"] for name, recipe in recipes.items()}
+    assert list(lanes.values()) == [32, 32, 50, 32]
+    extra = [recipe.negatives["extra"] for recipe in recipes.values()]
+    assert extra == [2048, 2048, 0, 2048]
+    assert recipes["gru4rec-embedding"].arguments["item_dim"] == 100
+
+
+def test_a_file_may_keep_some_recipes_of_its_base():
+    assert list(files.read("quadrana2017_yoochoose_100k")["recipes"]) == [
+        *("gru4rec", "pop", "s-pop", "item-knn")
+    ]
+
+
+def write(folder, text):
+    path = folder / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_of_ones_own_with_a_single_recipe(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        model = "hrnn-init"
+        epochs = 2
+        optimizer = { name = "adam", learning_rate = 0.001 }
+        loss = { name = "cross_entropy" }
+        stream = { num_lanes = 4 }
+        """,
+    )
+    recipe = Recipe.load(path).complete()
+    assert recipe.optimizer["beta_1"] == 0.9
+    assert recipe.stream == {"num_lanes": 4, "steps": 1, "order": "random"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model =", r"own.toml is not a TOML file"),
+        ('model = "pop"\nlearning_rate = 1', r"'learning_rate', but must be one of"),
+        ('recipe = "x"', r"`key of .*own.toml` was 'recipe'.*Did you mean 'recipes'"),
+        ('model = "hrnn-init"\nepochs = 1', r"has no `optimizer`, but hrnn-init is trained"),
+        ('model = "pop"\nepochs = 1', r"`epochs` was set for pop, which is counted, not trained"),
+        ('extends = "quadrana2017"\nkeep = ["popp"]', r"was 'popp'.*Did you mean 'pop'"),
+        ('model = "hrnn-inti"', r"Did you mean 'hrnn-init'"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.load(write(tmp_path, text), model=None)
+
+
+def test_a_file_of_several_recipes_needs_a_name():
+    with pytest.raises(ValueError, match="holds the recipes gru4rec, lstm4rec"):
+        Recipe.load("quadrana2017")
+    with pytest.raises(ValueError, match=r"`recipe` was 'quadrana'.*'quadrana2017'"):
+        Recipe.load("quadrana", "pop")

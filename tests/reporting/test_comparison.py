@@ -1,0 +1,109 @@
+"""Means over seeds, the best baseline, and Holm-corrected tests against it."""
+
+import numpy as np
+import pytest
+
+from hrec_tf.data import Histories
+from hrec_tf.evaluation import Ranks, paired_wilcoxon, summarise
+from hrec_tf.recipe import Recipe
+from hrec_tf.reporting.comparison import Comparison, Result
+from hrec_tf.reporting.tables import Table, comparison_table, p_value, spread
+
+SESSIONS = 12
+HISTORIES = Histories.from_lists([[[1, 2, 3]] for _ in range(SESSIONS)], num_items=9)
+TARGETS = np.flatnonzero(~HISTORIES.session_starts)
+
+
+def evaluation(greater):
+    """An evaluation whose points have these many candidates above them."""
+    greater = np.asarray(greater, np.int64)
+    ranks = Ranks(TARGETS, greater, np.zeros_like(greater), num_candidates=9)
+    return summarise(ranks, HISTORIES, ks=(1, 5))
+
+
+def result(name, *seeds, seconds=1.0):
+    recipe = Recipe.load("quadrana2017", name)
+    evaluations = tuple(evaluation(greater) for greater in seeds)
+    return Result(recipe, evaluations, (seconds,) * len(seeds))
+
+
+GOOD = np.tile([0, 0], SESSIONS)
+FAIR = np.tile([0, 3], SESSIONS)
+BAD = np.tile([8, 8], SESSIONS)
+UNEVEN = np.where(np.arange(2 * SESSIONS) < 10, 0, 8)
+
+
+@pytest.fixture
+def comparison():
+    results = (
+        result("pop", BAD, BAD),
+        result("item-knn", FAIR, FAIR),
+        result("gru4rec", UNEVEN, BAD),
+        result("hrnn-init", GOOD, FAIR, seconds=2.5),
+    )
+    return Comparison(results, "Recall@1", (0, 1))
+
+
+def test_mean_and_sd_over_seeds(comparison):
+    # Recall@1 is 1 with the first seed and 1/2 with the second.
+    found = comparison.results[3].metric("Recall@1")
+    assert (found.mean, found.sd) == (0.75, pytest.approx(np.std([1, 0.5], ddof=1)))
+    assert comparison.results[3].training_seconds.mean == 2.5
+
+
+def test_best_baseline_is_the_one_with_the_highest_mean(comparison):
+    assert comparison.best_baseline.recipe.name == "item-knn"
+    assert Comparison(comparison.results[2:], "Recall@1", (0, 1)).best_baseline is None
+
+
+def test_trained_models_are_tested_against_it_and_corrected(comparison):
+    against = comparison.against_best_baseline
+    assert list(against) == ["gru4rec", "hrnn-init"]
+    knn, gru, hrnn = comparison.results[1:]
+    raw = [
+        paired_wilcoxon(
+            np.mean([e.per_session["Recall@1"] for e in model.evaluations], axis=0),
+            knn.evaluations[0].per_session["Recall@1"],
+        ).p_value
+        for model in (gru, hrnn)
+    ]
+    # Holm with two tests: the smaller p twice, the larger at least that.
+    small, large = min(raw) * 2, max(max(raw), min(raw) * 2)
+    assert sorted(a.p_holm for a in against.values()) == pytest.approx([small, large])
+
+
+def test_table_says_what_a_reader_needs(comparison):
+    table = comparison_table(comparison)
+    assert table.head == (
+        *("model", "Recall@1", "MRR@1", "Recall@5", "MRR@5", "ties", "training"),
+        *("difference", "p (Holm)"),
+    )
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["HRNN Init"][0] == ".7500 ± .3536"
+    assert rows["HRNN Init"][-3:-1] == ("2.5 s", "+0.2500")
+    assert rows["Item-KNN"][0] == ".5000" and rows["Item-KNN"][-1] == ""
+    assert table.notes[0].startswith(
+        "24 points of 12 test sessions, 9 candidates (full), conservative ties, micro average; "
+        "seeds 0, 1, mean ± sd."
+    )
+    assert table.notes[1] == "Epochs of training: 10."
+    assert "Recall@1 against Item-KNN, the best baseline" in table.notes[2]
+
+
+def test_plain_values_hold_the_same(comparison):
+    values = comparison.to_dict()
+    assert values["best_baseline"] == "item-knn"
+    assert values["results"][3]["metrics"]["Recall@1"]["mean"] == 0.75
+    assert "against_best_baseline" not in values["results"][0]
+    assert values["results"][3]["against_best_baseline"]["num_sessions"] == SESSIONS
+
+
+def test_numbers_as_text():
+    assert spread(0.1, 1e-17) == ".1000"  # equal seeds: rounding is no spread
+    assert (p_value(0.0004), p_value(0.04), p_value(1.0)) == ("< .001", ".040", "1.000")
+
+
+def test_tables_are_aligned_or_markdown():
+    table = Table(("model", "R"), (("POP", ".1"), ("HRNN Init", ".25")), ("A note.",))
+    assert table.to_text() == "model        R\nPOP         .1\nHRNN Init  .25\n\nA note."
+    assert table.to_markdown().splitlines()[:3] == ["| model | R |", "|---|---:|", "| POP | .1 |"]

@@ -1,0 +1,127 @@
+"""Recipes: changing keys, refusing what would be ignored, training what they say."""
+
+import numpy as np
+import pytest
+
+from hrec_tf.recipe import Recipe, evaluate, num_pairs, parse_value, train, with_shared_changes
+from tests.reference.tiny_log import ring_histories
+
+SMALL = {"session_units": 8, "user_units": 8, "num_lanes": 4, "epochs": 2}
+
+
+def hrnn(**changes):
+    return Recipe.load("quadrana2017", "hrnn-init").with_changes(changes)
+
+
+def test_keys_are_found_by_name_and_by_section():
+    recipe = hrnn(epochs=3, num_lanes=7, **{"loss.activation": "linear"})
+    assert (recipe.epochs, recipe.stream["num_lanes"]) == (3, 7)
+    assert recipe.loss["activation"] == "linear"
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (
+            "epoch",
+            r"`epoch` is no key of the recipe 'hrnn-init' for hrnn-init\. Did you mean 'epochs'",
+        ),
+        ("stream.num_lane", r"Did you mean 'stream.num_lanes'"),
+        ("los.form", r"Did you mean 'loss.form'"),
+        ("name", r"`name` may mean optimizer.name, loss.name, negatives.name"),
+        ("neighbours", r"`neighbours` is no key"),
+    ],
+)
+def test_a_key_that_there_is_not_is_refused_with_the_nearest(key, message):
+    with pytest.raises(ValueError, match=message):
+        hrnn(**{key: 1})
+
+
+def test_a_new_loss_drops_the_arguments_of_the_old_one():
+    recipe = hrnn(**{"loss.logq": 0.5, "loss.name": "cross_entropy"})
+    assert recipe.loss == {"name": "cross_entropy", "logq": 0.5}
+    with pytest.raises(ValueError, match=r"`loss.name` was 'topp1'.*Did you mean 'top1'"):
+        hrnn(**{"loss.name": "topp1"})
+
+
+@pytest.mark.parametrize("key", ["epochs", "learning_rate", "stream.num_lanes", "loss.name"])
+def test_what_a_baseline_would_ignore_is_refused(key):
+    """pitfalls 4: an option that would be ignored is an error, never silence."""
+    recipe = Recipe.load("quadrana2017", "item-knn")
+    with pytest.raises(ValueError, match=f"`{key}` (was set for|is no key)"):
+        recipe.with_changes({key: 3})
+
+
+def test_extra_negatives_need_sampled_ones():
+    with pytest.raises(ValueError, match=r"`negatives.extra` is no key of the recipe"):
+        hrnn(**{"negatives.name": "full", "negatives.extra": 5})
+
+
+def test_shared_changes_go_where_they_belong():
+    recipes = [Recipe.load("quadrana2017", name) for name in ("pop", "item-knn", "hrnn-init")]
+    pop, knn, init = with_shared_changes(recipes, {"epochs": 2, "neighbours": 5, "ties": "median"})
+    assert (pop.epochs, knn.epochs, init.epochs) == (None, None, 2)
+    assert knn.arguments["neighbours"] == 5
+    assert {r.evaluation["ties"] for r in (pop, knn, init)} == {"median"}
+    with pytest.raises(ValueError, match="`epochs` was set for item-knn"):
+        with_shared_changes(recipes[:2], {"epochs": 2})
+
+
+def test_complete_recipe_survives_its_plain_values():
+    recipe = hrnn(**SMALL).complete()
+    assert recipe.loss["diagonal_divisor"] is None
+    again = Recipe.from_dict(recipe.to_dict())
+    assert again.to_dict() == recipe.to_dict()
+    assert recipe.to_dict()["arguments"]["user_gates"] == "none"
+
+
+def test_values_are_read_as_toml_reads_them():
+    assert parse_value("true") is True
+    assert parse_value("a = b") == "a = b"
+    assert parse_value('"quoted"') == "quoted"
+
+
+def test_pairs_of_an_epoch_follow_from_the_layout():
+    histories = ring_histories(num_users=2, num_sessions=3, length=4)
+    assert num_pairs(hrnn(), histories) == 2 * 3 * 3
+    assert num_pairs(Recipe.load("quadrana2017", "rnn-concat"), histories) == 2 * 11
+
+
+@pytest.mark.integration
+def test_the_same_seed_gives_the_same_model_and_another_seed_another():
+    histories = ring_histories(num_users=4)
+    weights = [
+        np.concatenate(
+            [w.numpy().ravel() for w in train(hrnn(**SMALL), histories, seed=seed).weights]
+        )
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert np.abs(weights[0] - weights[2]).max() > 0.01
+
+
+@pytest.mark.integration
+def test_training_by_recipe_learns_and_ranks_with_validation():
+    histories = ring_histories()
+    recipe = hrnn(**SMALL | {"epochs": 8, "ks": (1, 3)})
+    model = train(recipe, histories, seed=0, validation=histories)
+    assert model.history.history["loss"][-1] < model.history.history["loss"][0]
+    assert {"val_recall@3", "val_mrr@3"} <= set(model.history.history)
+    found = evaluate(recipe, model, histories)
+    assert found.metrics["Recall@1"] > 0.5
+    assert evaluate(recipe, model, histories, ties="standard").ties == "standard"
+
+
+def test_baseline_by_recipe_and_what_it_would_ignore():
+    histories = ring_histories(num_users=4)
+    recipe = Recipe.load("quadrana2017", "item-knn").with_changes({"neighbours": 2})
+    baseline = train(recipe, histories, seed=0)
+    assert baseline.neighbours == 2
+    with pytest.raises(ValueError, match="`validation` was passed, but item-knn is counted"):
+        train(recipe, histories, seed=0, validation=histories)
+
+
+def test_logq_gets_the_supports_of_the_training_histories():
+    recipe = hrnn(**SMALL, **{"loss.name": "cross_entropy", "loss.logq": 1.0, "extra": 6})
+    model = train(recipe, ring_histories(num_users=4), seed=0)
+    assert model.negatives.item_supports.sum() == 4 * 6 * 5

@@ -1,0 +1,66 @@
+"""The zoo: every row can be built, says what it is, and is in docs/models.md."""
+
+from pathlib import Path
+
+import pytest
+
+from hrec_tf import registry
+from hrec_tf.baselines import Baseline
+from hrec_tf.models import NextItemModel
+
+NAMES = (
+    *("pop", "s-pop", "ppop", "item-knn", "gru4rec", "gru4rec+", "lstm4rec", "rnn-concat"),
+    *("hrnn-init", "hrnn-all"),
+)
+
+
+def test_names_of_the_zoo():
+    assert registry.names() == NAMES
+    assert registry.names("baseline") == NAMES[:4]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_is_built_with_its_layout(name):
+    row = registry.entry(name)
+    built = row.build(num_items=7, seed=1)
+    assert isinstance(built, Baseline if row.is_baseline else NextItemModel)
+    assert row.layout == getattr(built, "layout", None)
+    for argument, value in row.arguments.items():
+        held = built.get_config()[argument]
+        assert held == value
+
+
+def test_documentation_is_what_the_registry_writes():
+    path = Path(__file__).parents[1] / "docs" / "models.md"
+    assert path.read_text(encoding="utf-8") == registry.to_markdown(), (
+        "run: python -m hrec_tf.registry > docs/models.md"
+    )
+
+
+def test_unknown_model_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"`model` was 'hrn-init'.*Did you mean 'hrnn-init'"):
+        registry.entry("hrn-init")
+
+
+def test_unknown_argument_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"'session_unit'.*Did you mean 'session_units'"):
+        registry.entry("hrnn-init").build(num_items=7, session_unit=5)
+
+
+def test_another_model_under_the_same_name_is_refused():
+    """pitfalls 1.14."""
+    with pytest.raises(ValueError, match=r"`user_gates` was 'rzh', but hrnn-init means None"):
+        registry.entry("hrnn-init").build(num_items=7, user_gates="rzh")
+    with pytest.raises(ValueError, match=r"gru4rec\+ means 'constrained'"):
+        registry.entry("gru4rec+").build(num_items=7, inputs="one_hot")
+
+
+def test_the_form_of_the_authors_code_is_a_variant_of_hrnn_all():
+    model = registry.entry("hrnn-all").build(num_items=7, user_gates="rz")
+    assert model.get_config()["user_gates"] == "rz"
+
+
+def test_settings_are_inherited_where_a_constructor_hands_them_on():
+    settings = registry.entry("rnn-concat").settings()
+    assert settings["units"] == (100,)
+    assert not {"num_items", "seed", "name", "dtype"} & set(settings)
