@@ -1,0 +1,417 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hrec_tf.data.histories import Histories
+from hrec_tf.data.lanes import session_parallel_stream, user_parallel_stream
+from hrec_tf.losses import TOP1, InBatch, reduce_rows
+from hrec_tf.models import HRNN, GRU4Rec
+from hrec_tf.optimizers import AdagradMomentum
+from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
+from tests.reference.recurrent import weights_of
+from tests.reference.training import hrnn_loss, train
+from tests.reference.weights import fill_distinct
+
+FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
+NUM_ITEMS = 6
+VARIANTS = {
+    "init": {},
+    "init_tanh_bias": {"first_session_init": "tanh_bias"},
+    "all": {"user_gates": "rzh"},
+    "all_rz_tanh_bias": {"user_gates": "rz", "first_session_init": "tanh_bias"},
+}
+
+
+def built(scale=0.3, **arguments):
+    model = HRNN(num_items=NUM_ITEMS, **{"session_units": 3, "user_units": 2} | arguments)
+    fill_distinct(model, scale)
+    return model
+
+
+def gru4rec_of(model):
+    """GRU4Rec with the session GRU and the output layer of an HRNN."""
+    twin = GRU4Rec(num_items=NUM_ITEMS, units=(3,))
+    twin.recurrences[0].cell.set_weights(model.recurrence.cell.session_cell.get_weights())
+    twin.item_scores.set_weights(model.item_scores.get_weights())
+    return twin
+
+
+def compiled(model, **arguments):
+    model.compile(
+        optimizer=AdagradMomentum(0.1, momentum=0.2),
+        loss=TOP1(),
+        negatives=InBatch(),
+        jit_compile=False,
+        **arguments,
+    )
+    return model
+
+
+def session_weights(model):
+    """Weights of the session GRU and of the output layer."""
+    if isinstance(model, HRNN):
+        return [*model.recurrence.cell.session_cell.weights, *model.item_scores.weights]
+    return [*model.recurrences[0].cell.weights, *model.item_scores.weights]
+
+
+def one_window(stream):
+    return next(iter(stream))
+
+
+def loss_and_gradients(model, window, states, weights):
+    """TOP1 over the window's steps, its gradients as dense arrays, hidden and new states."""
+    events, next_item_ids, pair_weights = window
+    with tf.GradientTape() as tape:
+        hidden, states = model.encode(events, states)
+        targets = tf.transpose(next_item_ids)
+        logits = model.score(tf.transpose(hidden, [1, 0, 2]), targets)
+        by_step = tf.transpose(pair_weights)
+        loss = reduce_rows(TOP1().row_losses(logits, by_step), by_step)
+    gradients = tape.gradient(loss, [weight.value for weight in weights])
+    return loss, [tf.convert_to_tensor(g).numpy() for g in gradients], hidden, states
+
+
+SINGLE_SESSIONS = Histories.from_lists(
+    [[[1, 2, 3]], [[4, 5]], [[2, 6, 1, 4]], [[3, 3]]], num_items=NUM_ITEMS
+)
+
+
+@pytest.mark.parametrize("user_gates", [None, "rzh"])
+def test_with_one_session_a_user_it_is_gru4rec(user_gates):
+    """B-T1: "zero": scores, losses, gradients, and the weights after a fit of two epochs."""
+    model = built(user_gates=user_gates)
+    twin = gru4rec_of(model)
+    ours = user_parallel_stream(SINGLE_SESSIONS, num_lanes=2, steps=2, order="given")
+    theirs = session_parallel_stream(SINGLE_SESSIONS, num_lanes=2, steps=2, order="given")
+    window, other_window = one_window(ours), one_window(theirs)
+    tf.nest.map_structure(np.testing.assert_array_equal, window, other_window)
+    loss, gradients, hidden, _ = loss_and_gradients(
+        model, window, model.initial_states(2), session_weights(model)
+    )
+    other_loss, other_gradients, other_hidden, _ = loss_and_gradients(
+        twin, window, twin.initial_states(2), session_weights(twin)
+    )
+    np.testing.assert_allclose(loss, other_loss, **FLOAT32_NOISE)
+    np.testing.assert_allclose(model.score(hidden), twin.score(other_hidden), **FLOAT32_NOISE)
+    for mine, other in zip(gradients, other_gradients, strict=True):
+        np.testing.assert_allclose(mine, other, **FLOAT32_NOISE)
+    ours, theirs = (
+        compiled(either).fit(stream, epochs=2, verbose=0).history["loss"]
+        for either, stream in ((model, ours), (twin, theirs))
+    )
+    np.testing.assert_allclose(ours, theirs, **FLOAT32_NOISE)
+    for mine, other in zip(session_weights(model), session_weights(twin), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+def test_tanh_bias_is_gru4rec_that_starts_elsewhere():
+    """B-T1: "tanh_bias": GRU4Rec from h_0 = tanh(b_init), with c_0 = 0."""
+    model = built(first_session_init="tanh_bias")
+    twin = gru4rec_of(model)
+    start = np.tanh(model.recurrence.cell.init_bias)
+    assert np.all(np.abs(start) > 0.01)
+    steps = 3
+    item_ids = tf.constant([[1, 2, 6], [4, 5, 3]])
+    next_item_ids, weights = tf.constant([[2, 6, 5], [5, 3, 1]]), tf.ones((2, steps))
+    first = tf.constant([[True, False, False]] * 2)
+    never = tf.zeros((2, steps), bool)
+
+    def window(flags):
+        return {ITEM_IDS: item_ids, SESSION_START: flags, USER_START: flags}, next_item_ids, weights
+
+    loss, gradients, hidden, _ = loss_and_gradients(
+        model, window(first), [tf.fill((2, 3), 0.9), tf.fill((2, 2), 0.9)], session_weights(model)
+    )
+    other_loss, other_gradients, other_hidden, _ = loss_and_gradients(
+        twin, window(never), [tf.constant(np.stack([start, start]))], session_weights(twin)
+    )
+    np.testing.assert_allclose(loss, other_loss, **FLOAT32_NOISE)
+    np.testing.assert_allclose(model.score(hidden), twin.score(other_hidden), **FLOAT32_NOISE)
+    for mine, other in zip(gradients, other_gradients, strict=True):
+        np.testing.assert_allclose(mine, other, **FLOAT32_NOISE)
+
+
+@pytest.mark.parametrize("first_session_init", ["zero", "tanh_bias"])
+def test_without_the_init_layer_every_session_stands_alone(first_session_init):
+    """B-T2: W_init = 0 and b_init = 0 make HRNN Init a GRU4Rec with resets."""
+    model = built(first_session_init=first_session_init)
+    cell = model.recurrence.cell
+    for weight in (cell.init_kernel, cell.init_bias):
+        weight.assign(np.zeros(weight.shape))
+    twin = gru4rec_of(model)
+    histories = Histories.from_lists(
+        [[[1, 2, 3], [4, 5, 6, 1], [2, 2]], [[6]], [[5, 4], [3], [3, 1, 2]]], num_items=NUM_ITEMS
+    )
+    events, *_ = one_window(user_parallel_stream(histories, num_lanes=2, steps=8, order="given"))
+    is_event = events[ITEM_IDS] > 0
+    ours, theirs = model.score(model(events)), twin.score(twin(events))
+    np.testing.assert_allclose(ours[is_event], theirs[is_event], **FLOAT32_NOISE)
+    assert int(np.sum(is_event)) == histories.num_pairs == 9
+    cell.init_kernel.assign(np.full(cell.init_kernel.shape, 0.5))
+    assert np.abs(model.score(model(events))[is_event] - theirs[is_event]).max() > 1e-3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_windows_that_are_cut_at_each_step_are_the_stream_of_single_steps(variant):
+    """B-T6: T = 4 with states held constant from step to step, against windows of T = 1.
+
+    The forward pass is that of whole windows; the gradients of the four steps add up.
+    """
+    model = built(**VARIANTS[variant])
+    weights = model.trainable_weights
+    histories = Histories.from_lists(
+        [[[1, 2, 3], [4, 5]], [[6, 1], [2, 3], [5, 5, 4]], [[4, 1]]], num_items=NUM_ITEMS
+    )
+    streams = [
+        user_parallel_stream(histories, num_lanes=2, steps=steps, order="given") for steps in (4, 1)
+    ]
+
+    def gradients_of_steps(window, states):
+        """Sums the gradients of each step's loss; `stop_gradient` between the steps."""
+        sums, hidden_steps = [0.0 for _ in weights], []
+        for step in range(window[1].shape[1]):
+            now = tf.nest.map_structure(
+                lambda values, step=step: values[:, step : step + 1], window
+            )
+            states = [tf.stop_gradient(state) for state in states]
+            _, gradients, hidden, states = loss_and_gradients(model, now, states, weights)
+            sums = [total + g for total, g in zip(sums, gradients, strict=True)]
+            hidden_steps.append(hidden)
+        return sums, np.concatenate(hidden_steps, axis=1), states
+
+    whole_window = one_window(streams[0])
+    cut_sums, cut_hidden, _ = gradients_of_steps(whole_window, model.initial_states(2))
+    single_sums, single_hidden = [0.0 for _ in weights], []
+    states = model.initial_states(2)
+    for window in list(streams[1])[:4]:
+        sums, hidden, states = gradients_of_steps(window, states)
+        single_sums = [total + g for total, g in zip(single_sums, sums, strict=True)]
+        single_hidden.append(hidden)
+
+    whole_hidden, _ = model.encode(whole_window[0], model.initial_states(2))
+    np.testing.assert_allclose(cut_hidden, whole_hidden, **FLOAT32_NOISE)
+    np.testing.assert_allclose(np.concatenate(single_hidden, axis=1), whole_hidden, **FLOAT32_NOISE)
+    for mine, other in zip(cut_sums, single_sums, strict=True):
+        np.testing.assert_allclose(mine, other, **FLOAT32_NOISE)
+    # Gradients that flow through the window are others: b_init also learns from later events.
+    _, through, _, _ = loss_and_gradients(model, whole_window, model.initial_states(2), weights)
+    differs = [np.abs(4 * a - b).max() > 1e-4 for a, b in zip(through, cut_sums, strict=True)]
+    assert any(differs)
+
+
+@pytest.mark.parametrize("variant", ["all", "all_rz_tanh_bias"])
+def test_a_fit_is_the_papers_training_written_out(variant):
+    """Seven updates of HRNN All as published: one step of back-propagation, TOP1, AdaGrad.
+
+    Two lanes: lane 0 plays the first user's three sessions, then the third user.
+    """
+    model = built(scale=1.0, **VARIANTS[variant])
+    histories = Histories.from_lists(
+        [[[1, 2, 3], [4, 5], [6, 2, 5]], [[2, 6, 1], [1, 4, 4], [5, 3]], [[3, 3, 2]]],
+        num_items=NUM_ITEMS,
+    )
+    rows = [
+        # items, targets, session_start, user_start
+        ((1, 2), (2, 6), (True, True), (True, True)),
+        ((2, 6), (3, 1), (False, False), (False, False)),
+        ((4, 1), (5, 4), (True, True), (False, False)),
+        ((6, 4), (2, 4), (True, False), (False, False)),
+        ((2, 5), (5, 3), (False, True), (False, False)),
+        ((3, 0), (3, 0), (True, True), (True, True)),
+        ((3, 0), (2, 0), (False, True), (False, True)),
+    ]
+    names = ("items", "targets", "session_start", "user_start")
+    windows = [[dict(zip(names, row, strict=True)) | {"extra": []}] for row in rows]
+
+    cell = model.recurrence.cell
+    parts = {"session": cell.session_cell, "user": cell.user_cell}
+
+    def weights_by_name():
+        return (
+            {
+                f"{p}/{name}": w
+                for p, layer in parts.items()
+                for name, w in weights_of(layer).items()
+            }
+            | {
+                f"cell/{name}": np.asarray(getattr(cell, name), np.float64)
+                for name in ("init_kernel", "init_bias", "user_kernel")
+            }
+            | {
+                "table": np.asarray(model.item_scores.items.table, np.float64),
+                "bias": np.asarray(model.item_scores.bias, np.float64),
+            }
+        )
+
+    def targets(window):
+        return window[0]["targets"]
+
+    before = weights_by_name()
+    expected, losses = train(
+        before,
+        functools.partial(hrnn_loss, first_session_init=cell.first_session_init),
+        {
+            "table": targets,
+            "bias": targets,
+            "session/kernel": lambda window: window[0]["items"],
+        },
+        windows,
+        [(np.zeros(3), np.zeros(2))] * 2,
+        learning_rate=0.1,
+        momentum=0.2,
+    )
+    stream = user_parallel_stream(histories, num_lanes=2, steps=1, order="given")
+    history = compiled(model).fit(stream, verbose=0).history
+    pairs = np.array([2, 2, 2, 2, 2, 1, 1])
+    np.testing.assert_allclose(history["loss"], [pairs @ losses / 12], rtol=1e-6)
+    after = weights_by_name()
+    for name, values in expected.items():
+        np.testing.assert_allclose(after[name], values, atol=1e-5, err_msg=name)
+        assert np.abs(values - before[name]).max() > 0.01, f"{name} has not been trained"
+
+
+users_of_sessions = st.lists(
+    st.lists(st.lists(st.integers(1, NUM_ITEMS), min_size=1, max_size=4), min_size=1, max_size=4),
+    min_size=1,
+    max_size=4,
+)
+
+
+@functools.cache
+def stepping(feed_last_item, variant):
+    """A model with `step` and `encode` compiled; made once, never to be changed."""
+    model = built(feed_last_item=feed_last_item, **VARIANTS[variant])
+    return model, tf.function(model.step), tf.function(model.encode)
+
+
+@pytest.mark.parametrize("variant", ["init", "all_rz_tanh_bias"])
+@pytest.mark.parametrize("feed_last_item", [False, True])
+@settings(deadline=None, max_examples=15)
+@given(users=users_of_sessions)
+@example(users=[[[1], [2, 3], [4], [5], [6, 1, 2]], [[3], [4]], [[5], [5, 1]]])
+@example(users=[[[1, 2], [3], [4, 5], [6]], [[2]], [[1, 3]]])
+def test_step_fed_every_event_scores_like_the_stream(feed_last_item, variant, users):
+    """B.7: streams drop the last event of a session, a server cannot know which one that is.
+
+    Also sessions of one event, first sessions of one event, and users one after the other.
+    """
+    model, step, encode = stepping(feed_last_item, variant)
+    users = [[*user, [1, 2]] for user in users]
+    histories = Histories.from_lists(users, num_items=NUM_ITEMS)
+    stream = user_parallel_stream(
+        histories, num_lanes=1, steps=8, order="given", feed_last_item=feed_last_item
+    )
+    states, by_stream = model.initial_states(1), []
+    for events, _, weights in stream:
+        hidden, states = encode(events, states)
+        by_stream.append(model.score(hidden[0])[weights[0] > 0])
+
+    states, by_step = model.step_states(1), []
+    session_ends = set(histories.session_offsets[1:] - 1)
+    for event, item in enumerate(histories.item_ids):
+        flags = histories.session_starts[event], histories.user_starts[event]
+        logits, states = step(*(tf.constant([value]) for value in (item, *flags)), states)
+        if event not in session_ends:
+            by_step.append(logits)
+    np.testing.assert_allclose(np.concatenate(by_step), np.concatenate(by_stream), **FLOAT32_NOISE)
+
+
+def test_feeding_the_last_item_changes_what_the_next_session_starts_from():
+    events = [(1, True), (2, False), (3, False), (4, True)]
+    logits = []
+    for feed_last_item in (False, True):
+        model, step, _ = stepping(feed_last_item, "init")
+        states = model.step_states(1)
+        for position, (item, starts) in enumerate(events):
+            flags = tf.constant([starts]), tf.constant([position == 0])
+            scores, states = step(tf.constant([item], tf.int32), *flags, states)
+        logits.append(scores)
+    assert np.abs(logits[0] - logits[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("feed_last_item", [False, True])
+def test_users_with_the_same_session_and_other_histories_score_differently(feed_last_item):
+    """B.6. And with the same history they score the same."""
+    model, step, _ = stepping(feed_last_item, "init")
+    histories = np.array([[1, 2, 3], [6, 5, 4], [1, 2, 3]], np.int32)
+    states = model.step_states(3)
+    no, yes = tf.zeros((3,), bool), tf.ones((3,), bool)
+    for position in range(3):
+        first = yes if position == 0 else no
+        _, states = step(tf.constant(histories[:, position]), first, first, states)
+    for item, starts in ((2, yes), (3, no)):
+        logits, states = step(tf.fill((3,), item), starts, no, states)
+        assert np.abs(logits[0] - logits[1]).max() > 1e-4
+        np.testing.assert_allclose(logits[0], logits[2], **FLOAT32_NOISE)
+
+
+@pytest.mark.parametrize("feed_last_item", [False, True])
+def test_an_unknown_item_moves_nothing(feed_last_item):
+    """Pitfalls 4: id 0 in `step`, in one row of three; the next scores are as if it never came."""
+    model, step, _ = stepping(feed_last_item, "init")
+    yes, no = tf.ones((3,), bool), tf.zeros((3,), bool)
+
+    def play(rows):
+        states, scores = model.step_states(3), []
+        for items, starts, first in rows:
+            logits, states = step(tf.constant(items, tf.int32), starts, first, states)
+            scores.append(logits)
+        return scores, states
+
+    known = [([1, 2, 3], yes, yes), ([4, 5, 6], no, no), ([2, 2, 5], yes, no), ([1, 3, 3], no, no)]
+    unknown = ([0, 0, 0], no, no)
+    scores, states = play(known)
+    with_unknown, other_states = play([known[0], unknown, *known[1:3], unknown, unknown, known[3]])
+    tf.nest.map_structure(np.testing.assert_array_equal, states, other_states)
+    for position, other in zip(range(4), (0, 2, 3, 6), strict=True):
+        np.testing.assert_array_equal(scores[position], with_unknown[other])
+
+
+def test_a_user_start_is_a_session_start_in_step_too():
+    model, step, _ = stepping(False, "init")
+    yes, no = tf.ones((1,), bool), tf.zeros((1,), bool)
+    _, states = step(tf.constant([3]), yes, yes, model.step_states(1))
+    items = tf.constant([5])
+    np.testing.assert_array_equal(
+        step(items, no, yes, states)[0], step(items, yes, yes, model.step_states(1))[0]
+    )
+
+
+def test_user_to_output_adds_a_term_of_the_user_state():
+    """B.2: scores = s W_yᵀ + b_y + c W_cyᵀ."""
+    with_user, without = built(user_to_output=True), built()
+    without.recurrence.cell.set_weights(with_user.recurrence.cell.get_weights())
+    table = np.asarray(with_user.item_scores.items.table)
+    without.item_scores.items.table.assign(table[:, :3])
+    without.item_scores.bias.assign(with_user.item_scores.bias)
+    events = {
+        ITEM_IDS: tf.constant([[1, 2, 4, 5]]),
+        SESSION_START: tf.constant([[True, False, True, False]]),
+        USER_START: tf.constant([[True, False, False, False]]),
+    }
+    hidden, states = with_user.encode(events, with_user.initial_states(1))
+    user_state = np.asarray(hidden)[..., 3:]
+    assert not user_state[:, :2].any() and user_state[:, 2:].all()
+    np.testing.assert_array_equal(hidden[:, -1], np.concatenate(states, axis=1))
+    expected = without.score(without(events)) + user_state @ table[1:, 3:].T
+    np.testing.assert_allclose(with_user.score(hidden), expected, **FLOAT32_NOISE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"user_gates": "zr"}, "`user_gates` was 'zr', but must be one of 'rzh', 'rz'"),
+        ({"item_dim": 0}, "`item_dim` must be a positive int, but was 0"),
+        ({"session_dropout": 1}, "`session_dropout` must be a dropout rate"),
+        ({"session_units": 0}, "must be a positive int, but was 0"),
+        ({"user_units": 0}, "must be a positive int, but was 0"),
+        ({"num_items": -3}, "`num_items` must be a positive int, but was -3"),
+    ],
+)
+def test_bad_arguments_name_the_cure(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HRNN(**{"num_items": 5} | arguments)
