@@ -21,6 +21,8 @@ class ReferenceGRUCell(keras.layers.Layer):
 
     With `reset_after=True`, as in PyTorch's GRUCell and the official GRU4Rec on PyTorch:
 
+        r  = σ(x W_r + b_r + h U_r + c_r)
+        z  = σ(x W_z + b_z + h U_z + c_z)
         h~ = tanh(x W_h + b_h + r ⊙ (h U_h + c_h))
 
     `keras.layers.GRU` keeps with z what this cell replaces: negate its z block to convert.
@@ -31,7 +33,7 @@ class ReferenceGRUCell(keras.layers.Layer):
         units: size H of the state.
         num_items: if given, the input is an item id and `x W` a row of a table
             (num_items + 1, 3 H): the one-hot input of GRU4Rec and HRNN. Id 0 reads zeros.
-        reset_after: apply r after the recurrent product, with its own bias c_h.
+        reset_after: apply r after the recurrent product; the products have biases c of their own.
         dropout: rate of `drop`, a fresh mask at every event.
 
     Call:
@@ -78,10 +80,13 @@ class ReferenceGRUCell(keras.layers.Layer):
             shape=(self.units, self.units),
             initializer=self._initializer(1, 2),
         )
-        self.recurrent_bias = None
+        self.recurrent_gates_bias = self.recurrent_candidate_bias = None
         if self.reset_after:
-            self.recurrent_bias = self.add_weight(
-                name="recurrent_bias", shape=(self.units,), initializer="zeros"
+            self.recurrent_gates_bias = self.add_weight(
+                name="recurrent_gates_bias", shape=(2 * self.units,), initializer="zeros"
+            )
+            self.recurrent_candidate_bias = self.add_weight(
+                name="recurrent_candidate_bias", shape=(self.units,), initializer="zeros"
             )
 
     def _initializer(self, blocks, offset, padding_row=False):
@@ -91,7 +96,8 @@ class ReferenceGRUCell(keras.layers.Layer):
     @property
     def step_weights(self):
         weights = [self.recurrent_gates, self.recurrent_candidate]
-        return weights if self.recurrent_bias is None else [*weights, self.recurrent_bias]
+        biases = [self.recurrent_gates_bias, self.recurrent_candidate_bias]
+        return [*weights, *biases] if self.reset_after else weights
 
     def project(self, inputs, training=False, dense=dense):
         """Returns `x W + b` of all gates, and the dropout mask of the new state."""
@@ -108,9 +114,10 @@ class ReferenceGRUCell(keras.layers.Layer):
     def step(self, projected, states, dense=dense):
         (h,) = states
         x_rz, x_h = ops.split(projected["gates"], [2 * self.units], axis=-1)
-        r, z = ops.split(ops.sigmoid(x_rz + dense(h, self.recurrent_gates)), 2, axis=-1)
+        h_rz = dense(h, self.recurrent_gates, self.recurrent_gates_bias)
+        r, z = ops.split(ops.sigmoid(x_rz + h_rz), 2, axis=-1)
         if self.reset_after:
-            recurrent = r * dense(h, self.recurrent_candidate, self.recurrent_bias)
+            recurrent = r * dense(h, self.recurrent_candidate, self.recurrent_candidate_bias)
         else:
             recurrent = dense(r * h, self.recurrent_candidate)
         candidate = ops.tanh(x_h + recurrent)

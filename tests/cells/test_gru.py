@@ -36,8 +36,8 @@ def as_keras_gru(cell):
     )
     bias = to_keras(cell.bias)
     if cell.reset_after:
-        inner = np.concatenate([np.zeros(2 * UNITS), np.asarray(cell.recurrent_bias)])
-        bias = np.stack([bias, inner])
+        inner = [cell.recurrent_gates_bias, cell.recurrent_candidate_bias]
+        bias = np.stack([bias, to_keras(np.concatenate([np.asarray(part) for part in inner]))])
     gru.set_weights([to_keras(cell.kernel), to_keras(recurrent), bias])
     return gru
 

@@ -18,10 +18,11 @@ def gru_step(weights, x, h, *, extra=0.0, reset_after=False):
     x_r, x_z, x_h = np.split(gates + extra, 3)
     u_r, u_z = np.split(weights["recurrent_gates"], 2, axis=1)
     u_h = weights["recurrent_candidate"]
-    r = sigmoid(x_r + h @ u_r)
-    z = sigmoid(x_z + h @ u_z)
+    c_r, c_z = np.split(weights["recurrent_gates_bias"], 2) if reset_after else (0.0, 0.0)
+    r = sigmoid(x_r + h @ u_r + c_r)
+    z = sigmoid(x_z + h @ u_z + c_z)
     if reset_after:
-        candidate = np.tanh(x_h + r * (h @ u_h + weights["recurrent_bias"]))
+        candidate = np.tanh(x_h + r * (h @ u_h + weights["recurrent_candidate_bias"]))
     else:
         candidate = np.tanh(x_h + (r * h) @ u_h)
     return (1 - z) * h + z * candidate
