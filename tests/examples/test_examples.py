@@ -1,0 +1,41 @@
+"""Every example runs in its small setting, and is short enough to read."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def test_there_are_examples():
+    assert {"fit_hrnn", "fit_gru4rec", "custom_cell"} <= {path.stem for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_under_100_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 100
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_learns(path, tmp_path):
+    process = subprocess.run(
+        [sys.executable, str(path), "--small"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    assert process.returncode == 0, process.stderr
+    pattern = r"(?:loss |per epoch: |, )([0-9]\.[0-9]{4})(?=, |\n)"
+    losses = [float(loss) for loss in re.findall(pattern, process.stdout)]
+    assert losses[1] < losses[0]
+    # A guess among 1 762 items would hit 20 of them with about 0.01.
+    recall = [float(value) for value in re.findall(r"Recall@20 ([0-9.]+)", process.stdout)]
+    assert min(recall) > 0.08
+    assert list(tmp_path.iterdir()) == []
