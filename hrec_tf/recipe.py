@@ -185,6 +185,7 @@ class Recipe:
             known = self._defaults(section)
             for key in getattr(self, section):
                 checks.require_choice(f"{section} of {self.name}", key, known)
+        self._check_evaluation()
         if not self.entry.is_baseline:
             mend = "Pass e.g. epochs=10."
             checks.require_positive_int("epochs", self.epochs, mend=mend)
@@ -209,6 +210,15 @@ class Recipe:
 
     def _sections(self) -> tuple[str, ...]:
         return ("arguments", "evaluation") if self.entry.is_baseline else SECTIONS
+
+    def _check_evaluation(self) -> None:
+        """Refuses now what would fail after the training."""
+        from hrec_tf.evaluation.protocols import check_report_options
+        from hrec_tf.metrics import TIES
+
+        chosen = {**keys.EVALUATION, **self.evaluation}
+        check_report_options(ks=chosen["ks"], average=chosen["average"])
+        checks.require_choice("ties", chosen["ties"], TIES)
 
     def _check_light(self) -> None:
         """Checks what needs no Keras: names of losses and the like."""

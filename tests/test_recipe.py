@@ -57,6 +57,21 @@ def test_extra_negatives_need_sampled_ones():
         hrnn(**{"negatives.name": "full", "negatives.extra": 5})
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("ks", (5, 0), r"`ks?` must be a positive int, but was 0"),
+        ("ks", (), r"`ks` was empty"),
+        ("ties", "optimistic", r"`ties` was 'optimistic', but must be one of"),
+        ("average", "macro", r"`average` was 'macro', but must be one of"),
+    ],
+)
+def test_measures_are_checked_before_any_training(key, value, message):
+    """pitfalls 4: k = 0."""
+    with pytest.raises(ValueError, match=message):
+        hrnn(**{key: value})
+
+
 def test_shared_changes_go_where_they_belong():
     recipes = [Recipe.load("quadrana2017", name) for name in ("pop", "item-knn", "hrnn-init")]
     pop, knn, init = with_shared_changes(recipes, {"epochs": 2, "neighbours": 5, "ties": "median"})

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         _complain("Interrupted; nothing was written.")
         return 130
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
         if os.environ.get(_SHOW_TRACEBACK):
             traceback.print_exc()
         else:

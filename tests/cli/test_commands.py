@@ -191,3 +191,14 @@ def test_progress_goes_to_stderr_and_the_status_is_that_of_the_process(tmp_path)
     failed = subprocess.run([*hrec, "evaluate", "nowhere"], capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("Error: 'nowhere' holds no config.toml")
+
+
+@pytest.mark.integration
+def test_quickstart_compares_six_methods_on_the_bundled_log(capsys):
+    assert main(["quickstart", "--epochs", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [row["recipe"] for row in found["results"]]
+    assert names == ["pop", "s-pop", "ppop", "item-knn", "gru4rec", "hrnn-init"]
+    assert found["num_points"] == 22_281
+    recall = {row["recipe"]: row["metrics"]["Recall@20"]["mean"] for row in found["results"]}
+    assert recall["hrnn-init"] > recall["ppop"] > recall["pop"]
