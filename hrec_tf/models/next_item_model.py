@@ -248,18 +248,20 @@ class NextItemModel(keras.Model):
         loss_sum, events, begin = 0.0, 0.0, time.perf_counter()
         logs: dict[str, float] = {}
         states = None
-        for number, (chunk, num_windows) in enumerate(chunks):
+        for number, (chunk, first_window, num_windows) in enumerate(chunks):
             callbacks.on_train_batch_begin(number)
             # Every lane begins with a new user, so an epoch begins from any states.
             states = states or self.initial_states(chunk[1].shape[1])
-            states, chunk_loss, chunk_events = self._train_chunk(chunk, num_windows, states)
+            states, chunk_loss, chunk_events = self._train_chunk(
+                chunk, first_window, num_windows, states
+            )
             loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
             logs = {
                 "loss": loss_sum / max(events, 1.0),
                 "events": events,
                 "events_per_second": events / (time.perf_counter() - begin),
             }
-            _require_finite(loss_sum, f"epoch {epoch}", number, len(chunk[1]))
+            _require_finite(loss_sum, f"epoch {epoch}", first_window, num_windows)
             callbacks.on_train_batch_end(number, logs)
         return logs
 
@@ -288,12 +290,14 @@ class NextItemModel(keras.Model):
             metric.reset_state()
         callbacks.on_test_begin()
         loss_sum, events, logs, states = 0.0, 0.0, {}, None
-        for number, (chunk, num_windows) in enumerate(self._chunks(x)):
+        for number, (chunk, first_window, num_windows) in enumerate(self._chunks(x)):
             callbacks.on_test_batch_begin(number)
             states = states or self.initial_states(chunk[1].shape[1])
-            states, chunk_loss, chunk_events = self._test_chunk(chunk, num_windows, states)
+            states, chunk_loss, chunk_events = self._test_chunk(
+                chunk, first_window, num_windows, states
+            )
             loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
-            _require_finite(loss_sum, "evaluation", number, len(chunk[1]))
+            _require_finite(loss_sum, "evaluation", first_window, num_windows)
             logs = {"loss": loss_sum / max(events, 1.0)}
             callbacks.on_test_batch_end(number, logs)
         logs |= {metric.name: float(metric.result()) for metric in self._rank_metrics}
@@ -308,24 +312,25 @@ class NextItemModel(keras.Model):
             )
 
     def _chunks(self, stream: tf.data.Dataset) -> tf.data.Dataset:
-        """Batches windows, pads the last chunk, and says how many windows are real."""
+        """Batches windows, pads the last chunk; says which windows are in it, and are real."""
         num_lanes, steps = _lanes_and_steps(stream)
         size = self._windows_per_chunk or min(
             MAX_WINDOWS_PER_CHUNK, max(1, EVENTS_PER_CHUNK // (num_lanes * steps))
         )
 
-        def pad(*chunk):
+        def pad(number, chunk):
             count = tf.shape(chunk[-1])[0]
 
             def to_size(values):
                 padded = tf.pad(values, [[0, size - count], [0, 0], [0, 0]])
                 return tf.ensure_shape(padded, (size, num_lanes, steps))
 
-            return tf.nest.map_structure(to_size, chunk), count
+            first = tf.cast(number, tf.int32) * size
+            return tf.nest.map_structure(to_size, chunk), first, count
 
-        return stream.batch(size).map(pad).prefetch(2)
+        return stream.batch(size).enumerate().map(pad).prefetch(2)
 
-    def _run_chunk(self, chunk, num_windows, states, *, training):
+    def _run_chunk(self, chunk, first_window, num_windows, states, *, training):
         """Runs a chunk's windows; returns states, sum of row losses and of weights."""
 
         def body(index, states, loss_sum, weight_sum):
@@ -333,7 +338,8 @@ class NextItemModel(keras.Model):
             if training:
                 rows, weights, states = self._update(window, states)
             else:
-                _, rows, weights, states = self._window_loss(window, states, index, training=False)
+                number = first_window + index
+                _, rows, weights, states = self._window_loss(window, states, number, training=False)
             return index + 1, states, loss_sum + rows, weight_sum + weights
 
         zero = tf.zeros((), tf.float32)
@@ -367,11 +373,13 @@ class NextItemModel(keras.Model):
             hidden = tf.transpose(hidden, [1, 0, 2])
             next_item_ids, weights = tf.transpose(next_item_ids), tf.transpose(weights)
             row_losses = self._sampled_row_losses(hidden, next_item_ids, weights, number)
-        if not training:
-            self._update_rank_metrics(hidden, next_item_ids, weights)
         loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
         weight_sum = tf.reduce_sum(weights)
         total = reduce_rows(row_losses, weights, "valid") * weight_sum
+        if not training and self._rank_metrics:
+            all_finite = self._update_rank_metrics(hidden, next_item_ids, weights)
+            # Items that are no column of the loss are ranked too.
+            total = tf.where(all_finite, total, np.nan)
         return loss, total, weight_sum, list(states)
 
     def _sampled_row_losses(self, hidden, next_item_ids, weights, number):
@@ -392,15 +400,15 @@ class NextItemModel(keras.Model):
         )
 
     def _update_rank_metrics(self, hidden, next_item_ids, weights):
-        if not self._rank_metrics:
-            return
+        """Ranks the pairs of a window; returns whether all scores were finite."""
         rows = tf.where(weights > 0)
         logits = self.score(tf.gather_nd(hidden, rows))
         targets = tf.gather_nd(next_item_ids, rows)
-        greater, equal, _ = rank_counts(logits, targets)
+        greater, equal, nonfinite = rank_counts(logits, targets)
         ranks = rank_from_counts(greater, equal, "conservative")
         for metric in self._rank_metrics:
             metric.update_state(ranks, sample_weight=tf.gather_nd(weights, rows))
+        return tf.reduce_all(nonfinite == 0)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_items": self.num_items, "seed": self.seed}
@@ -422,12 +430,13 @@ class NextItemModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
 
-def _require_finite(loss: float, where: str, chunk: int, windows: int) -> None:
+def _require_finite(loss: float, where: str, first_window: Any, num_windows: Any) -> None:
     if not np.isfinite(loss):
+        first = int(first_window)
         raise FloatingPointError(
-            f"The loss became {loss} in {where}, in windows {chunk * windows} to "
-            f"{(chunk + 1) * windows - 1}. It must stay finite. Lower the learning rate, or pass "
-            "`clipnorm` to the optimizer."
+            f"The loss or a score became {loss} in {where}, in windows {first} to "
+            f"{first + int(num_windows) - 1}. It must stay finite. Lower the learning rate, or "
+            "pass `clipnorm` to the optimizer."
         )
 
 
