@@ -244,6 +244,23 @@ def test_scores_of_some_items_are_columns_of_the_catalogue(case):
 
 
 @every_model
+def test_gradients_of_tables_cover_the_rows_of_the_batch(case):
+    """Pitfalls 1.9: a step on sampled columns costs the same for any catalogue."""
+    model, _ = distinct(case)
+    events, columns = random_events(lanes=2, steps=2), tf.constant([3, 4, 5])
+    tables = [w for w in model.trainable_weights if w.shape[0] == NUM_ITEMS + 1]
+    with tf.GradientTape() as tape:
+        hidden, _ = model.encode(events, model.initial_states(2))
+        loss = tf.reduce_sum(tf.sin(model.score(hidden, columns)))
+    gradients = tape.gradient(loss, [table.value for table in tables])
+    assert len(tables) >= 2, "at least the output layer has two"
+    for table, gradient in zip(tables, gradients, strict=True):
+        assert isinstance(gradient, tf.IndexedSlices), table.path
+        rows = set(gradient.indices.numpy())
+        assert rows <= {3, 4, 5, *events[ITEM_IDS].numpy().ravel()}, table.path
+
+
+@every_model
 def test_a_seed_fixes_the_weights_before_and_after_a_fit(case):
     first, same, other = case.build(), case.build(), case.build(seed=4)
     for mine, again in zip(first.weights, same.weights, strict=True):
