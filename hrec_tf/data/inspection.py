@@ -254,7 +254,16 @@ def _warnings(
 
 
 def _session_table(found: Inspection) -> list[str]:
-    rows = [("sessions", "number", "mean/median length", "of one event", "users with >= 5")]
+    rows = [
+        (
+            "sessions",
+            "number",
+            "mean/median length",
+            "of one event",
+            "users who return",
+            "users with >= 5",
+        )
+    ]
     for summary in (found.given_sessions, *found.idle_sessions):
         if summary is None:
             continue
@@ -264,6 +273,7 @@ def _session_table(found: Inspection) -> list[str]:
                 f"{summary.sessions:,}",
                 f"{summary.mean_length:.2f}/{summary.median_length:g}",
                 f"{summary.single_event_share:.1%}",
+                f"{summary.returning_users_share:.1%}",
                 f"{summary.users_with_many:,} ({summary.users_with_many_share:.1%})",
             )
         )

@@ -36,14 +36,12 @@ class ItemScores(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.num_items, self.dim, self.seed = num_items, dim, seed
-        self.items = ItemEmbedding(num_items, dim, seed=seed, name="items")
-        if table is not None:
-            if (table.num_items, table.dim) != (num_items, dim):
-                raise ValueError(
-                    f"`table` is {table.num_items} x {table.dim}, but the scores need "
-                    f"{num_items} x {dim}. Tie tables of equal size only."
-                )
-            self.items = table
+        if table is not None and (table.num_items, table.dim) != (num_items, dim):
+            raise ValueError(
+                f"`table` is {table.num_items} x {table.dim}, but the scores need "
+                f"{num_items} x {dim}. Tie tables of equal size only."
+            )
+        self.items = table or ItemEmbedding(num_items, dim, seed=seed, name="items")
 
     def build(self, input_shape=None):
         if not self.items.built:

@@ -112,7 +112,7 @@ def test_the_report_is_readable():
         "from 1970-01-01 00:00 to 1970-01-01 10:01 UTC",
     ]
     squeezed = [" ".join(line.split()) for line in text.splitlines()]
-    assert "30 min idle 24 2.00/2 0.0% 4 (100.0%)" in squeezed
+    assert "30 min idle 24 2.00/2 0.0% 100.0% 4 (100.0%)" in squeezed
     assert text.splitlines()[-2:] == [
         "Proposed split: last_session_out, sessions by 30 min idle",
         "- 100.0% of users have 5 or more sessions by 30 min idle: enough for a user level.",
