@@ -185,6 +185,8 @@ def test_padding_in_mid_stream_moves_nothing(case):
     """The states after events with padding between them are those without it, bit by bit."""
     model, encode = distinct(case)
     events, states = random_events(steps=3), random_states(model)
+    # Without a start, which would forget what padding did.
+    events |= {flag: tf.zeros((LANES, 3), bool) for flag in (SESSION_START, USER_START)}
     with_padding = {
         name: tf.concat([values[:, :1], idle, idle, values[:, 1:]], axis=1)
         for (name, values), idle in zip(

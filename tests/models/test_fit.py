@@ -184,6 +184,7 @@ def test_validation_metrics_are_those_of_slow_ranks():
     expected = [recall, mrr, recall_at_1]
     assert len(set(expected)) == 3 and min(expected) > 0
     for num_lanes, steps in ((3, 1), (5, 4), (1, 2), (30, 3)):
+        model.evaluate(stream_of(histories(1)))  # Leaves nothing behind.
         measured = model.evaluate(stream_of(points, num_lanes=num_lanes, steps=steps))
         np.testing.assert_allclose(measured[1:], expected, rtol=1e-6)
     frozen = compiled(model, optimizer=AdagradMomentum(0.0), metrics=[Recall(3), MRR(3), Recall(1)])
@@ -202,6 +203,39 @@ def test_validation_leaves_training_alone():
     watched.fit(stream_of(histories()), epochs=2, validation_data=validation, verbose=0)
     alone.fit(stream_of(histories()), epochs=2, verbose=0)
     assert_same_weights(watched, alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate"),
+    [
+        (GRU4Rec, "embed_dropout"),
+        (GRU4Rec, "hidden_dropout"),
+        (HRNN, "session_dropout"),
+        (HRNN, "user_dropout"),
+        (HRNN, "init_dropout"),
+    ],
+)
+def test_dropout_is_applied_in_training_and_nowhere_else(kind, rate):
+    """Pitfalls 1.6. With a learning rate of 0 only the masks tell one epoch from another."""
+    arguments = {"inputs": "embedding", "units": (4,)} if kind is GRU4Rec else {}
+
+    def losses(**rates):
+        model = compiled(
+            kind(num_items=NUM_ITEMS, seed=1, **arguments, **rates),
+            optimizer=AdagradMomentum(0.0),
+            run_eagerly=True,
+        )
+        users = [[[1, 2], [3, 4], [5, 6]], [[2, 4], [6, 1], [3, 5]]]
+        sessions = Histories.from_lists(users, num_items=NUM_ITEMS)
+        stream = stream_of(sessions, num_lanes=2, order="given")
+        history = model.fit(stream, epochs=2, validation_data=stream, verbose=0).history
+        return history["loss"], history["val_loss"]
+
+    (first, second), measured = losses(**{rate: 0.5})
+    plain, plain_measured = losses()
+    assert plain[0] == plain[1] == plain_measured[0]
+    np.testing.assert_array_equal(measured, plain_measured)
+    assert len({first, second, plain[0]}) == 3, "each epoch has masks of its own"
 
 
 def test_validation_may_be_rare():

@@ -351,7 +351,7 @@ def test_users_with_the_same_session_and_other_histories_score_differently(feed_
 
 @pytest.mark.parametrize("feed_last_item", [False, True])
 def test_an_unknown_item_moves_nothing(feed_last_item):
-    """Pitfalls 4: id 0 in `step`, in one row of three; the next scores are as if it never came."""
+    """Pitfalls 4: id 0 in `step`, also between two sessions: the next scores do not know of it."""
     model, step, _ = stepping(feed_last_item, "init")
     yes, no = tf.ones((3,), bool), tf.zeros((3,), bool)
 
@@ -365,10 +365,9 @@ def test_an_unknown_item_moves_nothing(feed_last_item):
     known = [([1, 2, 3], yes, yes), ([4, 5, 6], no, no), ([2, 2, 5], yes, no), ([1, 3, 3], no, no)]
     unknown = ([0, 0, 0], no, no)
     scores, states = play(known)
-    with_unknown, other_states = play([known[0], unknown, *known[1:3], unknown, unknown, known[3]])
+    with_unknown, other_states = play([row for event in known for row in (event, unknown)])
     tf.nest.map_structure(np.testing.assert_array_equal, states, other_states)
-    for position, other in zip(range(4), (0, 2, 3, 6), strict=True):
-        np.testing.assert_array_equal(scores[position], with_unknown[other])
+    np.testing.assert_array_equal(scores, with_unknown[::2])
 
 
 def test_a_user_start_is_a_session_start_in_step_too():
@@ -379,6 +378,30 @@ def test_a_user_start_is_a_session_start_in_step_too():
     np.testing.assert_array_equal(
         step(items, no, yes, states)[0], step(items, yes, yes, model.step_states(1))[0]
     )
+
+
+def test_initial_values_are_drawn_by_block():
+    """Pitfalls 1.8; docs/equations.md B.3: sqrt(6 / (in + out)) of one gate, biases 0."""
+    num_items, session, user = 300, 50, 40
+    model = HRNN(
+        num_items=num_items, session_units=session, user_units=user, user_gates="rzh", seed=0
+    )
+    cell = model.recurrence.cell
+    fans = [
+        (model.item_scores.items.table, num_items + session),
+        (cell.session_cell.kernel, num_items + session),
+        (cell.session_cell.recurrent_gates, session + session),
+        (cell.user_cell.kernel, session + user),
+        (cell.user_cell.recurrent_gates, user + user),
+        (cell.user_cell.recurrent_candidate, user + user),
+        (cell.init_kernel, user + session),
+        (cell.user_kernel, user + session),
+    ]
+    for weight, fan in fans:
+        limit = np.sqrt(6 / fan)
+        assert 0.98 * limit < np.abs(weight).max() <= limit, weight.path
+    for bias in (cell.session_cell.bias, cell.user_cell.bias, cell.init_bias):
+        assert not np.any(bias)
 
 
 def test_user_to_output_adds_a_term_of_the_user_state():
