@@ -90,7 +90,7 @@ class HierarchicalGRUCell(keras.layers.Layer):
         self.state_size = [session_units, user_units]
         self.user_to_output = user_to_output
         self.output_size = session_units + (user_units if user_to_output else 0)
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(self._seed(30))
 
     def _seed(self, offset):
         return None if self.seed is None else self.seed + offset
