@@ -65,7 +65,7 @@ def difference_quotients(weights, name, loss_of):
 
 
 def top1_of_steps(hidden, steps, table, bias):
-    """TOP1 in the reference form with tanh, averaged over the pairs of a window.
+    """TOP1 in the reference form with tanh: the sum over the pairs of a window, and their count.
 
     Args:
         hidden: list over steps of (lanes, units).
@@ -79,14 +79,20 @@ def top1_of_steps(hidden, steps, table, bias):
         usable = [item > 0 for item in columns]
         row_losses = rows(top1_reference, scores, usable, activation="tanh")
         losses += [loss for loss, target in zip(row_losses, step["targets"], strict=True) if target]
-    return sum(losses) / len(losses)
+    return sum(losses), len(losses)
 
 
-def gru4rec_loss(weights, steps, states, *, inputs):
+def divided(losses, steps, normalise):
+    """The loss that is trained on: "valid" counts pairs, "batch_size" idle lanes too."""
+    total, num_pairs = losses
+    return total / (num_pairs if normalise == "valid" else len(steps) * len(steps[0]["items"]))
+
+
+def gru4rec_loss(weights, steps, states, *, inputs, normalise="batch_size"):
     """Loss of a window and the states after it.
 
     `steps` as in `top1_of_steps`, with `items` and `session_start` for each lane; `inputs` is
-    the model's argument.
+    the model's argument, `normalise` the loss's.
     """
     cell = {name.removeprefix("gru/"): w for name, w in weights.items() if name.startswith("gru/")}
     states, hidden = [np.array(h) for h in states], []
@@ -100,7 +106,8 @@ def gru4rec_loss(weights, steps, states, *, inputs):
             x = item if inputs == "one_hot" else vectors[item]
             states[lane] = gru_step(cell, x, states[lane])
         hidden.append(list(states))
-    return top1_of_steps(hidden, steps, weights["table"], weights["bias"]), states
+    losses = top1_of_steps(hidden, steps, weights["table"], weights["bias"])
+    return divided(losses, steps, normalise), states
 
 
 def hrnn_loss(weights, steps, states, *, first_session_init):
@@ -117,4 +124,5 @@ def hrnn_loss(weights, steps, states, *, first_session_init):
                 flags = step["session_start"][lane], step["user_start"][lane]
                 states[lane] = hrnn_step(cell, item, *flags, *states[lane])
         hidden.append([s for s, _ in states])
-    return top1_of_steps(hidden, steps, weights["table"], weights["bias"]), states
+    losses = top1_of_steps(hidden, steps, weights["table"], weights["bias"])
+    return divided(losses, steps, "batch_size"), states
