@@ -117,9 +117,11 @@ def items_matching(log: EventLog, pattern: str) -> EventLog:
     try:
         kept = log.frame.filter(pl.col(ITEM).cast(pl.String).str.contains(pattern))
     except pl.exceptions.ComputeError as error:
+        lines = str(error).splitlines()
+        reason = next((line for line in lines if line.startswith("error: ")), lines[0])
         raise ValueError(
             f"`pattern` was {pattern!r}, which is not a regular expression: "
-            f"{str(error).strip().splitlines()[-1]}. Pass for example '^[0-9]{{5}}'."
+            f"{reason.removeprefix('error: ')}. Pass for example '^[0-9]{{5}}'."
         ) from error
     return log.after(f"items_matching({pattern!r})", kept)
 

@@ -29,7 +29,9 @@ class Histories:
             if not given; evaluation histories carry 0 on the events that only bootstrap.
 
     Raises:
-        ValueError: offsets that do not fit, or an item id outside 1..num_items.
+        ValueError: offsets that do not fit, an item id outside 1..num_items, or a weight that
+            is negative or not finite.
+        TypeError: item ids that are not whole numbers.
     """
 
     item_ids: np.ndarray
@@ -42,12 +44,18 @@ class Histories:
     def __post_init__(self) -> None:
         if self.target_weights is None:
             object.__setattr__(self, "target_weights", np.ones(len(self.item_ids), np.float32))
-        self._check()
+        self._check_events()
+        self._check_offsets()
 
-    def _check(self) -> None:
+    def _check_events(self) -> None:
         checks.require_positive_int(
             "num_items", self.num_items, mend="Pass the size of the vocabulary."
         )
+        if self.item_ids.ndim != 1 or self.item_ids.dtype.kind not in "iu":
+            raise TypeError(
+                f"`item_ids` has shape {self.item_ids.shape} and type {self.item_ids.dtype}, but "
+                "must be a flat array of whole numbers. Encode raw ids with `Vocabulary.encode`."
+            )
         for name in ("timestamps", "target_weights"):
             size = len(getattr(self, name))
             if size != self.num_events:
@@ -55,6 +63,21 @@ class Histories:
                     f"`{name}` has {size} values, but `item_ids` has {self.num_events}. "
                     "Pass one value per event."
                 )
+        outside = np.flatnonzero((self.item_ids <= PADDING_ID) | (self.item_ids > self.num_items))
+        if len(outside):
+            raise ValueError(
+                f"`item_ids` holds {self.item_ids[outside[0]]} (event {outside[0]}), but this "
+                f"vocabulary knows ids 1..{self.num_items}. Drop unknown items before sessions "
+                "are cut."
+            )
+        unsound = np.flatnonzero(~(np.isfinite(self.target_weights) & (self.target_weights >= 0)))
+        if len(unsound):
+            raise ValueError(
+                f"`target_weights` holds {self.target_weights[unsound[0]]} (event {unsound[0]}), "
+                "but weights are finite and at least 0. Pass 0 for events that only bootstrap."
+            )
+
+    def _check_offsets(self) -> None:
         for name in ("session_offsets", "user_offsets"):
             offsets = getattr(self, name)
             if not len(offsets) or offsets[0] != 0 or offsets[-1] != self.num_events:
@@ -75,13 +98,6 @@ class Histories:
                 f"`user_offsets` holds {self.user_offsets[stray[0]]} (row {stray[0]}), which is "
                 "not the first event of a session. Cut sessions at every change of user."
             )
-        outside = np.flatnonzero((self.item_ids <= PADDING_ID) | (self.item_ids > self.num_items))
-        if len(outside):
-            raise ValueError(
-                f"`item_ids` holds {self.item_ids[outside[0]]} (event {outside[0]}), but this "
-                f"vocabulary knows ids 1..{self.num_items}. Drop unknown items before sessions "
-                "are cut."
-            )
 
     @classmethod
     def from_lists(
@@ -89,11 +105,23 @@ class Histories:
     ) -> "Histories":
         """Builds histories from users -> sessions -> item ids; time is the event's number.
 
+        Args:
+            users: item ids in lists of sessions in lists of users.
+            num_items: items known; the largest id if left out.
+
+        Raises:
+            ValueError: a row without events, or none at all to tell `num_items` by.
+
         Example:
             >>> Histories.from_lists([[[1, 2, 3], [4, 5]], [[1, 2]]]).session_offsets.tolist()
             [0, 3, 5, 7]
         """
         sessions = [session for user in users for session in user]
+        if num_items is None and not any(len(session) for session in sessions):
+            raise ValueError(
+                "`users` holds no event to tell `num_items` by. Pass at least one item, or "
+                "`num_items`."
+            )
         item_ids = np.array([item for session in sessions for item in session], np.int32)
         per_user = [sum(len(session) for session in user) for user in users]
         return cls(

@@ -212,7 +212,8 @@ def lane_stream(
     any window.
 
     Args:
-        histories: `Histories`. Sessions of one event give no pair and are passed over.
+        histories: `Histories`. Sessions of one event give no pair and are passed over, unless
+            `feed_last_item` feeds that event.
         layout: "session_parallel", "user_parallel" or "concatenated" (see the module).
         num_lanes: units played side by side; the batch size. Idle lanes have weight 0.
         steps: events per lane in one window; gradients stop at its edge.
@@ -236,6 +237,10 @@ def lane_stream(
     checks.require_choice("order", order, ORDERS)
     checks.require_positive_int("num_lanes", num_lanes, mend="Pass the batch size, e.g. 100.")
     checks.require_positive_int("steps", steps, mend="Pass the events per window, e.g. 1.")
+    checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. seed=0.")
+    checks.require_int_at_least(
+        "first_epoch", first_epoch, minimum=0, mend="Pass the number of epochs already played."
+    )
     if feed_last_item and layout != USER_PARALLEL:
         raise ValueError(
             f"`feed_last_item` was True with layout {layout!r}, which has no use for it: only "

@@ -95,10 +95,15 @@ def _refuse_ignored(format: str, **given: object) -> None:
 
 
 def _scan_parquet(path: Path, zipped: bool) -> pl.LazyFrame:
-    if not zipped:
-        return pl.scan_parquet(path, glob=False)
-    with gzip.open(path) as file:
-        return pl.read_parquet(io.BytesIO(file.read())).lazy()
+    try:
+        if zipped:
+            with gzip.open(path) as file:
+                return pl.read_parquet(io.BytesIO(file.read())).lazy()
+        frame = pl.scan_parquet(path, glob=False)
+        frame.collect_schema()
+    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+        raise _unreadable(path, error, "a whole Parquet file") from error
+    return frame
 
 
 def _scan_jsonl(path: Path) -> pl.LazyFrame:
@@ -138,7 +143,8 @@ def collect(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
     """Runs a query over a scanned file in pieces that fit in memory.
 
     Raises:
-        ValueError: the file breaks its own format, e.g. lines with too many fields.
+        ValueError: the file breaks its own format, e.g. lines with too many fields, or was
+            cut short.
     """
     try:
         return frame.collect(engine="streaming")
@@ -146,6 +152,11 @@ def collect(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
         raise ValueError(
             f"{source} cannot be read: {str(error).splitlines()[0]}. Expected UTF-8 text with "
             "the same number of fields on every line. Mend the file, or pass its `separator`."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"{source} cannot be read: {error}. Expected a whole file, and gzip only where its "
+            "name ends in .gz. Fetch or write it again."
         ) from error
 
 
@@ -165,6 +176,9 @@ def _unreadable(path: Path, error: Exception, wanted: str) -> ValueError:
 
 
 def _sniffed_separator(path: Path, zipped: bool) -> str:
-    with (gzip.open if zipped else open)(path, "rb") as file:
-        first = file.readline(1 << 20)
+    try:
+        with (gzip.open if zipped else open)(path, "rb") as file:
+            first = file.readline(1 << 20)
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise _unreadable(path, error, "gzip, as its name says") from error
     return next((mark for mark in _NAME_OF_SEPARATOR if mark.encode() in first), ",")

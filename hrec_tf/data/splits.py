@@ -111,6 +111,7 @@ def by_users(log: EventLog, fractions: Sequence[float], *, seed: int = 0) -> Spl
         ValueError: fractions that do not fit, or too few users for one in each part.
     """
     log.require_sessions("by_users")
+    checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. seed=0.")
     fits = len(fractions) in (2, 3) and min(fractions) > 0 and abs(sum(fractions) - 1) < 1e-9
     if not fits:
         raise ValueError(

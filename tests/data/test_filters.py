@@ -110,6 +110,7 @@ def test_a_filter_that_leaves_nothing_is_an_error():
         (lambda log: filters.drop_repeats(log, within="day"), "`within` was 'day'"),
         (lambda log: filters.drop_repeats(log, by_type=True), "needs event types, .* Name the col"),
         (lambda log: filters.drop_event_types(log, ["x"]), "`drop_event_types` needs event types"),
+        (lambda log: filters.items_matching(log, "("), r"`pattern` was '\(', .*: unclosed group\."),
     ],
 )
 def test_bad_settings_are_refused(call, message):

@@ -46,8 +46,31 @@ def test_select_drops_rows_left_without_events():
         ({"user_offsets": np.array([0, 3, 4])}, r"holds 3 \(row 1\), which is not the first"),
         ({"timestamps": np.arange(3)}, "`timestamps` has 3 values, but `item_ids` has 4"),
         ({"num_items": 0}, "`num_items` must be a positive int, but was 0"),
+        (
+            {"target_weights": np.array([0, 1, np.nan, 1])},
+            r"`target_weights` holds nan \(event 2\), but weights are finite .* Pass 0 for events",
+        ),
+        ({"target_weights": np.array([0, -1, 0, 1])}, r"`target_weights` holds -1 \(event 1\)"),
     ],
 )
 def test_histories_that_do_not_fit_are_refused(changes, message):
+    """pitfalls 4: negative ids, ids that are not known, values that are not finite."""
     with pytest.raises(ValueError, match=message):
         make(**changes)
+
+
+@pytest.mark.parametrize(
+    "item_ids", [np.array([1.0, np.nan, 3.0, 1.0]), np.array(list("1231")), np.ones((4, 1), int)]
+)
+def test_item_ids_are_flat_whole_numbers(item_ids):
+    """pitfalls 4: float and text ids, a wrong rank."""
+    with pytest.raises(TypeError, match=r"`item_ids` has shape .* Encode raw ids with `Vocab"):
+        make(item_ids=item_ids)
+
+
+def test_lists_without_an_event_are_refused():
+    """pitfalls 4: an empty log."""
+    with pytest.raises(ValueError, match=r"`users` holds no event to tell `num_items` by\. Pass"):
+        Histories.from_lists([])
+    with pytest.raises(ValueError, match="`user_offsets` must rise, but row 1 goes from 1 to 1"):
+        Histories.from_lists([[[1]], []])

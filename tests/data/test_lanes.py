@@ -210,6 +210,8 @@ def test_histories_without_a_pair_are_refused():
             "only 'user_parallel' carries",
         ),
         ({"num_lanes": 2, "order": "shuffled"}, "`order` was 'shuffled', but must be one of"),
+        ({"num_lanes": 2, "seed": -1}, "`seed` must be an int of at least 0, but was -1"),
+        ({"num_lanes": 2, "first_epoch": 0.5}, "`first_epoch` must be an int of at least 0"),
     ],
 )
 def test_bad_stream_arguments(arguments, message):

@@ -152,6 +152,7 @@ def test_text_times_of_a_table(tmp_path):
             {},
             "`item` is missing at row 0",
         ),
+        ("log.parquet", "PAR1", {}, "log.parquet cannot be read: .* Expected a whole Parquet file"),
         ("log.xlsx", "x", {}, "format is not known by its name; known are .csv, .* Pass `format`"),
         ("log.csv", table(","), {"format": "xml"}, "`format` was 'xml', but must be one of 'csv'"),
         ("log.csv", table(","), {"separator": "::"}, "`separator` must be one character .* '::'"),
@@ -164,6 +165,24 @@ def test_files_that_break_their_format_say_so(tmp_path, name, content, arguments
     # pitfalls 4: empty logs, renamed columns, missing values, text that is no number.
     with pytest.raises(ValueError, match=message):
         EventLog.read(write(tmp_path / name, content), **arguments)
+
+
+CUT_SHORT = gzip.compress(b"user,item,timestamp\n" + b"1,2,3\n" * 100_000)[:-100]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("log.csv.gz", CUT_SHORT, "Expected a whole file, .* Fetch or write it again"),
+        ("log.txt.gz", b"user,item\n", "Not a gzipped file .* Expected gzip, as its name says"),
+        ("log.parquet.gz", CUT_SHORT, "Compressed file ended .* Expected a whole Parquet file"),
+        ("log.parquet.gz", b"PAR1", "Not a gzipped file .* Expected a whole Parquet file"),
+    ],
+)
+def test_files_that_are_not_whole_say_so(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} cannot be read: .*{message}"):
+        EventLog.read(tmp_path / name)
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -137,6 +137,8 @@ def test_fractions_must_add_up(fractions):
 def test_splits_that_cannot_be_made_say_why():
     with pytest.raises(ValueError, match="of 3 users leave a part without any"):
         splits.by_users(log_of(THREE_USERS), (0.99, 0.01))
+    with pytest.raises(ValueError, match="`seed` must be an int of at least 0, but was -1"):
+        splits.by_users(log_of(THREE_USERS), (0.5, 0.5), seed=-1)
     ordered = EventLog.from_frame({"user": [1], "item": [1]}, timestamp=None)
     for split in (splits.last_session_out, lambda log: splits.by_users(log, (0.5, 0.5))):
         with pytest.raises(ValueError, match="works on sessions, but this log has none yet"):
