@@ -219,6 +219,18 @@ class Recipe:
         chosen = {**keys.EVALUATION, **self.evaluation}
         check_report_options(ks=chosen["ks"], average=chosen["average"])
         checks.require_choice("ties", chosen["ties"], TIES)
+        self._check_ranking(num_items=None)
+
+    def _check_ranking(self, *, num_items: int | None) -> None:
+        from hrec_tf.evaluation.ranking import check_ranking_options
+
+        chosen = {**keys.EVALUATION, **self.evaluation}
+        check_ranking_options(
+            layout=self.entry.layout,
+            num_items=num_items,
+            top_pop=chosen["top_pop"],
+            bootstrap_sessions=chosen["bootstrap_sessions"],
+        )
 
     def _check_light(self) -> None:
         """Checks what needs no Keras: names of losses and the like."""
@@ -325,7 +337,7 @@ def train(
     Raises:
         ValueError: a recipe or histories that do not fit, or an option that would be ignored.
     """
-    recipe.check()
+    recipe.check()._check_ranking(num_items=histories.num_items)
     if recipe.entry.is_baseline:
         for name, given in (("validation", validation is not None), ("callbacks", bool(callbacks))):
             if given:

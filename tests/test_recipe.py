@@ -64,12 +64,22 @@ def test_extra_negatives_need_sampled_ones():
         ("ks", (), r"`ks` was empty"),
         ("ties", "optimistic", r"`ties` was 'optimistic', but must be one of"),
         ("average", "macro", r"`average` was 'macro', but must be one of"),
+        ("top_pop", 0, r"`top_pop` must be a positive int, but was 0"),
+        ("bootstrap_sessions", -2, r"`bootstrap_sessions` must be an int of at least -1"),
     ],
 )
 def test_measures_are_checked_before_any_training(key, value, message):
     """pitfalls 4: k = 0."""
     with pytest.raises(ValueError, match=message):
         hrnn(**{key: value})
+
+
+def test_what_ranking_would_refuse_is_refused_before_training():
+    """pitfalls 4: an option that would be ignored; candidates beyond the catalogue."""
+    with pytest.raises(ValueError, match="`bootstrap_sessions` was 2, but a model with layout 's"):
+        Recipe.load("quadrana2017", "gru4rec").with_changes({"bootstrap_sessions": 2})
+    with pytest.raises(ValueError, match="`top_pop` was 21, but the catalogue has 20 items"):
+        train(hrnn(top_pop=21), ring_histories(num_users=4), seed=0)
 
 
 def test_shared_changes_go_where_they_belong():

@@ -178,6 +178,10 @@ def compare_sessions(
 def check_report_options(*, ks: Sequence[int], average: str) -> None:
     """Raises unless `ks` are list lengths and `average` is known."""
     checks.require_choice("average", average, AVERAGES)
+    if not isinstance(ks, Sequence | np.ndarray):
+        raise TypeError(
+            f"`ks` was {ks!r}, but must be several list lengths. Pass e.g. (5, 20), or (5,)."
+        )
     if not len(ks):
         raise ValueError("`ks` was empty, but metrics need a list length. Pass e.g. (5, 20).")
     for k in ks:

@@ -104,7 +104,9 @@ def rank_baseline(
         ValueError: bad arguments, or histories without a point.
         NonFiniteScoresError: a score is NaN or infinite.
     """
-    _require_top_pop(top_pop, histories)
+    check_ranking_options(
+        num_items=histories.num_items, top_pop=top_pop, bootstrap_sessions=bootstrap_sessions
+    )
     if block is None:
         block = _rows_that_fit(SCORE_BYTES // 8, None, histories.num_items)
     checks.require_positive_int("block", block, mend="Pass the points scored at once, e.g. 256.")
@@ -162,11 +164,16 @@ def rank_model(
             without a point.
         NonFiniteScoresError: a score is NaN or infinite.
     """
-    _require_top_pop(top_pop, histories)
+    check_ranking_options(
+        layout=model.layout,
+        num_items=histories.num_items,
+        top_pop=top_pop,
+        bootstrap_sessions=bootstrap_sessions,
+    )
     for name, value in (("num_lanes", num_lanes), ("steps", steps), ("score_bytes", score_bytes)):
         if name != "num_lanes" or num_lanes is not None:
             checks.require_positive_int(name, value, mend="Leave it out for the default.")
-    _check_model(model, histories, bootstrap_sessions, session_starts)
+    _check_model(model, histories, session_starts)
 
     points = evaluation_points(histories, session_starts=session_starts)
     if model.layout == SESSION_PARALLEL:
@@ -315,37 +322,52 @@ def _ranks(
     return Ranks(points, greater, equal, top_pop, f"top_pop={top_pop}")
 
 
-def _check_model(
-    model, histories: Histories, bootstrap_sessions: int, session_starts: bool
+def check_ranking_options(
+    *,
+    layout: str | None = None,
+    num_items: int | None = None,
+    top_pop: int | None,
+    bootstrap_sessions: int,
 ) -> None:
-    if model.num_items != histories.num_items:
-        raise ValueError(
-            f"`histories` has num_items {histories.num_items}, but the model knows "
-            f"{model.num_items} items. Encode with the vocabulary that it was trained with."
+    """Raises unless these options fit, so that it can be known before a model is trained.
+
+    Args:
+        layout: of the model; None for a baseline.
+        num_items: size of the catalogue; None if it is not known yet.
+        top_pop: see `rank_model`, as for `bootstrap_sessions`.
+    """
+    if top_pop is not None:
+        checks.require_positive_int(
+            "top_pop", top_pop, mend="Pass how many items compete, or None for all."
         )
-    layout = model.layout
+        if num_items is not None and top_pop > num_items:
+            raise ValueError(
+                f"`top_pop` was {top_pop}, but the catalogue has {num_items} items. "
+                "Pass a smaller number, or None for all."
+            )
+    checks.require_int_at_least(
+        "bootstrap_sessions",
+        bootstrap_sessions,
+        minimum=ALL_SESSIONS,
+        mend="Pass how many earlier sessions are played, or -1 for all.",
+    )
     if layout == SESSION_PARALLEL and bootstrap_sessions > 0:
         raise ValueError(
             f"`bootstrap_sessions` was {bootstrap_sessions}, but a model with layout "
             f"{layout!r} starts every session from nothing. Leave it out."
         )
-    if session_starts and layout != CONCATENATED:
+
+
+def _check_model(model, histories: Histories, session_starts: bool) -> None:
+    if model.num_items != histories.num_items:
         raise ValueError(
-            f"`session_starts` was True, but a model with layout {layout!r} makes no prediction "
-            f"for a session's first event; only {CONCATENATED!r} does. Leave it out."
+            f"`histories` has num_items {histories.num_items}, but the model knows "
+            f"{model.num_items} items. Encode with the vocabulary that it was trained with."
         )
-
-
-def _require_top_pop(top_pop: int | None, histories: Histories) -> None:
-    if top_pop is None:
-        return
-    checks.require_positive_int(
-        "top_pop", top_pop, mend="Pass how many items compete, or None for all."
-    )
-    if top_pop > histories.num_items:
+    if session_starts and model.layout != CONCATENATED:
         raise ValueError(
-            f"`top_pop` was {top_pop}, but the catalogue has {histories.num_items} items. "
-            "Pass a smaller number, or None for all."
+            f"`session_starts` was True, but a model with layout {model.layout!r} makes no "
+            f"prediction for a session's first event; only {CONCATENATED!r} does. Leave it out."
         )
 
 

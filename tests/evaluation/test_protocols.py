@@ -123,12 +123,21 @@ def test_methods_are_compared_over_sessions_with_seeds_averaged():
     assert found == expected
 
 
+def test_a_list_longer_than_the_catalogue_holds_every_item():
+    """pitfalls 4: k larger than the catalogue."""
+    metrics = summarise(ranks_at(1, 5, 2, 4), HISTORIES, ks=[5, 90]).metrics
+    assert metrics["Recall@90"] == metrics["Recall@5"] == 1.0
+    assert metrics["MRR@90"] == metrics["MRR@5"]
+
+
 def test_bad_input_is_named_and_mended():
     ranks = rank_baseline(Popularity().fit(HISTORIES), HISTORIES)
     with pytest.raises(ValueError, match=r"`ks` must be a positive int, but was 0\. Pass"):
         summarise(ranks, HISTORIES, ks=[5, 0])
     with pytest.raises(ValueError, match=r"`ks` was empty"):
         summarise(ranks, HISTORIES, ks=[])
+    with pytest.raises(TypeError, match=r"`ks` was 5, but must be several list lengths\. Pass"):
+        summarise(ranks, HISTORIES, ks=5)
     with pytest.raises(ValueError, match=r"`average` was 'macro', but must be one of 'micro'"):
         evaluate(Popularity().fit(HISTORIES), HISTORIES, average="macro")
     whole = summarise(ranks, HISTORIES)
