@@ -55,6 +55,7 @@ class Baseline(ABC):
 
         Raises:
             ValueError: before `fit`, histories of another catalogue, or no such event.
+            TypeError: targets that are not whole numbers.
         """
         if self.num_items is None:
             raise ValueError(
@@ -67,7 +68,13 @@ class Baseline(ABC):
                 f"{type(self).__name__} was fitted on {self.num_items} items. "
                 "Encode both with the vocabulary of the training log."
             )
-        targets = np.asarray(targets, np.int64)
+        targets = np.asarray(targets)
+        if targets.ndim != 1 or (targets.size and targets.dtype.kind not in "iu"):
+            raise TypeError(
+                f"`targets` has shape {targets.shape} and type {targets.dtype}, but must be a "
+                "list of event indices. Pass for example np.flatnonzero(...)."
+            )
+        targets = targets.astype(np.int64)
         outside = np.flatnonzero((targets < 0) | (targets >= histories.num_events))
         if len(outside):
             raise ValueError(

@@ -73,6 +73,8 @@ class HierarchicalGRUCell(keras.layers.Layer):
         if user_gates is not None:
             checks.require_choice("user_gates", user_gates, USER_GATES[1:])
         checks.require_choice("first_session_init", first_session_init, FIRST_SESSION_INITS)
+        for name, size in (("session_units", session_units), ("user_units", user_units)):
+            checks.require_positive_int(name, size, mend="Pass the size of the state, e.g. 100.")
         self.num_items, self.user_gates = num_items, user_gates
         self.first_session_init, self.seed = first_session_init, seed
         self.session_dropout = checks.require_rate("session_dropout", session_dropout)

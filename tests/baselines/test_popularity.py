@@ -132,6 +132,8 @@ def test_bad_input_is_named_and_mended():
         Popularity().fit(TRAINING).score(Histories.from_lists([[[1, 2]]], num_items=6), [1])
     with pytest.raises(ValueError, match=r"`targets` holds 9 \(row 1\).*events 0\.\.8\. Pass"):
         Popularity().fit(TRAINING).score(EVALUATION, [1, 9])
+    with pytest.raises(TypeError, match=r"`targets` has shape \(1,\) and type float64, but must"):
+        Popularity().fit(TRAINING).score(EVALUATION, [1.5])
     empty = TRAINING.select(np.zeros(TRAINING.num_events, bool))
     with pytest.raises(ValueError, match=r"`histories` holds 0 events.*Check how"):
         ItemKNN().fit(empty)

@@ -89,7 +89,7 @@ def test_golden_value_of_a_session_start():
 
 
 def test_a_session_starts_at_the_projection_of_the_user_state(monkeypatch):
-    """B-T8: with GRU_usr a stub that returns its input, s0 = tanh(s_m W_init + b_init)."""
+    """B-T8: with GRU_usr made to return its input, s0 = tanh(s_m W_init + b_init)."""
     cell = HierarchicalGRUCell(session_units=SESSION, user_units=SESSION)
     cell.build((None, FEATURES + 2))
     fill_distinct(cell)
@@ -236,7 +236,8 @@ def test_config_round_trip():
         ({"user_gates": "zr"}, "`user_gates` was 'zr', but must be one of 'rzh', 'rz'"),
         ({"first_session_init": "tanh"}, "Did you mean 'tanh_bias'"),
         ({"user_dropout": -0.1}, "`user_dropout` must be a dropout rate"),
-        ({"session_units": 2.5}, "`units` must be a positive int, but was 2.5"),
+        ({"session_units": 2.5}, "`session_units` must be a positive int, but was 2.5"),
+        ({"user_units": 0}, "`user_units` must be a positive int, but was 0"),
     ],
 )
 def test_bad_arguments(arguments, message):
