@@ -33,7 +33,7 @@ METRICS, HISTORY = "metrics.json", "history.csv"
 
 _FORMAT = "hrec_tf run 1"
 _MAX_CONFIG_BYTES = 2**20
-_KEYS = ("format", "version", "seed", "num_items", "vocabulary", "log", "recipe")
+_KEYS = ("format", "version", "seed", "validation", "num_items", "vocabulary", "log", "recipe")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Run:
         log: where the log came from.
         seed: of the run.
         vocabulary: the items.
+        validation: whether the training held sessions back, see `PreparedLog.for_validation`.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Run:
     log: LogSource
     seed: int
     vocabulary: Vocabulary
+    validation: bool = False
 
     def fitted(self, train_histories: Histories) -> Any:
         """Returns the trained model, or the baseline, counted on its training histories.
@@ -95,6 +97,7 @@ def save(
     seed: int,
     vocabulary: Vocabulary,
     metrics: Mapping[str, Any],
+    validation: bool = False,
 ) -> Path:
     """Writes a run folder, whole or not at all.
 
@@ -106,6 +109,7 @@ def save(
         seed: of the run.
         vocabulary: of the training log.
         metrics: for metrics.json.
+        validation: whether the training held sessions back.
 
     Raises:
         ValueError: the folder exists.
@@ -118,6 +122,7 @@ def save(
         "format": _FORMAT,
         "version": __version__,
         "seed": seed,
+        "validation": validation,
         "num_items": vocabulary.num_items,
         "vocabulary": vocabulary.fingerprint,
         "log": plain_toml.to_words(log.to_dict()),
@@ -167,7 +172,7 @@ def load(path: str | Path) -> Run:
             "run: item numbers would mean other items."
         )
     log = LogSource.from_dict(plain_toml.from_words(config["log"]))
-    return Run(path, recipe, log, int(config["seed"]), vocabulary)
+    return Run(path, recipe, log, int(config["seed"]), vocabulary, bool(config["validation"]))
 
 
 def _config(path: Path) -> dict[str, Any]:

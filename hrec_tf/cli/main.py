@@ -29,6 +29,9 @@ app.command(name="quickstart")(quickstart.quickstart)
 
 _SHOW_TRACEBACK = "HREC_TRACEBACK"
 
+INTERRUPTED = 130
+"""Exit status of a command that the user stopped."""
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -55,20 +58,21 @@ def main(arguments: list[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        status = app(args=arguments, standalone_mode=False, prog_name="hrec")
-        return int(status or 0)
+        status = int(app(args=arguments, standalone_mode=False, prog_name="hrec") or 0)
     except CommandError as error:
         _complain(_usage_message(error))
         return int(getattr(error, "exit_code", 2))
     except (typer.Abort, KeyboardInterrupt):
-        _complain("Interrupted; nothing was written.")
-        return 130
+        status = INTERRUPTED
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         if os.environ.get(_SHOW_TRACEBACK):
             traceback.print_exc()
         else:
             _complain(f"Error: {error}")
         return 1
+    if status == INTERRUPTED:  # Typer may have turned the interrupt into this status itself
+        _complain("Interrupted; nothing was written.")
+    return status
 
 
 def _usage_message(error: Exception) -> str:

@@ -66,6 +66,7 @@ def train(
         seed=seed,
         vocabulary=prepared.vocabulary,
         metrics=metrics,
+        validation=validation,
     )
     if json:
         console.print_json({"run": str(path), "model": recipe.model, "metrics": metrics})

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from hrec_tf import runs
 from hrec_tf.cli.main import main
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
@@ -127,6 +128,31 @@ def test_train_and_evaluate_a_baseline(capsys, log, tmp_path):
     assert json.loads(capsys.readouterr().out)["metrics"]["ties"] == "standard"
 
 
+@pytest.mark.parametrize(
+    ("flags", "drops"), [([], True), (["--drop-repeats"], True), (["--keep-repeats"], False)]
+)
+def test_a_boolean_means_what_it_says(capsys, log, tmp_path, flags, drops):
+    """pitfalls 1.13: booleans of a command line that were always true."""
+    out = tmp_path / "pop"
+    assert main(["train", *log, *flags, "--model", "pop", "--out", str(out), "--json"]) == 0
+    held = runs.load(out)
+    assert held.log.preparation.get("drop_repeats", True) is drops
+    assert not held.validation
+
+
+def test_an_interrupted_run_leaves_nothing(capsys, log, tmp_path, monkeypatch):
+    """pitfalls 4: a run that is stopped while it trains."""
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hrec_tf.recipe.train", interrupted)
+    out = tmp_path / "runs" / "pop"
+    said = complaint(capsys, "train", *log, "--model", "pop", "--out", out, status=130)
+    assert said == "Interrupted; nothing was written.\n"
+    assert not out.parent.exists()
+
+
 def test_evaluate_refuses_a_log_that_changed(capsys, log, tmp_path):
     out = tmp_path / "runs" / "pop"
     assert main(["train", *log, "--model", "pop", "--out", str(out)]) == 0
@@ -147,6 +173,7 @@ def test_train_and_evaluate_a_model_with_equal_metrics(capsys, log, tmp_path):
     again = json.loads(capsys.readouterr().out)["metrics"]
     assert again == {k: v for k, v in trained.items() if k != "training_seconds"}
     assert "val_recall@20" in (out / "history.csv").read_text()
+    assert runs.load(out).validation
 
 
 @pytest.mark.integration
