@@ -1,4 +1,4 @@
-"""Named logs: how to read, prepare and split the logs that our numbers are measured on.
+"""Named logs: how to read, prepare and split them, so that a name stands for the same points.
 
 All but the bundled one lie outside the package, in the folder that the environment variable
 HREC_DATA names, one folder for each.
