@@ -149,7 +149,7 @@ def fitted(windows_per_chunk=None, jit_compile=False, run_eagerly=False):
     "how",
     [
         pytest.param({"windows_per_chunk": 1}, id="single windows"),
-        pytest.param({"run_eagerly": True}, id="eager"),
+        pytest.param({"run_eagerly": True}, id="eager", marks=pytest.mark.integration),
         pytest.param({"jit_compile": True}, id="XLA", marks=pytest.mark.integration),
     ],
 )
