@@ -436,10 +436,11 @@ def _stream(
     values = dict(recipe.stream)
     if order is not None:
         values["order"] = order
+    if values.get("order", "random") == "random":
+        values["seed"] = seed
     return lane_stream(
         histories,
         layout=model.layout,
-        seed=seed,
         feed_last_item=getattr(model, "feed_last_item", False),
         **values,
     )

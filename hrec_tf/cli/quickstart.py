@@ -8,7 +8,7 @@ from hrec_tf.cli import console
 
 MODELS = ("pop", "s-pop", "ppop", "item-knn", "gru4rec", "hrnn-init")
 EPOCHS = 5
-"""The recipes train for 10; fewer end within three minutes on two cores."""
+"""The recipes train for 10; half of them show the way in half the time."""
 
 
 def quickstart(

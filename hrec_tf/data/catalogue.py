@@ -164,7 +164,7 @@ _CATALOGUE = {
         ),
         NamedLog(
             "foursquare-nyc",
-            "Check-ins, sessions by 24 hours idle, since 30 minutes leave 84 % of the sessions "
+            "Check-ins, sessions by 24 hours idle, since 30 minutes leave most sessions "
             "with one event. HRNN preparation (support 10, sessions 3, users 5) with repeats "
             "kept, since people return to places; last session out.",
             ("foursquare-nyc/checkins.tsv.gz",),

@@ -199,7 +199,7 @@ def lane_stream(
     num_lanes: int,
     steps: int = 1,
     order: str = "random",
-    seed: int = 0,
+    seed: int | None = None,
     feed_last_item: bool = False,
     reference_tail: bool = False,
     first_epoch: int = 0,
@@ -219,7 +219,7 @@ def lane_stream(
         steps: events per lane in one window; gradients stop at its edge.
         order: of the units: "random" (a new one each epoch), "time" (of their first event)
             or "given" (the histories').
-        seed: seed of the random orders.
+        seed: seed of the random orders, and of no use for the others; 0 if None.
         feed_last_item: also feed each session's last event, with weight 0.
         reference_tail: end an epoch as soon as a lane finds no unit left, as the HRNN
             authors' code does. The pairs after that step are NOT seen in that epoch.
@@ -237,7 +237,12 @@ def lane_stream(
     checks.require_choice("order", order, ORDERS)
     checks.require_positive_int("num_lanes", num_lanes, mend="Pass the batch size, e.g. 100.")
     checks.require_positive_int("steps", steps, mend="Pass the events per window, e.g. 1.")
-    checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. seed=0.")
+    if seed is not None and order != "random":
+        raise ValueError(
+            f"`seed` was {seed} with order={order!r}, where nothing is drawn. Leave it out, or "
+            "pass order='random'."
+        )
+    seed = checks.require_int_at_least("seed", seed or 0, minimum=0, mend="Pass e.g. seed=0.")
     checks.require_int_at_least(
         "first_epoch", first_epoch, minimum=0, mend="Pass the number of epochs already played."
     )
@@ -279,11 +284,19 @@ def lane_stream(
     signature = (events, spec(tf.int32), spec(tf.float32))
     whole_epochs = tf.data.Dataset.from_generator(epochs, output_signature=signature)
     windows = whole_epochs.flat_map(lambda *epoch: tf.data.Dataset.from_tensor_slices(epoch))
-    return windows.prefetch(tf.data.AUTOTUNE)
+    stream = windows.prefetch(tf.data.AUTOTUNE)
+    # What a model checks before it trains; a stream that was taken further has lost them.
+    stream.layout, stream.feed_last_item = layout, feed_last_item
+    return stream
 
 
 def session_parallel_stream(
-    histories: Histories, *, num_lanes: int, steps: int = 1, order: str = "time", seed: int = 0
+    histories: Histories,
+    *,
+    num_lanes: int,
+    steps: int = 1,
+    order: str = "time",
+    seed: int | None = None,
 ) -> tf.data.Dataset:
     """GRU4Rec's mini-batches: a lane plays sessions, whoever they belong to.
 
@@ -310,7 +323,7 @@ def user_parallel_stream(
     num_lanes: int,
     steps: int = 1,
     order: str = "random",
-    seed: int = 0,
+    seed: int | None = None,
     feed_last_item: bool = False,
     reference_tail: bool = False,
 ) -> tf.data.Dataset:
@@ -333,7 +346,12 @@ def user_parallel_stream(
 
 
 def concatenated_stream(
-    histories: Histories, *, num_lanes: int, steps: int = 1, order: str = "random", seed: int = 0
+    histories: Histories,
+    *,
+    num_lanes: int,
+    steps: int = 1,
+    order: str = "random",
+    seed: int | None = None,
 ) -> tf.data.Dataset:
     """RNN Concat's mini-batches: a user's sessions are one long sequence.
 

@@ -41,6 +41,11 @@ class ItemScores(keras.layers.Layer):
                 f"`table` is {table.num_items} x {table.dim}, but the scores need "
                 f"{num_items} x {dim}. Tie tables of equal size only."
             )
+        if table is not None and seed is not None:
+            raise ValueError(
+                f"`seed` was {seed}, but the vectors are those of `table`. Leave it out."
+            )
+        self.is_tied = table is not None
         self.items = table or ItemEmbedding(num_items, dim, seed=seed, name="items")
 
     def build(self, input_shape=None):
@@ -57,5 +62,10 @@ class ItemScores(keras.layers.Layer):
         return tf.matmul(hidden, vectors, transpose_b=True) + ops.expand_dims(biases, -2)
 
     def get_config(self):
+        if self.is_tied:
+            raise ValueError(
+                f"{self.name!r} shares its table with another layer, which a configuration of "
+                "its own cannot say. Rebuild both in the model that ties them."
+            )
         config = {"num_items": self.num_items, "dim": self.dim, "seed": self.seed}
         return super().get_config() | config

@@ -20,8 +20,7 @@ class Recurrence(keras.layers.Layer):
 
     At step t, with flags `reset` and `mask` of each row:
 
-        states <- where(reset_t, 0, states)
-        output, new <- cell(inputs_t, states)
+        output, new <- cell(inputs_t, where(reset_t, 0, states))
         states <- where(is_event_t, new, states)
 
     Args:
@@ -32,7 +31,7 @@ class Recurrence(keras.layers.Layer):
         initial_state: list of (batch, units), one per state of the cell; zeros if None.
         reset: bool (batch, steps), rows whose states are zero before the step; or None.
         is_event: bool (batch, steps), false where the event is padding: the states stay as they
-            are, and the output is the one that padding would give; or None.
+            are, whatever its flags, and the output has no meaning; or None.
         Returns `(outputs (batch, steps, units), states)`.
     """
 
@@ -64,6 +63,12 @@ class Recurrence(keras.layers.Layer):
         states = initial_state
         if states is None:
             states = self.initial_states(ops.shape(inputs)[0])
+        for state in states:
+            if None not in (state.shape[0], inputs.shape[0]) and state.shape[0] != inputs.shape[0]:
+                raise ValueError(
+                    f"`initial_state` has batch {state.shape[0]}, but `inputs` has batch "
+                    f"{inputs.shape[0]}. Use one `num_lanes` for stream and states."
+                )
         if self._rnn is not None:
             return self._call_keras_rnn(inputs, states, reset, is_event, training)
         steps = {"projected": self.cell.project(inputs, training=training)}
@@ -112,8 +117,8 @@ class _FlaggedCell(keras.layers.Layer):
 
     def call(self, inputs, states, training=False):
         reset, is_event = inputs[:, -2:-1] > 0, inputs[:, -1:] > 0
-        states = [ops.where(reset, 0.0, state) for state in states]
-        given = keras.tree.pack_sequence_as(self.cell.state_size, states)
+        start = [ops.where(reset, 0.0, state) for state in states]
+        given = keras.tree.pack_sequence_as(self.cell.state_size, start)
         if not isinstance(given, (list, tuple)):
             given = [given]
         takes_training = self.cell._call_has_training_arg
@@ -125,9 +130,10 @@ class _FlaggedCell(keras.layers.Layer):
 
 def _guarded_step(cell, step, states, dense):
     """One step of the cell with its row's reset and padding."""
+    start = states
     if "reset" in step:
-        states = [tf.where(step["reset"], tf.zeros_like(state), state) for state in states]
-    output, new = cell.step(step["projected"], states, dense=dense)
+        start = [tf.where(step["reset"], tf.zeros_like(state), state) for state in states]
+    output, new = cell.step(step["projected"], start, dense=dense)
     if "is_event" in step:
         new = [tf.where(step["is_event"], n, s) for n, s in zip(new, states, strict=True)]
     return output, list(new)

@@ -153,7 +153,7 @@ def reduce_rows(
             included, as the official code of GRU4Rec does: every pair weighs the same.
             "valid" divides by the sum of weights (0 without any). At the end of an epoch,
             when a few long histories play on alone, their pairs then weigh as much as a
-            whole batch: on Online Retail that costs HRNN a tenth of its recall.
+            whole batch.
 
     Returns:
         Scalar of the losses' type.

@@ -12,6 +12,7 @@ from hrec_tf.schema import (
     PADDING_ID,
     SESSION_PARALLEL,
     SESSION_START,
+    USER_PARALLEL,
     USER_START,
 )
 
@@ -49,7 +50,8 @@ class GRU4Rec(NextItemModel):
     """
 
     layout = SESSION_PARALLEL
-    reset_flag = SESSION_START
+    # Sessions may also come user by user: each starts from zero all the same.
+    trains_on: tuple[str, ...] = (SESSION_PARALLEL, USER_PARALLEL)
 
     def __init__(
         self,
@@ -132,19 +134,23 @@ class GRU4Rec(NextItemModel):
 
     def encode(self, events, states, training=False):
         item_ids = events[ITEM_IDS]
-        is_event = item_ids != PADDING_ID
+        is_event, reset = item_ids != PADDING_ID, self._resets(events)
         states = iter(states)
         hidden, new_states = self._read(item_ids, training), []
         for recurrence in self.recurrences:
             hidden, new = recurrence(
                 hidden,
                 initial_state=[next(states) for _ in recurrence.state_sizes],
-                reset=events[self.reset_flag],
+                reset=reset,
                 is_event=is_event,
                 training=training,
             )
             new_states += new
         return hidden, new_states
+
+    def _resets(self, events):
+        """Where h starts from zero: bool (batch, steps)."""
+        return events[SESSION_START] | events[USER_START]
 
     def _read(self, item_ids, training):
         if self.inputs_mode == "one_hot":
@@ -199,4 +205,7 @@ class RNNConcat(GRU4Rec):
     """
 
     layout = CONCATENATED
-    reset_flag = USER_START
+    trains_on = (CONCATENATED,)
+
+    def _resets(self, events):
+        return events[USER_START]

@@ -3,6 +3,7 @@
 import abc
 import functools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,13 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf import checks
+from hrec_tf.data.chunks import chunks_of, require_finite, require_known_ids, window_shape
 from hrec_tf.losses import InBatch, SampledLoss, reduce_rows
 from hrec_tf.metrics import rank_counts, rank_from_counts
+from hrec_tf.metrics.rank_metrics import RankMetric
 from hrec_tf.schema import ITEM_IDS, LAYOUTS, SESSION_START, USER_START
-
-# A chunk is long enough that a call's overhead (about 0.4 ms) is small beside its events.
-EVENTS_PER_CHUNK = 16_384
-MAX_WINDOWS_PER_CHUNK = 256
 
 
 class NextItemModel(keras.Model):
@@ -39,6 +38,12 @@ class NextItemModel(keras.Model):
     """
 
     layout: str = LAYOUTS[0]
+    """The stream that the model is trained and evaluated on."""
+
+    @property
+    def trains_on(self) -> tuple[str, ...]:
+        """Layouts of streams that `fit` and `evaluate` take."""
+        return (self.layout,)
 
     def __init__(self, *, num_items: int, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -119,7 +124,7 @@ class NextItemModel(keras.Model):
     def compile(
         self,
         optimizer: Any = "adam",
-        loss: SampledLoss | None = None,
+        loss: Any = None,
         *,
         negatives: InBatch | None = None,
         metrics: Any = (),
@@ -138,25 +143,24 @@ class NextItemModel(keras.Model):
             metrics: of `hrec_tf.metrics`, e.g. `[Recall(20), MRR(20)]`; they rank the whole
                 catalogue, on validation streams only.
             windows_per_chunk: updates per compiled call; chosen by the window's size if None.
-            jit_compile: compile the updates by XLA; "auto" does so where it was measured to
-                be faster, see `docs/performance.md`.
+            jit_compile: compile the updates by XLA; "auto" does so where
+                `benchmarks/training_speed.py` found it faster: without extra negatives.
             run_eagerly: run without any compilation, to debug.
 
         Raises:
             ValueError, TypeError: an argument that does not fit, or that would be ignored.
         """
-        if not isinstance(loss, SampledLoss):
-            raise TypeError(
-                f"`loss` must be one of hrec_tf.losses, but was {loss!r}. Pass for example "
-                "`TOP1()`; a Keras loss does not know about sampled columns."
-            )
-        if negatives is not None:
-            negatives.build(self.num_items)
+        _check_compile_arguments(optimizer, loss, negatives, metrics, jit_compile, run_eagerly)
         if loss.logq and (negatives is None or negatives.item_supports is None):
             raise ValueError(
                 f"`logq` of the loss was {loss.logq}, but there are no supports to correct by. "
                 "Pass negatives=InBatch(..., item_supports=vocabulary.supports), or logq=0.0."
             )
+        if negatives is not None:
+            negatives.build(self.num_items)
+        else:
+            # A loss that needs sampled columns says so here, and not from inside a trace.
+            loss.full_row_losses(tf.zeros((1, 2)), tf.ones((1,), tf.int32))
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly, jit_compile=False)
         if windows_per_chunk is not None:
             checks.require_positive_int(
@@ -215,10 +219,19 @@ class NextItemModel(keras.Model):
 
         Raises:
             FloatingPointError: the loss is NaN or infinite.
+            ValueError: a stream of another layout or vocabulary, or a bad argument.
         """
         self._require_compiled("fit")
+        checks.require_positive_int(
+            "validation_freq", validation_freq, mend="Pass 1 to validate after every epoch."
+        )
+        if validation_data is None and validation_freq != 1:
+            raise ValueError(
+                f"`validation_freq` was {validation_freq}, but there is no `validation_data`. "
+                "Pass a stream to validate on, or leave it out."
+            )
         self.optimizer.build(self.trainable_variables)
-        chunks = self._chunks(x)
+        self._check_stream(x)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
                 callbacks,
@@ -234,7 +247,7 @@ class NextItemModel(keras.Model):
         logs: dict[str, float] = {}
         for epoch in range(initial_epoch, epochs):
             callbacks.on_epoch_begin(epoch)
-            logs = self._train_epoch(chunks, epoch, callbacks)
+            logs = self._train_epoch(x, epoch, callbacks)
             if validation_data is not None and (epoch + 1) % validation_freq == 0:
                 measured = self.evaluate(validation_data, callbacks=callbacks, return_dict=True)
                 logs |= {f"val_{name}": value for name, value in measured.items()}
@@ -244,24 +257,16 @@ class NextItemModel(keras.Model):
         callbacks.on_train_end(logs)
         return self.history
 
-    def _train_epoch(self, chunks, epoch, callbacks) -> dict[str, float]:
-        loss_sum, events, begin = 0.0, 0.0, time.perf_counter()
-        logs: dict[str, float] = {}
-        states = None
-        for number, (chunk, first_window, num_windows) in enumerate(chunks):
+    def _train_epoch(self, stream, epoch, callbacks) -> dict[str, float]:
+        begin, logs = time.perf_counter(), {}
+        played = self._play(stream, self._train_chunk, f"epoch {epoch}")
+        for number, (loss_sum, events) in enumerate(played):
             callbacks.on_train_batch_begin(number)
-            # Every lane begins with a new user, so an epoch begins from any states.
-            states = states or self.initial_states(chunk[1].shape[1])
-            states, chunk_loss, chunk_events = self._train_chunk(
-                chunk, first_window, num_windows, states
-            )
-            loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
             logs = {
                 "loss": loss_sum / max(events, 1.0),
                 "events": events,
                 "events_per_second": events / (time.perf_counter() - begin),
             }
-            _require_finite(loss_sum, f"epoch {epoch}", first_window, num_windows)
             callbacks.on_train_batch_end(number, logs)
         return logs
 
@@ -282,6 +287,7 @@ class NextItemModel(keras.Model):
             return_dict: return a dict in place of a list, loss first.
         """
         self._require_compiled("evaluate")
+        self._check_stream(x)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, steps=None
@@ -289,15 +295,10 @@ class NextItemModel(keras.Model):
         for metric in self._rank_metrics:
             metric.reset_state()
         callbacks.on_test_begin()
-        loss_sum, events, logs, states = 0.0, 0.0, {}, None
-        for number, (chunk, first_window, num_windows) in enumerate(self._chunks(x)):
+        logs: dict[str, float] = {}
+        played = self._play(x, self._test_chunk, "evaluation")
+        for number, (loss_sum, events) in enumerate(played):
             callbacks.on_test_batch_begin(number)
-            states = states or self.initial_states(chunk[1].shape[1])
-            states, chunk_loss, chunk_events = self._test_chunk(
-                chunk, first_window, num_windows, states
-            )
-            loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
-            _require_finite(loss_sum, "evaluation", first_window, num_windows)
             logs = {"loss": loss_sum / max(events, 1.0)}
             callbacks.on_test_batch_end(number, logs)
         logs |= {metric.name: float(metric.result()) for metric in self._rank_metrics}
@@ -311,24 +312,37 @@ class NextItemModel(keras.Model):
                 "`model.compile(optimizer=..., loss=TOP1(), negatives=InBatch())` first."
             )
 
-    def _chunks(self, stream: tf.data.Dataset) -> tf.data.Dataset:
-        """Batches windows, pads the last chunk; says which windows are in it, and are real."""
-        num_lanes, steps = _lanes_and_steps(stream)
-        size = self._windows_per_chunk or min(
-            MAX_WINDOWS_PER_CHUNK, max(1, EVENTS_PER_CHUNK // (num_lanes * steps))
+    def _play(self, stream, run_chunk, where: str) -> Iterator[tuple[float, float]]:
+        """Runs a stream's chunks; yields the sums of losses and of weights so far."""
+        chunks = chunks_of(
+            stream, num_items=self.num_items, windows_per_chunk=self._windows_per_chunk
         )
+        loss_sum, events, states = 0.0, 0.0, None
+        for windows, first_window, num_windows, stray_id in chunks:
+            require_known_ids(int(stray_id), self.num_items)
+            # Every lane begins with a new user, so an epoch begins from any states.
+            states = states or self.initial_states(windows[1].shape[1])
+            states, chunk_loss, chunk_events = run_chunk(windows, first_window, num_windows, states)
+            loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
+            require_finite(loss_sum, where, int(first_window), int(num_windows))
+            yield loss_sum, events
 
-        def pad(number, chunk):
-            count = tf.shape(chunk[-1])[0]
-
-            def to_size(values):
-                padded = tf.pad(values, [[0, size - count], [0, 0], [0, 0]])
-                return tf.ensure_shape(padded, (size, num_lanes, steps))
-
-            first = tf.cast(number, tf.int32) * size
-            return tf.nest.map_structure(to_size, chunk), first, count
-
-        return stream.batch(size).enumerate().map(pad).prefetch(2)
+    def _check_stream(self, stream: tf.data.Dataset) -> None:
+        """Refuses a stream that says it is packed in a way that this model is not made for."""
+        window_shape(stream)
+        layout = getattr(stream, "layout", None)
+        if layout is not None and layout not in self.trains_on:
+            raise ValueError(
+                f"`x` is a {layout} stream, but {type(self).__name__} is trained on "
+                f"{' or '.join(self.trains_on)} streams. Make it with `{self.layout}_stream`."
+            )
+        fed = getattr(stream, "feed_last_item", None)
+        wanted = getattr(self, "feed_last_item", False)
+        if fed is not None and fed != wanted:
+            raise ValueError(
+                f"`x` was made with feed_last_item={fed}, but the model with "
+                f"feed_last_item={wanted}. Make both with the same value."
+            )
 
     def _run_chunk(self, chunk, first_window, num_windows, states, *, training):
         """Runs a chunk's windows; returns states, sum of row losses and of weights."""
@@ -430,31 +444,32 @@ class NextItemModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
 
-def _require_finite(loss: float, where: str, first_window: Any, num_windows: Any) -> None:
-    if not np.isfinite(loss):
-        first = int(first_window)
-        raise FloatingPointError(
-            f"The loss or a score became {loss} in {where}, in windows {first} to "
-            f"{first + int(num_windows) - 1}. It must stay finite. Lower the learning rate, or "
-            "pass `clipnorm` to the optimizer."
+def _check_compile_arguments(optimizer, loss, negatives, metrics, jit_compile, run_eagerly):
+    if optimizer is None:
+        raise TypeError("`optimizer` was None, but `fit` needs one. Pass AdagradMomentum(0.1).")
+    if not isinstance(loss, SampledLoss):
+        raise TypeError(
+            f"`loss` must be one of hrec_tf.losses, but was {loss!r}. Pass for example "
+            "`TOP1()`; a Keras loss does not know about sampled columns."
         )
-
-
-def _lanes_and_steps(stream: Any) -> tuple[int, int]:
-    """Checks that `stream` is one of windows, and returns their shape."""
-    spec: Any = getattr(stream, "element_spec", None)
-    fits = (
-        isinstance(spec, tuple)
-        and len(spec) == 3
-        and isinstance(spec[0], dict)
-        and {ITEM_IDS, SESSION_START, USER_START} <= set(spec[0])
-        and None not in (spec[0][ITEM_IDS].shape.rank, *spec[0][ITEM_IDS].shape)
-    )
-    if not fits:
+    if negatives is not None and not isinstance(negatives, InBatch):
+        raise TypeError(
+            f"`negatives` must be an InBatch or None, but was {negatives!r}. Pass "
+            "`InBatch(extra=2048, item_supports=vocabulary.supports)`, or None for all items."
+        )
+    if not isinstance(metrics, (list, tuple)):
+        raise TypeError(f"`metrics` must be a list, but was {metrics!r}. Pass e.g. [Recall(20)].")
+    for metric in metrics:
+        if not isinstance(metric, RankMetric):
+            raise TypeError(
+                f"`metrics` holds {metric!r}, which is not one of hrec_tf.metrics. Pass e.g. "
+                "[Recall(20), MRR(20)]; Keras' own metrics know nothing of ranks."
+            )
+    if jit_compile not in (True, False, "auto"):
         raise ValueError(
-            f"`x` must be a stream of (events, next_item_ids, weights), but was {spec or stream!r}"
-            ". Make it with `user_parallel_stream(histories, num_lanes=100)` or another stream "
-            "of hrec_tf.data."
+            f"`jit_compile` must be True, False or 'auto', but was {jit_compile!r}. Leave it out."
         )
-    num_lanes, steps = spec[0][ITEM_IDS].shape
-    return num_lanes, steps
+    if run_eagerly and jit_compile is True:
+        raise ValueError(
+            "`jit_compile` was True with run_eagerly=True, where nothing is compiled. Pass one."
+        )

@@ -8,9 +8,7 @@ class RowMerger:
 
     Every slot of the gradient writes its own number into a scratch table at its row; the last
     writer of a row stands for all its slots. That is exact, costs the same for any catalogue,
-    and is one code for plain TensorFlow and XLA. Measured on two CPU cores, 2 248 slots of 100
-    values over 38 000 rows, microseconds plain / XLA: this 690 / 250, `tf.unique` 770 / 1 340,
-    sort and running count 960 / 620, matrix product of pairwise equality 7 800 / 7 400.
+    and is one code for plain TensorFlow and XLA.
 
     The scratch table is never read before it is written, so it is no state: it is kept out of
     the optimizer's variables and of saved files. It is int64 since TensorFlow keeps int32

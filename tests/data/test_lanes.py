@@ -243,3 +243,9 @@ def test_the_reference_tail_ends_the_epoch_with_the_first_free_lane():
     # Lane 1 plays two users, three pairs; lane 0 would go on for two more.
     assert events["item_ids"].tolist() == [[1, 2, 3], [7, 8, 10]]
     assert next_item_ids.tolist() == [[2, 3, 4], [8, 9, 11]]
+
+
+def test_a_seed_without_a_draw_is_refused():
+    histories = Histories.from_lists([[[1, 2]]])
+    with pytest.raises(ValueError, match="`seed` was 3 with order='time', where nothing is drawn"):
+        session_parallel_stream(histories, num_lanes=1, seed=3)
