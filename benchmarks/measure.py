@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 ZOO = ("pop", "s-pop", "ppop", "item-knn", "gru4rec", "rnn-concat", "hrnn-init", "hrnn-all")
 RECIPES = {
-    "online-retail": (*ZOO, "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
-    "globo-10k": (*ZOO, "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
+    "online-retail": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
+    "globo-10k": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
     "globo-news": ZOO,
     "foursquare-nyc": ZOO,
     "yoochoose-100k": (
