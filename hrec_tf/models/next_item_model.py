@@ -207,9 +207,11 @@ class NextItemModel(keras.Model):
             x: a stream, e.g. of `user_parallel_stream`.
             epochs: number of the last epoch, counted from 0 and not included.
             initial_epoch: number of the first epoch.
-            validation_data: another stream, packed like the first.
+            validation_data: another stream of the same layout; with order="given" its loss
+                does not vary with the packing.
             validation_freq: epochs from one validation to the next.
-            callbacks: Keras callbacks; a batch is a chunk of windows.
+            callbacks: Keras callbacks; a batch is a chunk of windows. Those that watch a rank
+                metric need mode="max", e.g. `EarlyStopping("val_recall@20", mode="max")`.
             verbose: 0 is silent, 1 a progress bar, 2 a line per epoch.
 
         Returns:

@@ -262,6 +262,7 @@ def test_gradients_of_tables_cover_the_rows_of_the_batch(case):
         assert rows <= {3, 4, 5, *events[ITEM_IDS].numpy().ravel()}, table.path
 
 
+@pytest.mark.integration
 @every_model
 def test_a_seed_fixes_the_weights_before_and_after_a_fit(case):
     first, same, other = case.build(), case.build(), case.build(seed=4)

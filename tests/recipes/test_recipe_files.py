@@ -106,7 +106,7 @@ def test_a_bad_file_is_refused(tmp_path, text, message):
 
 
 def test_a_file_of_several_recipes_needs_a_name():
-    with pytest.raises(ValueError, match="holds the recipes gru4rec, lstm4rec"):
+    with pytest.raises(ValueError, match="holds the recipes gru4rec, gru4rec-by-user, lstm4rec"):
         Recipe.load("quadrana2017")
     with pytest.raises(ValueError, match=r"`recipe` was 'quadrana'.*'quadrana2017'"):
         Recipe.load("quadrana", "pop")
