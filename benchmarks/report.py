@@ -61,7 +61,15 @@ is a record there, with the command and the version that gave it. How we measure
 Numbers are means over seeds ± sample standard deviation. Counting methods have no seed, so their
 sd is 0. *Ties* is the share of points whose target shares its score with another item. Training
 time is wall time on the CPU, compilation included; other work on the machine may have
-lengthened it. None of these logs has published numbers of these models at this preparation.
+lengthened it. None of these logs has published numbers of these models at this preparation. The
+commands find the logs in the folder that the environment variable `HREC_DATA` names.
+
+Where the tables put reference code beside ours, the settings are the same and these differences
+remain. hgru4rec ends an epoch when the first lane runs out of users and loses the pairs behind
+(the stream's option `reference_tail` does the same), plays users in one fixed order, lets each
+repeat of an item in a batch make a step of its own in AdaGrad, and ranks scores after tanh, where
+saturated ones tie. Ours sees every pair, draws a new order of users for each epoch, sums a row's
+gradients first, and ranks before the activation. The official GRU4Rec differs in no such point.
 """
 
 
