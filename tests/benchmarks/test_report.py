@@ -77,7 +77,7 @@ def test_page_sets_reference_code_beside_ours():
     assert "| Item-KNN (NumPy and SciPy, conservative ties) |  | .1762 → .1800 ± .0020 |" in page
     assert f"{RECORD['command']}  # 0.1.0" in page
     other_ties = report.checked_references([reference | {"ties": "standard"}])
-    assert "reference code" not in report.to_markdown(records, other_ties)
+    assert "Beside reference code" not in report.to_markdown(records, other_ties)
 
 
 def test_merging_replaces_in_place(tmp_path):
