@@ -32,6 +32,12 @@ class BPR(ActivatedLoss):
         activation: final activation, see `ActivatedLoss`.
         elu_alpha: see `ActivatedLoss`.
         normalise: see `reduce_rows`.
+
+    Example:
+        >>> logits = tf.constant([[0.0, 2.0, 0.0]])
+        >>> loss = BPR(form="paper", activation="linear").full_row_losses(logits, [2])
+        >>> round(float(loss[0]), 4)  # log(1 + e^-2), the same for both negatives
+        0.1269
     """
 
     def __init__(
@@ -81,6 +87,12 @@ class BPRMax(ActivatedLoss):
         activation: final activation, see `ActivatedLoss`.
         elu_alpha: see `ActivatedLoss`.
         normalise: see `reduce_rows`.
+
+    Example:
+        >>> logits = tf.constant([[1.0, 3.0, 1.0]])
+        >>> loss = BPRMax(penalty=0.5).full_row_losses(logits, [2])
+        >>> round(float(loss[0]), 4)  # log(1 + e^-2) + 0.5 * 1^2
+        0.6269
     """
 
     def __init__(

@@ -25,6 +25,12 @@ class CrossEntropy(SampledLoss):
     Args:
         logq: q, the exponent of the correction; 0 switches it off.
         normalise: see `reduce_rows`.
+
+    Example:
+        >>> four_alike = tf.zeros((1, 4))
+        >>> loss = CrossEntropy().full_row_losses(four_alike, [2])
+        >>> round(float(loss[0]), 4)  # log 4
+        1.3863
     """
 
     def __init__(self, *, logq: float = 0.0, normalise: str = "batch_size"):

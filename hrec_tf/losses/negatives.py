@@ -37,6 +37,11 @@ class InBatch:
         seed: first half of the random seed; the step is the second.
         mask_collisions: leave a column out of a row whose own target it repeats. No published
             code does.
+
+    Example:
+        >>> negatives = InBatch(extra=3, item_supports=[0, 5, 0])
+        >>> negatives.sample(step=0).numpy().tolist()  # only item 2 has support
+        [2, 2, 2]
     """
 
     def __init__(

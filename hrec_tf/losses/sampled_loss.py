@@ -34,6 +34,13 @@ class SampledLoss(abc.ABC):
 
     Args:
         normalise: how `reduce_rows` averages this loss, "valid" or "batch_size".
+
+    Example:
+        >>> from hrec_tf.losses import CrossEntropy
+        >>> two_rows_one_extra_column = tf.zeros((2, 3))
+        >>> losses = CrossEntropy().row_losses(two_rows_one_extra_column, tf.ones(3))
+        >>> [round(float(loss), 4) for loss in losses]  # log 3 each
+        [1.0986, 1.0986]
     """
 
     #: Exponent of the logQ correction; only `CrossEntropy` has one.
@@ -157,6 +164,13 @@ def reduce_rows(
 
     Returns:
         Scalar of the losses' type.
+
+    Example:
+        >>> row_losses, row_weights = tf.constant([1.0, 3.0, 9.0, 9.0]), [1, 1, 0, 0]
+        >>> float(reduce_rows(row_losses, row_weights))  # (1 + 3) / 4
+        1.0
+        >>> float(reduce_rows(row_losses, row_weights, "valid"))  # (1 + 3) / 2
+        2.0
     """
     require_choice("normalise", normalise, NORMALISERS)
     weights = tf.cast(row_weights, row_losses.dtype)

@@ -37,6 +37,12 @@ class TOP1(ActivatedLoss):
         activation: final activation, see `ActivatedLoss`.
         elu_alpha: see `ActivatedLoss`.
         normalise: see `reduce_rows`.
+
+    Example:
+        >>> logits = tf.constant([[0.0, 2.0, 0.0]])
+        >>> loss = TOP1(form="paper", activation="linear").full_row_losses(logits, [2])
+        >>> round(float(loss[0]), 4)  # 1 / (1 + e^2) + 0.5, the same for both negatives
+        0.6192
     """
 
     def __init__(
@@ -102,6 +108,12 @@ class TOP1Max(ActivatedLoss):
         activation: final activation, see `ActivatedLoss`.
         elu_alpha: see `ActivatedLoss`.
         normalise: see `reduce_rows`.
+
+    Example:
+        >>> logits = tf.constant([[0.0, 2.0, 0.0]])
+        >>> loss = TOP1Max().full_row_losses(logits, [2])
+        >>> round(float(loss[0]), 4)  # 1 / (1 + e^2) + 0.5, with shares 0.5 and 0.5
+        0.6192
     """
 
     def __init__(
