@@ -18,27 +18,52 @@ MEND_K = "Pass the length of the recommended list, e.g. 20."
 
 
 def recall_at(ranks: Any, k: int) -> Any:
-    """`1[rank <= k]`; also called hit rate."""
+    """`1[rank <= k]`; also called hit rate.
+
+    Example:
+        >>> recall_at([1, 20, 21], k=20).tolist()
+        [1.0, 1.0, 0.0]
+    """
     return _within(k, ranks, lambda ranks: 1.0)
 
 
 def precision_at(ranks: Any, k: int) -> Any:
-    """`1[rank <= k] / k`."""
+    """`1[rank <= k] / k`.
+
+    Example:
+        >>> precision_at([1, 4, 5], k=4).tolist()
+        [0.25, 0.25, 0.0]
+    """
     return _within(k, ranks, lambda ranks: 1.0 / k)
 
 
 def mrr_at(ranks: Any, k: int) -> Any:
-    """`1[rank <= k] / rank`."""
+    """`1[rank <= k] / rank`.
+
+    Example:
+        >>> mrr_at([1, 4, 5], k=4).tolist()
+        [1.0, 0.25, 0.0]
+    """
     return _within(k, ranks, lambda ranks: 1.0 / ranks)
 
 
 def ndcg_at(ranks: Any, k: int) -> Any:
-    """`1[rank <= k] / log2(rank + 1)`; the ideal DCG is 1."""
+    """`1[rank <= k] / log2(rank + 1)`; the ideal DCG is 1.
+
+    Example:
+        >>> ndcg_at([1, 3, 7], k=5).tolist()
+        [1.0, 0.5, 0.0]
+    """
     return _within(k, ranks, lambda ranks: 1.0 / _log2(ranks + 1.0))
 
 
 def reciprocal_rank(ranks: Any) -> Any:
-    """`1 / rank`, whatever the rank."""
+    """`1 / rank`, whatever the rank.
+
+    Example:
+        >>> reciprocal_rank([1, 4, 100]).tolist()
+        [1.0, 0.25, 0.01]
+    """
     return 1.0 / _floats(ranks)
 
 
@@ -51,6 +76,10 @@ def perplexity(log_probabilities: Any, weights: Any = None) -> float:
 
     Returns:
         The perplexity; over N equally probable items it is N.
+
+    Example:
+        >>> round(perplexity(np.log([0.25, 0.25, 0.25])), 6)
+        4.0
     """
     return float(np.exp(-np.average(np.asarray(log_probabilities, np.float64), weights=weights)))
 

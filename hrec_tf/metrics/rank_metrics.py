@@ -63,7 +63,14 @@ class RankMetric(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class Recall(RankMetric):
-    """Share of points whose next item is among the first k; see `recall_at`."""
+    """Share of points whose next item is among the first k; see `recall_at`.
+
+    Example:
+        >>> recall = Recall(k=2)
+        >>> recall.update_state([1, 2, 3, 4])
+        >>> float(recall.result())
+        0.5
+    """
 
     label = "recall"
     formula = staticmethod(rank_formulas.recall_at)
@@ -71,7 +78,14 @@ class Recall(RankMetric):
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class Precision(RankMetric):
-    """Recall@k / k, there being one relevant item; see `precision_at`."""
+    """Recall@k / k, there being one relevant item; see `precision_at`.
+
+    Example:
+        >>> precision = Precision(k=2)
+        >>> precision.update_state([1, 2, 3, 4])
+        >>> float(precision.result())
+        0.25
+    """
 
     label = "precision"
     formula = staticmethod(rank_formulas.precision_at)
@@ -79,7 +93,14 @@ class Precision(RankMetric):
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class MRR(RankMetric):
-    """Mean reciprocal rank, 0 beyond k; see `mrr_at`. With k=None nothing is beyond it."""
+    """Mean reciprocal rank, 0 beyond k; see `mrr_at`. With k=None nothing is beyond it.
+
+    Example:
+        >>> mrr = MRR(k=2)
+        >>> mrr.update_state([1, 2, 3, 4])
+        >>> float(mrr.result())  # (1 + 1/2 + 0 + 0) / 4
+        0.375
+    """
 
     label = "mrr"
     formula = staticmethod(rank_formulas.mrr_at)
@@ -88,7 +109,14 @@ class MRR(RankMetric):
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class NDCG(RankMetric):
-    """Normalised discounted cumulative gain of one relevant item; see `ndcg_at`."""
+    """Normalised discounted cumulative gain of one relevant item; see `ndcg_at`.
+
+    Example:
+        >>> ndcg = NDCG(k=5)
+        >>> ndcg.update_state([1, 3])
+        >>> float(ndcg.result())  # (1 + 1/log2(4)) / 2
+        0.75
+    """
 
     label = "ndcg"
     formula = staticmethod(rank_formulas.ndcg_at)

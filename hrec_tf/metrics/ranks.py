@@ -26,6 +26,11 @@ def rank_counts(
     Returns:
         Three int32 tensors (...): `greater`, items with a higher score; `equal`, OTHER items with
         the same score; `nonfinite`, scores of the row that are NaN or infinite.
+
+    Example:
+        >>> greater, equal, nonfinite = rank_counts([[5.0, 3.0, 3.0, 1.0]], [2])
+        >>> int(greater[0]), int(equal[0]), int(nonfinite[0])
+        (1, 1, 0)
     """
     logits = tf.convert_to_tensor(logits)
     columns = tf.maximum(tf.cast(next_item_ids, tf.int32) - 1, 0)[..., tf.newaxis]
@@ -71,6 +76,10 @@ def rank_from_counts(
 
     Raises:
         ValueError: unknown mode, "random" without `rng` or with tensors, `rng` without "random".
+
+    Example:
+        >>> [float(rank_from_counts(1, 2, ties)) for ties in ("standard", "median", "conservative")]
+        [2.0, 3.0, 4.0]
     """
     require_choice("ties", ties, TIES)
     if (rng is not None) != (ties == "random"):
