@@ -17,6 +17,14 @@ class Baseline(ABC):
     Nothing later is ever read.
 
     A new baseline defines `_fit` and `_score`; the checks live here.
+
+    Example:
+        >>> class Rarest(Baseline):
+        ...     def _fit(self, histories): self.rarity = 1 / histories.item_supports()
+        ...     def _score(self, histories, targets): return np.tile(self.rarity, (len(targets), 1))
+        >>> histories = Histories.from_lists([[[1, 2, 1]]])
+        >>> Rarest().fit(histories).score(histories, [1]).tolist()
+        [[0.5, 1.0]]
     """
 
     num_items: int | None = None
