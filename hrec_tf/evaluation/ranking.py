@@ -40,6 +40,13 @@ class Ranks:
         equal: int64 (num_points,), other candidates with a score equal to the target's.
         num_candidates: items ranked; the target comes on top where it is not among them.
         candidates: "full" or "top_pop=n".
+
+    Example:
+        >>> ranks = Ranks(np.array([1, 2]), np.array([0, 3]), np.array([2, 0]), num_candidates=5)
+        >>> ranks.ranks("standard").tolist()
+        [1.0, 4.0]
+        >>> ranks.ranks("conservative").tolist()
+        [3.0, 4.0]
     """
 
     target: np.ndarray
@@ -103,6 +110,12 @@ def rank_baseline(
     Raises:
         ValueError: bad arguments, or histories without a point.
         NonFiniteScoresError: a score is NaN or infinite.
+
+    Example:
+        >>> from hrec_tf.baselines import Popularity
+        >>> histories = Histories.from_lists([[[1, 2, 1]]])
+        >>> rank_baseline(Popularity().fit(histories), histories).ranks().tolist()
+        [2.0, 1.0]
     """
     check_ranking_options(
         num_items=histories.num_items, top_pop=top_pop, bootstrap_sessions=bootstrap_sessions

@@ -32,7 +32,12 @@ class SignificanceTest:
 
 @dataclass(frozen=True)
 class MeanSd:
-    """Mean and sample standard deviation over seeds; `sd` is None for a single seed."""
+    """Mean and sample standard deviation over seeds; `sd` is None for a single seed.
+
+    Example:
+        >>> print(MeanSd(mean=0.52, sd=None, num_seeds=1))
+        0.5200 one seed
+    """
 
     mean: float
     sd: float | None
@@ -110,6 +115,10 @@ def student_t(first: Sequence[float], second: Sequence[float]) -> SignificanceTe
 
     Source: Song et al., AAAI 2019, name the test; two-sample with equal variances is
     inferred.
+
+    Example:
+        >>> round(student_t([3, 5], [1, 3]).statistic, 4)  # 2 / sqrt(2 * (1/2 + 1/2))
+        1.4142
     """
     samples = [_one_per_run(name, x) for name, x in (("first", first), ("second", second))]
     if np.ptp(samples[0]) == 0 and np.ptp(samples[1]) == 0:
