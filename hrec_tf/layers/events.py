@@ -10,6 +10,10 @@ def pack_events(items, session_start, user_start):
         items: (batch, steps, item_dim) embeddings, or int (batch, steps) item ids.
         session_start: bool (batch, steps), true on the first event of a session.
         user_start: bool (batch, steps), true on the first event of a user.
+
+    Example:
+        >>> pack_events([[7, 9]], [[True, False]], [[True, False]]).numpy().tolist()
+        [[[7, 1, 1], [9, 0, 0]]]
     """
     items = ops.convert_to_tensor(items)
     if len(items.shape) == 2:

@@ -22,6 +22,11 @@ class ItemEmbedding(keras.layers.Layer):
 
     Call:
         item_ids: int (...). Returns float (..., dim), zeros for id 0.
+
+    Example:
+        >>> vectors = ItemEmbedding(num_items=3, dim=2)(tf.constant([2, 0]))
+        >>> vectors.shape.as_list(), vectors[1].numpy().tolist()
+        ([2, 2], [0.0, 0.0])
     """
 
     def __init__(self, num_items: int, dim: int, *, seed: int | None = None, **kwargs):
