@@ -61,6 +61,12 @@ class AdagradMomentum(keras.optimizers.Optimizer):
         clipnorm: see `keras.optimizers.Optimizer`; likewise `clipvalue`, `global_clipnorm`
             and `name`.
         **kwargs: the rest of `keras.optimizers.Optimizer`'s options, at their defaults.
+
+    Example:
+        >>> weights = keras.Variable([1.0, 1.0])
+        >>> AdagradMomentum(0.1).apply([tf.constant([2.0, -4.0])], [weights])
+        >>> [round(float(w), 4) for w in weights.numpy()]  # 1 - 0.1 * 2 / 2, 1 + 0.1 * 4 / 4
+        [0.9, 1.1]
     """
 
     def __init__(
