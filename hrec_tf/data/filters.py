@@ -33,6 +33,13 @@ def drop_event_types(log: EventLog, types: Sequence[str]) -> EventLog:
 
     Raises:
         ValueError: the log has no event types, or none of one that is named.
+
+    Example:
+        >>> log = EventLog.from_frame({
+        ...     "user": [1, 1], "item": [7, 8], "timestamp": [0, 60],
+        ...     "kind": ["view", "delete"]}, event_type="kind")
+        >>> drop_event_types(log, ["delete"]).frame["item"].to_list()
+        [7]
     """
     present = _event_types(log, "drop_event_types")
     for name in types:
@@ -58,6 +65,12 @@ def drop_repeats(
 
     Raises:
         ValueError: no sessions, or `by_type` without event types.
+
+    Example:
+        >>> from hrec_tf.data import sessions
+        >>> log = EventLog.from_frame({"user": [1] * 3, "item": [7, 8, 7], "timestamp": range(3)})
+        >>> drop_repeats(sessions.one_per_user(log)).frame["item"].to_list()
+        [7, 8]
     """
     checks.require_choice("within", within, ("session", "user"))
     log.require_sessions("drop_repeats")
@@ -72,14 +85,29 @@ def drop_repeats(
 
 
 def min_item_support(log: EventLog, support: int) -> EventLog:
-    """Keeps items with at least `support` events."""
+    """Keeps items with at least `support` events.
+
+    Example:
+        >>> log = EventLog.from_frame({"user": [1] * 3, "item": [7, 8, 7], "timestamp": range(3)})
+        >>> min_item_support(log, 2).frame["item"].to_list()
+        [7, 7]
+    """
     support = checks.require_positive_int("support", support, mend="Pass e.g. 10.")
     kept = log.frame.filter(pl.len().over(ITEM) >= support)
     return log.after(f"min_item_support({support})", kept)
 
 
 def min_session_length(log: EventLog, length: int) -> EventLog:
-    """Keeps sessions of at least `length` events."""
+    """Keeps sessions of at least `length` events.
+
+    Example:
+        >>> from hrec_tf.data import sessions
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1] * 3, "item": [7, 8, 9], "timestamp": [0, 60, 7200]}
+        ... )
+        >>> min_session_length(sessions.by_idle_gap(log, minutes=30), 2).frame["item"].to_list()
+        [7, 8]
+    """
     length = checks.require_positive_int("length", length, mend="Pass e.g. 2.")
     log.require_sessions("min_session_length")
     kept = log.frame.filter(pl.len().over(number_of_session()) >= length)
@@ -87,14 +115,29 @@ def min_session_length(log: EventLog, length: int) -> EventLog:
 
 
 def min_user_events(log: EventLog, events: int) -> EventLog:
-    """Keeps users with at least `events` events."""
+    """Keeps users with at least `events` events.
+
+    Example:
+        >>> log = EventLog.from_frame({"user": [1, 1, 2], "item": [7, 8, 9], "timestamp": range(3)})
+        >>> min_user_events(log, 2).frame["item"].to_list()
+        [7, 8]
+    """
     events = checks.require_positive_int("events", events, mend="Pass e.g. 5.")
     kept = log.frame.filter(pl.len().over(USER) >= events)
     return log.after(f"min_user_events({events})", kept)
 
 
 def user_sessions(log: EventLog, min: int, max: int | None = None) -> EventLog:
-    """Keeps users with at least `min` and at most `max` sessions, both included."""
+    """Keeps users with at least `min` and at most `max` sessions, both included.
+
+    Example:
+        >>> from hrec_tf.data import sessions
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1, 1, 2], "item": [7, 8, 9], "timestamp": [0, 7200, 0]}
+        ... )
+        >>> user_sessions(sessions.by_idle_gap(log, minutes=30), min=2).frame["item"].to_list()
+        [7, 8]
+    """
     checks.require_positive_int("min", min, mend="Pass e.g. 5.")
     if max is not None:
         checks.require_int_at_least("max", max, minimum=min, mend="Pass None for no upper bound.")
@@ -113,6 +156,13 @@ def items_matching(log: EventLog, pattern: str) -> EventLog:
 
     Raises:
         ValueError: `pattern` is not a regular expression, or no item matches.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1] * 3, "item": ["22086", "POST", "85123A"], "timestamp": range(3)}
+        ... )
+        >>> items_matching(log, "^[0-9]{5}").frame["item"].to_list()
+        ['22086', '85123A']
     """
     try:
         kept = log.frame.filter(pl.col(ITEM).cast(pl.String).str.contains(pattern))
@@ -131,6 +181,11 @@ def before(log: EventLog, timestamp: int) -> EventLog:
 
     Raises:
         ValueError: the log has no times, or nothing lies before it.
+
+    Example:
+        >>> log = EventLog.from_frame({"user": [1, 1], "item": [7, 8], "timestamp": [0, 60]})
+        >>> before(log, 60).frame["item"].to_list()
+        [7]
     """
     if not log.has_times:
         raise ValueError(
@@ -145,7 +200,13 @@ def before(log: EventLog, timestamp: int) -> EventLog:
 
 
 def first_users(log: EventLog, count: int) -> EventLog:
-    """Keeps the `count` users with the smallest ids (numbers as numbers, text as text)."""
+    """Keeps the `count` users with the smallest ids (numbers as numbers, text as text).
+
+    Example:
+        >>> log = EventLog.from_frame({"user": [5, 3, 9], "item": [7, 8, 9], "timestamp": range(3)})
+        >>> first_users(log, 2).frame["user"].to_list()
+        [5, 3]
+    """
     count = checks.require_positive_int("count", count, mend="Pass e.g. 10000.")
     kept = log.frame.filter(pl.col(USER).rank("dense") <= count)
     return log.after(f"first_users({count})", kept)

@@ -47,6 +47,14 @@ def hrnn_preparation(
 
     Returns:
         A sessionised log whose `report` lists the steps.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1] * 4, "item": [7, 8, 7, 9], "timestamp": [0, 60, 90, 7200]}
+        ... )
+        >>> minima = {"min_item_support": 1, "min_session_length": 2, "min_user_sessions": 1}
+        >>> hrnn_preparation(log, idle_minutes=30, **minima).frame["item"].to_list()
+        [7, 8]
     """
     if drop_event_types:
         log = filters.drop_event_types(log, drop_event_types)
@@ -74,6 +82,14 @@ def histories_from_log(log: EventLog, vocabulary: Vocabulary) -> Histories:
     Raises:
         ValueError: no sessions, or no event of a known item.
         TypeError: item ids of another type than the vocabulary's.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1, 1, 2], "item": ["tea", "jam", "tea"], "timestamp": [0, 60, 0]}
+        ... )
+        >>> histories = histories_from_log(sessions.by_idle_gap(log), Vocabulary.from_log(log))
+        >>> histories.item_ids.tolist(), histories.user_offsets.tolist()
+        ([1, 2, 1], [0, 2, 3])
     """
     log.require_sessions("histories_from_log")
     return _histories(log.frame, vocabulary)
@@ -98,6 +114,16 @@ def bootstrapped_histories(
     Raises:
         ValueError: no sessions, or without `continues` a session that is in both logs.
         TypeError: ids of different types.
+
+    Example:
+        >>> from hrec_tf.data import splits
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1] * 4, "item": [7, 8, 8, 7], "timestamp": [0, 60, 7200, 7260]}
+        ... )
+        >>> split = splits.last_session_out(sessions.by_idle_gap(log))
+        >>> vocabulary = Vocabulary.from_log(split.train)
+        >>> bootstrapped_histories(split.train, split.test, vocabulary).target_weights.tolist()
+        [0.0, 0.0, 0.0, 1.0]
     """
     train.require_sessions("bootstrapped_histories")
     test.require_sessions("bootstrapped_histories")

@@ -60,6 +60,13 @@ def given(log: EventLog) -> EventLog:
 
     Raises:
         ValueError: the log has no session column.
+
+    Example:
+        >>> log = EventLog.from_frame({
+        ...     "user": [1, 1, 1], "item": [7, 8, 9], "timestamp": [0, 60, 30],
+        ...     "session": ["b", "a", "b"]}, session="session")
+        >>> given(log).frame["item"].to_list()  # session b starts first
+        [7, 9, 8]
     """
     if SESSION not in log.frame.columns:
         raise ValueError(
@@ -77,6 +84,11 @@ def one_per_user(log: EventLog) -> EventLog:
 
     A log whose sessions are already in order keeps the order of its rows; else rows are
     ordered by user and time, equal times in the order of the rows.
+
+    Example:
+        >>> log = EventLog.from_frame({"user": [2, 1, 2], "item": [7, 8, 9], "timestamp": range(3)})
+        >>> one_per_user(log).frame["session"].to_list()
+        [0, 1, 1]
     """
     frame = log.frame
     if not log.sessionised:

@@ -25,6 +25,15 @@ class Split:
         validation: a third part, where the split makes one.
         continues: True if the test events continue the last session of training
             (leave-one-out), False if they are sessions of their own.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1] * 4, "item": [7, 8, 8, 7], "timestamp": range(4)}
+        ... )
+        >>> print(leave_one_out(log).to_text())
+        train: 2 events, 1 sessions, 1 users, 2 items
+        validation: 1 events, 1 sessions, 1 users, 1 items
+        test: 1 events, 1 sessions, 1 users, 1 items
     """
 
     train: EventLog
@@ -85,6 +94,13 @@ def temporal(log: EventLog, *, at: int) -> Split:
     Args:
         log: a sessionised log with times.
         at: Unix seconds.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1, 1, 2, 2], "item": [7, 8, 8, 7], "timestamp": [0, 60, 7200, 7260]}
+        ... )
+        >>> temporal(sessions.by_idle_gap(log), at=3600).test.frame["item"].to_list()
+        [8, 7]
     """
     at = checks.require_int_at_least("at", at, minimum=-(2**62), mend="Pass Unix seconds.")
     log.require_sessions("temporal")
@@ -109,6 +125,14 @@ def by_users(log: EventLog, fractions: Sequence[float], *, seed: int = 0) -> Spl
 
     Raises:
         ValueError: fractions that do not fit, or too few users for one in each part.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1, 1, 2, 2, 3, 3, 4, 4], "item": [7] * 8, "timestamp": range(8)}
+        ... )
+        >>> split = by_users(sessions.one_per_user(log), (0.75, 0.25))
+        >>> split.train.num_users, split.test.num_users
+        (3, 1)
     """
     log.require_sessions("by_users")
     checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. seed=0.")
@@ -146,6 +170,14 @@ def leave_one_out(log: EventLog) -> Split:
 
     Note: a user's test event may lie before training events of other users, so the model
     knows a little of the future; `temporal` avoids that.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1] * 4, "item": [7, 8, 8, 7], "timestamp": range(4)}
+        ... )
+        >>> split = leave_one_out(log)
+        >>> [part.frame["item"].to_list() for part in (split.train, split.validation, split.test)]
+        [[7, 8], [8], [7]]
     """
     log = sessions.one_per_user(log)
     from_end = pl.len().over(USER) - 1 - pl.int_range(pl.len()).over(USER)
@@ -168,6 +200,13 @@ def given(train: EventLog, test: EventLog, validation: EventLog | None = None) -
     Raises:
         ValueError: no sessions, or nothing is left to test on.
         TypeError: the parts hold ids of different types.
+
+    Example:
+        >>> train = EventLog.from_frame({"user": [1] * 2, "item": [7, 8], "timestamp": range(2)})
+        >>> test = EventLog.from_frame({"user": [2] * 3, "item": [8, 9, 7], "timestamp": range(3)})
+        >>> split = given(sessions.one_per_user(train), sessions.one_per_user(test))
+        >>> split.test.frame["item"].to_list()
+        [8, 7]
     """
     train.require_sessions("given")
     return Split(
@@ -182,6 +221,14 @@ def joined(earlier: EventLog, later: EventLog) -> EventLog:
 
     Raises:
         TypeError: the parts hold ids of different types.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1] * 4, "item": [7, 8, 8, 7], "timestamp": range(4)}
+        ... )
+        >>> split = leave_one_out(log)
+        >>> joined(split.train, split.validation).frame["item"].to_list()
+        [7, 8, 8]
     """
     earlier.require_sessions("joined")
     later.require_sessions("joined")

@@ -57,7 +57,15 @@ class Vocabulary:
 
     @classmethod
     def from_log(cls, log: EventLog) -> Self:
-        """Numbers the items of a training log."""
+        """Numbers the items of a training log.
+
+        Example:
+            >>> log = EventLog.from_frame(
+            ...     {"user": [1] * 3, "item": [7, 8, 8], "timestamp": range(3)}
+            ... )
+            >>> Vocabulary.from_log(log).raw_ids.to_list()
+            [8, 7]
+        """
         counted = log.frame.group_by(ITEM).agg(support=pl.len())
         counted = counted.sort("support", ITEM, descending=[True, False])
         return cls(counted[ITEM], counted["support"].to_numpy())
