@@ -111,7 +111,7 @@ class AdagradMomentum(keras.optimizers.Optimizer):
         if self.momentum:
             self._velocities = self.add_optimizer_variables(variables, "velocity")
         self._mergers = [
-            RowMerger(variable.shape[0]) if variable.shape else None for variable in variables
+            RowMerger(variable.shape[0]) if len(variable.shape) else None for variable in variables
         ]
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:

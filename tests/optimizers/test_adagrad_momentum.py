@@ -49,9 +49,12 @@ def in_a_loop(optimizer, variable, indices, values, jit_compile):
 
     @tf.function(jit_compile=jit_compile)
     def train():
-        for step in tf.range(STEPS):
+        def body(step):
             rows = tf.IndexedSlices(all_values[step], all_indices[step], tf.constant([ROWS, DIM]))
             optimizer.apply([rows], [variable])
+            return (step + 1,)
+
+        tf.while_loop(lambda step: step < STEPS, body, (tf.constant(0),))
 
     train()
 
@@ -86,6 +89,12 @@ def test_the_accumulator_starts_at_zero_and_epsilon_is_under_the_root():
     variable = keras.Variable([0.0])
     AdagradMomentum(0.1).apply([tf.constant([1e-3])], [variable])
     np.testing.assert_allclose(variable, [-0.1 * 1e-3 / math.sqrt(1e-6 + 1e-6)], rtol=1e-5)
+
+
+def test_a_weight_without_rows_is_trained_too():
+    scalar = keras.Variable(1.0)
+    AdagradMomentum(0.1).apply([tf.constant(4.0)], [scalar])
+    np.testing.assert_allclose(scalar, 0.9, rtol=1e-6)
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
