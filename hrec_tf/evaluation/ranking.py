@@ -273,17 +273,17 @@ def _compiled(model, *, top_pop: int | None, jit_compile: bool) -> tuple[Callabl
 def _compile(model_ref: Callable[[], Any], top_pop: int | None, jit_compile: bool) -> tuple:
     # A model is held weakly, or what is kept for it would keep it alive.
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(autograph=False, jit_compile=jit_compile)
     def encode(events, states):
         return model_ref().encode(events, states, training=False)
 
-    @tf.function
+    @tf.function(autograph=False)
     def read_window(events, next_item_ids, is_ranked, states):
         hidden, states = encode(events, states)
         hidden = tf.boolean_mask(hidden, is_ranked)
         return hidden, tf.boolean_mask(next_item_ids, is_ranked), states
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def rank_rows(hidden, item_ids):
         if top_pop is None:
             return _count(model_ref().score(hidden), item_ids, item_ids - 1, top_pop)

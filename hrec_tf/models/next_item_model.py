@@ -183,9 +183,11 @@ class NextItemModel(keras.Model):
         self._train_chunk = functools.partial(self._run_chunk, training=True)
         self._test_chunk = functools.partial(self._run_chunk, training=False)
         if not self.run_eagerly:
-            self._train_chunk = tf.function(self._train_chunk, jit_compile=self._jit_updates)
+            self._train_chunk = tf.function(
+                self._train_chunk, autograph=False, jit_compile=self._jit_updates
+            )
             # Rows of weight 0 are left out before ranking, which XLA's fixed shapes forbid.
-            self._test_chunk = tf.function(self._test_chunk)
+            self._test_chunk = tf.function(self._test_chunk, autograph=False)
 
     def fit(
         self,
