@@ -90,6 +90,7 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
+    print("python -m benchmarks.training_speed\n")
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {platform.machine()},", end=" ")
     print(f"{os.cpu_count()} cores. Thousand next-item pairs per second, median of {EPOCHS}.\n")
     print(f"{'':52}{'XLA':>8}{'plain':>8}")

@@ -144,7 +144,7 @@ class NextItemModel(keras.Model):
                 catalogue, on validation streams only.
             windows_per_chunk: updates per compiled call; chosen by the window's size if None.
             jit_compile: compile the updates by XLA; "auto" does so where
-                `benchmarks/training_speed.py` found it faster: without extra negatives.
+                `benchmarks/training_speed.py` found it faster: with sampled columns.
             run_eagerly: run without any compilation, to debug.
 
         Raises:
@@ -175,7 +175,7 @@ class NextItemModel(keras.Model):
             "run_eagerly": run_eagerly,
         }
         if jit_compile == "auto":
-            jit_compile = negatives is not None and negatives.extra == 0
+            jit_compile = negatives is not None
         self._jit_updates = bool(jit_compile)
         self._compile_chunk_functions()
 
