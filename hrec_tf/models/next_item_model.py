@@ -3,7 +3,7 @@
 import abc
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -263,9 +263,10 @@ class NextItemModel(keras.Model):
 
     def _train_epoch(self, stream, epoch, callbacks) -> dict[str, float]:
         begin, logs = time.perf_counter(), {}
-        played = self._play(stream, self._train_chunk, f"epoch {epoch}")
+        played = self._play(
+            stream, self._train_chunk, f"epoch {epoch}", callbacks.on_train_batch_begin
+        )
         for number, (loss_sum, events) in enumerate(played):
-            callbacks.on_train_batch_begin(number)
             logs = {
                 "loss": loss_sum / max(events, 1.0),
                 "events": events,
@@ -300,9 +301,8 @@ class NextItemModel(keras.Model):
             metric.reset_state()
         callbacks.on_test_begin()
         logs: dict[str, float] = {}
-        played = self._play(x, self._test_chunk, "evaluation")
+        played = self._play(x, self._test_chunk, "evaluation", callbacks.on_test_batch_begin)
         for number, (loss_sum, events) in enumerate(played):
-            callbacks.on_test_batch_begin(number)
             logs = {"loss": loss_sum / max(events, 1.0)}
             callbacks.on_test_batch_end(number, logs)
         logs |= {metric.name: float(metric.result()) for metric in self._rank_metrics}
@@ -316,13 +316,16 @@ class NextItemModel(keras.Model):
                 "`model.compile(optimizer=..., loss=TOP1(), negatives=InBatch())` first."
             )
 
-    def _play(self, stream, run_chunk, where: str) -> Iterator[tuple[float, float]]:
+    def _play(
+        self, stream, run_chunk, where: str, on_begin: Callable
+    ) -> Iterator[tuple[float, float]]:
         """Runs a stream's chunks; yields the sums of losses and of weights so far."""
         chunks = chunks_of(
             stream, num_items=self.num_items, windows_per_chunk=self._windows_per_chunk
         )
         loss_sum, events, states = 0.0, 0.0, None
-        for windows, first_window, num_windows, stray_id in chunks:
+        for number, (windows, first_window, num_windows, stray_id) in enumerate(chunks):
+            on_begin(number)
             require_known_ids(int(stray_id), self.num_items)
             # Every lane begins with a new user, so an epoch begins from any states.
             states = states or self.initial_states(windows[1].shape[1])

@@ -1,5 +1,6 @@
-"""What `compile`, `fit` and `step` refuse, before any work."""
+"""What `compile`, `fit` and `step` refuse before any work, and when callbacks are called."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -103,3 +104,26 @@ def test_an_unknown_item_moves_nothing_whatever_its_flags():
     used = [tf.fill((1, 4), 0.5)]
     _, states = model.step([0], [True], [True], used)
     np.testing.assert_array_equal(states[0], used[0])
+
+
+class Moments(keras.callbacks.Callback):
+    """Notes how many updates were done when each chunk begins and ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.seen.append(("begin", int(self.model.optimizer.iterations)))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(("end", int(self.model.optimizer.iterations)))
+
+
+def test_callbacks_stand_before_and_after_a_chunks_updates():
+    model, moments = GRU4Rec(num_items=9, units=(4,)), Moments()
+    model.compile("sgd", TOP1(), negatives=InBatch(), windows_per_chunk=2)
+    model.fit(small_stream(), callbacks=[moments], verbose=0)
+    # Four pairs in two lanes take two or three windows; the first chunk holds two of them.
+    assert moments.seen[:2] == [("begin", 0), ("end", 2)]
+    assert [name for name, _ in moments.seen] == ["begin", "end"] * (len(moments.seen) // 2)
