@@ -233,32 +233,11 @@ def lane_stream(
     Raises:
         ValueError: a bad argument, or histories without a single next-item pair.
     """
-    checks.require_choice("layout", layout, LAYOUTS)
-    checks.require_choice("order", order, ORDERS)
-    checks.require_positive_int("num_lanes", num_lanes, mend="Pass the batch size, e.g. 100.")
-    checks.require_positive_int("steps", steps, mend="Pass the events per window, e.g. 1.")
-    if seed is not None and order != "random":
-        raise ValueError(
-            f"`seed` was {seed} with order={order!r}, where nothing is drawn. Leave it out, or "
-            "pass order='random'."
-        )
-    seed = checks.require_int_at_least("seed", seed or 0, minimum=0, mend="Pass e.g. seed=0.")
+    _check_stream_arguments(histories, layout, num_lanes, steps, order, seed, feed_last_item)
     checks.require_int_at_least(
         "first_epoch", first_epoch, minimum=0, mend="Pass the number of epochs already played."
     )
-    if feed_last_item and layout != USER_PARALLEL:
-        raise ValueError(
-            f"`feed_last_item` was True with layout {layout!r}, which has no use for it: only "
-            "'user_parallel' carries a session's last state onward. Leave it out."
-        )
-    num_pairs = histories.num_events - (
-        histories.num_users if layout == CONCATENATED else histories.num_sessions
-    )
-    if num_pairs == 0:
-        raise ValueError(
-            f"`histories` holds {histories.num_events} events but no next-item pair. At least "
-            "one session of two events is needed. Check how sessions were cut and filtered."
-        )
+    seed = seed or 0
     epoch_number = first_epoch
 
     def epochs() -> Iterator[tuple]:
@@ -288,6 +267,40 @@ def lane_stream(
     # What a model checks before it trains; a stream that was taken further has lost them.
     stream.layout, stream.feed_last_item = layout, feed_last_item
     return stream
+
+
+def _check_stream_arguments(
+    histories: Histories,
+    layout: str,
+    num_lanes: int,
+    steps: int,
+    order: str,
+    seed: int | None,
+    feed_last_item: bool,
+) -> None:
+    checks.require_choice("layout", layout, LAYOUTS)
+    checks.require_choice("order", order, ORDERS)
+    checks.require_positive_int("num_lanes", num_lanes, mend="Pass the batch size, e.g. 100.")
+    checks.require_positive_int("steps", steps, mend="Pass the events per window, e.g. 1.")
+    if seed is not None and order != "random":
+        raise ValueError(
+            f"`seed` was {seed} with order={order!r}, where nothing is drawn. Leave it out, or "
+            "pass order='random'."
+        )
+    checks.require_int_at_least("seed", seed or 0, minimum=0, mend="Pass e.g. seed=0.")
+    if feed_last_item and layout != USER_PARALLEL:
+        raise ValueError(
+            f"`feed_last_item` was True with layout {layout!r}, which has no use for it: only "
+            "'user_parallel' carries a session's last state onward. Leave it out."
+        )
+    num_pairs = histories.num_events - (
+        histories.num_users if layout == CONCATENATED else histories.num_sessions
+    )
+    if num_pairs == 0:
+        raise ValueError(
+            f"`histories` holds {histories.num_events} events but no next-item pair. At least "
+            "one session of two events is needed. Check how sessions were cut and filtered."
+        )
 
 
 def session_parallel_stream(

@@ -203,7 +203,30 @@ def rank_model(
         is_point=np.isin(event_of, points, assume_unique=True),
     )
     block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
-    read_window, rank_rows = _compiled(model, top_pop=top_pop, jit_compile=jit_compile)
+    functions = _compiled(model, top_pop=top_pop, jit_compile=jit_compile)
+    counts = _count_windows(model, functions, events, next_item_ids, point_of, block)
+
+    # Windows come in time order, cells in lane order: `point_of` says which point is which.
+    target = event_of[point_of[point_of >= 0]]
+    order = np.argsort(target)
+    if not np.array_equal(target[order], points):
+        raise RuntimeError(
+            f"{len(target)} points were ranked, but the histories hold {len(points)}. "
+            "Every point must be ranked exactly once; please report this as a bug."
+        )
+    return _ranks(points, counts[order], histories, top_pop)
+
+
+def _count_windows(
+    model,
+    functions: tuple[Callable, Callable],
+    events: dict[str, np.ndarray],
+    next_item_ids: np.ndarray,
+    point_of: np.ndarray,
+    block: int,
+) -> np.ndarray:
+    """Plays the windows in order; returns the counts of their points, int64 (points, 3)."""
+    read_window, rank_rows = functions
     states = model.initial_states(point_of.shape[1])
     counts, waiting, num_waiting = [], [], 0
     for window, rows in enumerate(np.count_nonzero(point_of >= 0, axis=(1, 2))):
@@ -221,16 +244,7 @@ def rank_model(
                 some = slice(first, first + block)
                 counts.append(rank_rows(hidden[some], item_ids[some]))
             waiting, num_waiting = [], 0
-
-    # Windows come in time order, cells in lane order: `point_of` says which point is which.
-    target = event_of[point_of[point_of >= 0]]
-    order = np.argsort(target)
-    if not np.array_equal(target[order], points):
-        raise RuntimeError(
-            f"{len(target)} points were ranked, but the histories hold {len(points)}. "
-            "Every point must be ranked exactly once; please report this as a bug."
-        )
-    return _ranks(points, tf.concat(counts, 0).numpy()[order], histories, top_pop)
+    return tf.concat(counts, 0).numpy()
 
 
 def _windows(
