@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,6 +71,10 @@ def train(
     if json:
         console.print_json({"run": str(path), "model": recipe.model, "metrics": metrics})
         return
+    _print_result(evaluation, seconds, path)
+
+
+def _print_result(evaluation: Any, seconds: float, path: Path) -> None:
     for name, value in evaluation.metrics.items():
         print(f"{name:13} {value:.4f}")
     print(
