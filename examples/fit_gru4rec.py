@@ -72,6 +72,6 @@ print("  ".join(f"{name} {value:.4f}" for name, value in found.metrics.items()))
 states = model.step_states(1)
 for position, raw_id in enumerate(vocabulary.decode([1, 2])):
     item_ids = vocabulary.encode([raw_id])
-    logits, states = model.step(item_ids, [position == 0], [position == 0], states)
-best = logits.numpy()[0].argsort()[::-1][:5] + 1
+    hidden, states = model.step(item_ids, [position == 0], [position == 0], states)
+best = model.score(hidden).numpy()[0].argsort()[::-1][:5] + 1
 print("after", list(vocabulary.decode([1, 2])), "come", list(vocabulary.decode(best)))

@@ -15,6 +15,7 @@ ROWS = (
     {"layers", "losses", "optimizers", "metrics"},
     {"models", "baselines"},
     {"training", "evaluation"},
+    {"inference"},
     {"registry"},
     {"recipes"},
     {"recipe"},

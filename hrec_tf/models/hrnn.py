@@ -110,12 +110,11 @@ class HRNN(NextItemModel):
     def score(self, hidden, item_ids=None):
         return self.item_scores(hidden, item_ids)
 
-    def step_states(self, batch_size):
+    def as_step_states(self, states, nothing_fed):
         if self.feed_last_item:
-            return self.initial_states(batch_size)
-        # Nothing was fed to either: both stand before a user's first event.
-        nothing_fed = tf.ones((batch_size, 1), bool)
-        return [*self.initial_states(batch_size), *self.initial_states(batch_size), nothing_fed]
+            return states
+        # Those after the last event, and those before it.
+        return [*states, *states, nothing_fed]
 
     def step(self, item_ids, session_start, user_start, states):
         """Reads one event per row; see `NextItemModel.step`.
@@ -139,7 +138,7 @@ class HRNN(NextItemModel):
         before = [tf.where(is_event, b, old) for b, old in zip(base, states[2:4], strict=True)]
         after = [tf.where(is_event, a, old) for a, old in zip(after, states[:2], strict=True)]
         nothing_fed = tf.where(is_event, is_first, nothing_fed)
-        return self.score(hidden[:, 0]), [*after, *before, nothing_fed]
+        return hidden[:, 0], [*after, *before, nothing_fed]
 
     def get_config(self):
         return (

@@ -91,7 +91,7 @@ class NextItemModel(keras.Model):
         user_start: tf.Tensor,
         states: list[tf.Tensor],
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Reads one event per row and returns the catalogue's logits, and the new states.
+        """Reads one event per row; `score` the result to know what comes next.
 
         Args:
             item_ids: int (batch,).
@@ -99,15 +99,25 @@ class NextItemModel(keras.Model):
             states: from `step_states`, or from the step before.
 
         Returns:
-            Logits (batch, num_items), and states.
+            Hidden (batch, units), and states.
         """
         events = self.one_event(item_ids, session_start, user_start)
         hidden, states = self.encode(events, states)
-        return self.score(hidden[:, 0]), states
+        return hidden[:, 0], states
 
     def step_states(self, batch_size: int) -> list[tf.Tensor]:
         """Returns the states `step` begins with."""
-        return self.initial_states(batch_size)
+        nothing_fed = tf.ones((batch_size, 1), bool)
+        return self.as_step_states(self.initial_states(batch_size), nothing_fed)
+
+    def as_step_states(self, states: list[tf.Tensor], nothing_fed: tf.Tensor) -> list[tf.Tensor]:
+        """Returns states for `step`, of states of `encode`.
+
+        Args:
+            states: after the events that a stream would have fed.
+            nothing_fed: bool (batch, 1), whether there were none.
+        """
+        return states
 
     @staticmethod
     def one_event(item_ids, session_start, user_start) -> dict[str, tf.Tensor]:

@@ -49,8 +49,8 @@ def ranks_by_steps(model, histories):
             greater[event] = np.count_nonzero(scores > own)
         item_ids = tf.constant(histories.item_ids[event : event + 1])
         flags = (tf.constant([bool(flag)]) for flag in (session_start, user_start))
-        logits, states = step(item_ids, *flags, states)
-        scores = logits.numpy()[0]
+        hidden, states = step(item_ids, *flags, states)
+        scores = model.score(hidden).numpy()[0]
     return greater
 
 

@@ -285,7 +285,12 @@ users_of_sessions = st.lists(
 def stepping(feed_last_item, variant):
     """A model with `step` and `encode` compiled; made once, never to be changed."""
     model = built(feed_last_item=feed_last_item, **VARIANTS[variant])
-    return model, tf.function(model.step), tf.function(model.encode)
+
+    def step(*event):
+        hidden, states = model.step(*event)
+        return model.score(hidden), states
+
+    return model, tf.function(step), tf.function(model.encode)
 
 
 @pytest.mark.parametrize("variant", ["init", "all_rz_tanh_bias"])
