@@ -1,5 +1,7 @@
 """Names that every room of the library shares: columns, the padding id, event keys."""
 
+from typing import Any, NamedTuple
+
 PADDING_ID = 0
 """Item id of padding and of unknown items. Real items are numbered 1..num_items."""
 
@@ -18,3 +20,15 @@ SESSION_PARALLEL = "session_parallel"
 USER_PARALLEL = "user_parallel"
 CONCATENATED = "concatenated"
 LAYOUTS = (SESSION_PARALLEL, USER_PARALLEL, CONCATENATED)
+
+
+class Recommendation(NamedTuple):
+    """One item of a recommended list.
+
+    Attributes:
+        item: its raw id.
+        score: higher is better; comparable inside one list.
+    """
+
+    item: Any
+    score: float

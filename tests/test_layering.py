@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hrec_tf"
 # Each room may import its own row and the rows above it.
 ROWS = (
-    {"schema", "checks", "_backend"},
+    {"schema", "checks", "user_history", "_backend"},
     {"data"},
     {"cells"},
     {"layers", "losses", "optimizers", "metrics"},

@@ -1,0 +1,85 @@
+"""A user's history as an application knows it: raw item ids, with or without times."""
+
+import numbers
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LATEST_SECONDS = 10**11
+"""Later times (the year 5138) are milliseconds by mistake."""
+
+
+class UserHistory(NamedTuple):
+    """Events in time order.
+
+    Attributes:
+        raw_ids: item ids as the log has them.
+        timestamps: int64 (events,), Unix seconds; all 0 if none were given.
+    """
+
+    raw_ids: list[Any]
+    timestamps: np.ndarray
+
+
+def read_history(history: Iterable[Any], *, name: str = "history") -> UserHistory:
+    """Reads `[(item, seconds), ...]`, or `[item, ...]`, which counts as one session.
+
+    Args:
+        history: oldest event first; may be empty: a user of whom nothing is known.
+        name: what messages call it.
+
+    Raises:
+        TypeError: something else than a list of items, or a time that is no whole number.
+        ValueError: times that go back, that only some events have, or in milliseconds.
+
+    Example:
+        >>> read_history([("tea", 60), ("jam", 90)]).raw_ids
+        ['tea', 'jam']
+        >>> read_history(["tea", "jam"]).timestamps.tolist()
+        [0, 0]
+    """
+    if isinstance(history, str | bytes) or not isinstance(history, Iterable):
+        raise TypeError(
+            f"`{name}` was {history!r}, but must be a list of (item, Unix seconds), or of items. "
+            f'Pass for example {name}=[("tea", 1700000000)].'
+        )
+    events = list(history)
+    timed = [isinstance(event, tuple | list) for event in events]
+    if not any(timed):
+        return UserHistory(events, np.zeros(len(events), np.int64))
+    if not all(timed):
+        row = timed.index(False)
+        raise ValueError(
+            f"`{name}` has an event without a time ({events[row]!r}, row {row}) among events that "
+            "have one. Pass (item, Unix seconds) for all, or items alone."
+        )
+    for row, event in enumerate(events):
+        if len(event) != 2:
+            raise ValueError(
+                f"`{name}` holds {event!r} (row {row}), but an event is (item, Unix seconds). "
+                "Leave out other fields."
+            )
+        _check_time(event[1], row, name)
+    timestamps = np.array([seconds for _, seconds in events], np.int64)
+    falls = np.flatnonzero(np.diff(timestamps) < 0)
+    if len(falls):
+        row = int(falls[0]) + 1
+        raise ValueError(
+            f"Times of `{name}` go back at row {row} ({timestamps[row]} after "
+            f"{timestamps[row - 1]}). Events must be in time order. Sort them by time first."
+        )
+    return UserHistory([item for item, _ in events], timestamps)
+
+
+def _check_time(seconds: Any, row: int, name: str) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, numbers.Integral):
+        raise TypeError(
+            f"`{name}` has the time {seconds!r} (row {row}), but times are whole Unix seconds. "
+            "Pass for example int(moment.timestamp())."
+        )
+    if abs(int(seconds)) >= LATEST_SECONDS:
+        raise ValueError(
+            f"`{name}` has the time {seconds} (row {row}), but times are Unix seconds below "
+            f"{LATEST_SECONDS}. Divide milliseconds by 1000."
+        )
