@@ -1,0 +1,118 @@
+"""SavedModel: the artefact that TensorFlow Serving loads."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from hrec_tf import checks, manifest
+from hrec_tf.export.signatures import Signatures
+from hrec_tf.export.warmup import write_warmup
+from hrec_tf.recommender import Recommender
+
+KIND = "saved_model"
+VOCABULARY, MODEL_CARD = "vocabulary.txt", "model_card.md"
+
+
+def export_saved_model(
+    recommender: Recommender,
+    path: str | Path,
+    *,
+    version: int | None = None,
+    k: int = 20,
+    card: str | None = None,
+) -> Path:
+    """Writes `path/<version>/`, whole or not at all, as TensorFlow Serving wants it.
+
+    The folder holds the graph, the weights, the vocabulary (`assets/`), warm-up requests and
+    the model card (`assets.extra/`), and `manifest.json` with a checksum of each file.
+    `hrec_tf.export.signatures` lists the signatures.
+
+    Args:
+        recommender: what is exported.
+        path: base path of the model; made if it is not there.
+        version: number of the new version; the next free one if None.
+        k: length of the recommended lists.
+        card: text of the model card.
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        ValueError: a version that is there already, or `k` outside 1..num_items.
+        OSError: it cannot be written; nothing is left behind.
+    """
+    base = Path(path)
+    k = _checked_k(k, recommender)
+    target = base / str(_free_version(base, version))
+    base.mkdir(parents=True, exist_ok=True)
+    # A name that is no number: TensorFlow Serving does not look at it.
+    aside = Path(tempfile.mkdtemp(dir=base, prefix=f".{target.name}.", suffix=".part"))
+    try:
+        _write(recommender, aside, k)
+        extra = aside / "assets.extra"
+        extra.mkdir()
+        write_warmup(extra, recommender)
+        if card is not None:
+            (extra / MODEL_CARD).write_text(card, encoding="utf-8")
+        manifest.write(aside, kind=KIND, about=_about(recommender, k))
+        aside.chmod(0o755)
+        aside.rename(target)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return target
+
+
+def _write(recommender: Recommender, folder: Path, k: int) -> None:
+    # In a folder of its own: the file's name becomes the asset's.
+    with tempfile.TemporaryDirectory() as scratch:
+        vocabulary_file = Path(scratch) / VOCABULARY
+        recommender.vocabulary.save(vocabulary_file)
+        module = Signatures(
+            recommender.inference,
+            vocabulary_file,
+            id_type=recommender.vocabulary.id_type,
+            k=k,
+        )
+        # Nobody trains an artefact, and gradients would need a batch of known size.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(folder), module.functions(), options)
+
+
+def _about(recommender: Recommender, k: int) -> dict[str, Any]:
+    return {
+        "model": type(recommender.model).__name__,
+        "model_number": recommender.inference.model_number,
+        "num_items": recommender.vocabulary.num_items,
+        "id_type": recommender.vocabulary.id_type,
+        "vocabulary": recommender.vocabulary.fingerprint,
+        "idle_minutes": recommender.idle_minutes,
+        "state_size": recommender.inference.state_size,
+        "k": k,
+    }
+
+
+def _checked_k(k: int, recommender: Recommender) -> int:
+    checks.require_positive_int("k", k, mend="Pass the length of the lists, e.g. 20.")
+    if k > recommender.vocabulary.num_items:
+        raise ValueError(
+            f"`k` was {k}, but the catalogue has {recommender.vocabulary.num_items} items. Pass "
+            "a smaller number."
+        )
+    return k
+
+
+def _free_version(base: Path, version: int | None) -> int:
+    taken = [int(folder.name) for folder in base.glob("*") if folder.name.isdecimal()]
+    if version is None:
+        return max(taken, default=0) + 1
+    checks.require_positive_int("version", version, mend="Leave it out for the next free one.")
+    if version in taken:
+        raise ValueError(
+            f"`version` was {version}, which {str(base)!r} holds already, and versions are never "
+            f"overwritten. Pass {max(taken) + 1}, or leave it out."
+        )
+    return version

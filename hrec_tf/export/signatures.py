@@ -1,0 +1,159 @@
+"""The signatures of an exported SavedModel: raw ids in, raw ids out.
+
+    recommend   item_ids (batch, time), timestamps, lengths, exclude_seen
+                                            -> item_ids (batch, k), scores, state, state_info
+    step        item_ids (batch,), timestamps, state, state_info -> the same
+    score       item_ids (batch, time), timestamps, lengths, candidates -> scores
+
+`hrec_tf.inference` says what they mean. Raw ids are strings, or int64 where the log has whole
+numbers. The vocabulary is one text file among the assets; both tables read it. Stock ops only,
+so that TensorFlow Serving runs them without Keras and without this library.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from hrec_tf.inference import Answer, Inference
+from hrec_tf.schema import PADDING_ID
+
+UNFILLED_ID = {"text": "", "int64": -1}
+"""Raw id of a place that no candidate is left for."""
+
+
+class Signatures(tf.Module):
+    """What a SavedModel of a recommender holds.
+
+    Args:
+        inference: the questions, on numbered items.
+        vocabulary_file: written by `Vocabulary.save`; it becomes an asset.
+        id_type: `Vocabulary.id_type`.
+        k: length of a list.
+    """
+
+    def __init__(self, inference: Inference, vocabulary_file: Path, *, id_type: str, k: int):
+        super().__init__()
+        self._inference, self._id_type, self._k = inference, id_type, k
+        # Without these a Session finds no variables: Keras' own are not tracked from here.
+        self.weights = [weight.value for weight in inference.model.weights]
+        path = str(vocabulary_file)
+        line, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        self.number_of = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(path, tf.string, line, tf.int64, number), PADDING_ID
+        )
+        self.raw_id_of = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(path, tf.int64, number, tf.string, line), ""
+        )
+
+    def functions(self) -> dict[str, Any]:
+        """Returns the signatures by name, as concrete functions."""
+        raw_id = tf.string if self._id_type == "text" else tf.int64
+        spec = tf.TensorSpec
+        history = [
+            spec((None, None), raw_id, "item_ids"),
+            spec((None, None), tf.int64, "timestamps"),
+            spec((None,), tf.int32, "lengths"),
+        ]
+        event = [
+            spec((None,), raw_id, "item_ids"),
+            spec((None,), tf.int64, "timestamps"),
+            spec((None, self._inference.state_size), tf.float32, "state"),
+            spec((None, 4), tf.int64, "state_info"),
+        ]
+        exclude_seen = spec((None,), tf.bool, "exclude_seen")
+        candidates = spec((None, None), raw_id, "candidates")
+        functions = {
+            "recommend": (self._recommend, [*history, exclude_seen]),
+            "step": (self._step, event),
+            "score": (self._score, [*history, candidates]),
+        }
+        made = {
+            name: tf.function(call, autograph=False, input_signature=inputs).get_concrete_function()
+            for name, (call, inputs) in functions.items()
+        }
+        return {"serving_default": made["recommend"], **made}
+
+    def _recommend(self, item_ids, timestamps, lengths, exclude_seen):
+        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths)):
+            ids = self._encode(item_ids)
+        answer = self._inference.recommend(ids, timestamps, lengths, exclude_seen, k=self._k)
+        return self._decoded(answer)
+
+    def _step(self, item_ids, timestamps, state, state_info):
+        number = self._inference.model_number
+        with tf.control_dependencies(_state_checks(timestamps, state, state_info, number)):
+            ids = self._encode(item_ids)
+        return self._decoded(self._inference.step(ids, timestamps, state, state_info, k=self._k))
+
+    def _score(self, item_ids, timestamps, lengths, candidates):
+        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths)):
+            ids = self._encode(item_ids)
+        scores = self._inference.score(ids, timestamps, lengths, self._encode(candidates))
+        return {"scores": scores}
+
+    def _encode(self, raw_ids: tf.Tensor) -> tf.Tensor:
+        text = raw_ids if self._id_type == "text" else tf.strings.as_string(raw_ids)
+        return tf.cast(self.number_of.lookup(text), tf.int32)
+
+    def _decoded(self, answer: Answer) -> dict[str, tf.Tensor]:
+        text = self.raw_id_of.lookup(tf.cast(answer.item_ids, tf.int64))
+        # Line 0 of the file is its heading, not an id.
+        is_filled = answer.item_ids != PADDING_ID
+        unfilled = str(UNFILLED_ID[self._id_type])
+        raw_ids = tf.where(is_filled, text, unfilled)
+        if self._id_type != "text":
+            raw_ids = tf.strings.to_number(raw_ids, tf.int64)
+        return {**answer._asdict(), "item_ids": raw_ids}
+
+
+def _history_checks(item_ids, timestamps, lengths) -> list[tf.Operation]:
+    shape, width = tf.shape(item_ids), tf.shape(item_ids)[1]
+    is_real = tf.range(1, tf.shape(timestamps)[1]) < lengths[:, None]
+    goes_back = is_real & (timestamps[:, 1:] < timestamps[:, :-1])
+    return [
+        _require(
+            tf.reduce_all(tf.shape(timestamps) == shape),
+            "`timestamps` must have the shape of `item_ids`: one time per event. Shapes of both:",
+            [tf.shape(timestamps), shape],
+        ),
+        _require(
+            tf.reduce_all((lengths >= 0) & (lengths <= width)),
+            "`lengths` must lie in 0..time: the number of real events of a row. Got, for time:",
+            [lengths, width],
+        ),
+        _require(
+            ~tf.reduce_any(goes_back),
+            "`timestamps` must not go back inside a row: sort the events by time. Rows:",
+            [tf.where(tf.reduce_any(goes_back, axis=1))[:, 0]],
+        ),
+    ]
+
+
+def _state_checks(timestamps, state, state_info, model_number: int) -> list[tf.Operation]:
+    number, last = state_info[:, 3], state_info[:, 0]
+    is_ours = (number == 0) | (number == model_number)
+    goes_back = (number != 0) & (timestamps < last)
+    return [
+        _require(
+            tf.reduce_all(is_ours),
+            "`state` comes from another model or version: ask `recommend` with the history "
+            "again. Rows:",
+            [tf.where(~is_ours)[:, 0]],
+        ),
+        _require(
+            tf.reduce_all(tf.math.is_finite(state)),
+            "`state` holds NaN or infinity: pass the state of the answer before, or zeros for a "
+            "new user. Rows:",
+            [tf.where(~tf.reduce_all(tf.math.is_finite(state), axis=1))[:, 0]],
+        ),
+        _require(
+            ~tf.reduce_any(goes_back),
+            "`timestamps` must not lie before the event that `state` ended with. Rows:",
+            [tf.where(goes_back)[:, 0]],
+        ),
+    ]
+
+
+def _require(holds: tf.Tensor, message: str, values: list[tf.Tensor]) -> tf.Operation:
+    return tf.debugging.Assert(holds, [message, *values])

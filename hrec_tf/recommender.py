@@ -1,0 +1,206 @@
+"""A model and all it needs to answer an application: raw ids in, raw ids out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from hrec_tf import checks, runs
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.inference import UNFILLED, Inference
+from hrec_tf.schema import Recommendation
+from hrec_tf.user_history import UserHistory, read_history
+
+IDLE_MINUTES = 30.0
+
+
+class Recommender:
+    """Recommends items to users of whom nothing is needed but their events.
+
+    Sessions are cut by idle time. An unknown item is no event for the model, and a user
+    without a known event gets the most frequent items of the training log.
+
+    Args:
+        model: a trained `NextItemModel`.
+        vocabulary: of the log that it was trained on.
+        idle_minutes: idle time that ends a session.
+        descriptions: raw id -> text, for those who read lists; may lack items.
+
+    Raises:
+        ValueError: a vocabulary of another size than the model's, or weights that are not
+            finite.
+
+    Example:
+        >>> from hrec_tf.models import HRNN
+        >>> model = HRNN(num_items=3, session_units=4, user_units=4, seed=0)
+        >>> recommender = Recommender(model, Vocabulary(["tea", "jam", "rum"]))
+        >>> {item for item, score in recommender.recommend([("tea", 1_700_000_000)], k=2)}
+        {'jam', 'rum'}
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        vocabulary: Vocabulary,
+        *,
+        idle_minutes: float = IDLE_MINUTES,
+        descriptions: Mapping[Any, str] | None = None,
+    ):
+        if model.num_items != vocabulary.num_items:
+            raise ValueError(
+                f"`vocabulary` has {vocabulary.num_items} items, but the model knows "
+                f"{model.num_items}. Pass the vocabulary that it was trained with."
+            )
+        for weight in model.weights:
+            if not np.all(np.isfinite(weight.numpy())):
+                raise ValueError(
+                    f"`model` has the weight {weight.path!r} with NaN or infinity in it, so its "
+                    "scores have no order. Train again with a lower learning rate."
+                )
+        self.model, self.vocabulary = model, vocabulary
+        self.descriptions = dict(descriptions or {})
+        self.inference = Inference(model, vocabulary.supports, idle_minutes=idle_minutes)
+
+    @property
+    def idle_minutes(self) -> float:
+        return self.inference.idle_minutes
+
+    @classmethod
+    def load(cls, run: str | Path, *, idle_minutes: float = IDLE_MINUTES) -> Self:
+        """Reads a run folder that `hrec train` or `hrec_tf.runs.save` wrote.
+
+        Args:
+            run: the folder.
+            idle_minutes: idle time that ends a session.
+
+        Raises:
+            FileNotFoundError: it is not there, or not whole.
+            ValueError: it was changed, or its model is counted and has no weights.
+        """
+        held = runs.load(run)
+        if held.recipe.entry.is_baseline:
+            raise ValueError(
+                f"{str(run)!r} is a run of {held.recipe.model}, which is counted from a log and "
+                "has no weights to answer with. Pass the run of a trained model."
+            )
+        return cls(
+            held.model(),
+            held.vocabulary,
+            idle_minutes=idle_minutes,
+            descriptions=held.log.descriptions(),
+        )
+
+    def recommend(
+        self,
+        history: Iterable[Any] = (),
+        *,
+        k: int = 10,
+        exclude_seen: bool = True,
+        candidates: Sequence[Any] | None = None,
+    ) -> list[Recommendation]:
+        """Returns the k best items for one user, best first.
+
+        Args:
+            history: `[(raw id, Unix seconds), ...]`, oldest first, or raw ids alone, which
+                count as one session. May be empty.
+            k: length of the list. It is shorter where no candidates are left.
+            exclude_seen: leave out the items of the history.
+            candidates: raw ids to choose among; unknown ones are left out. All items if None.
+
+        Raises:
+            ValueError, TypeError: `k` outside 1..num_items, times that go back, ids of
+                another type than the vocabulary's, ...
+        """
+        if candidates is None:
+            return self.recommend_batch([history], k=k, exclude_seen=exclude_seen)[0]
+        self._check_k(k)
+        events = read_history(history)
+        item_ids = np.unique(self._encode(candidates, "candidates"))
+        item_ids = item_ids[item_ids > 0]
+        if exclude_seen:
+            item_ids = np.setdiff1d(item_ids, self._encode(events.raw_ids, "history"))
+        if not len(item_ids):
+            return []
+        scores = self._score(*self._padded([events]), tf.constant(item_ids[None], tf.int32))
+        scores = scores.numpy()[0]
+        best = np.argsort(-scores, kind="stable")[:k]
+        return self._named(item_ids[best], scores[best])
+
+    def recommend_batch(
+        self, histories: Iterable[Iterable[Any]], *, k: int = 10, exclude_seen: bool = True
+    ) -> list[list[Recommendation]]:
+        """Returns the k best items for each of several users; see `recommend`."""
+        self._check_k(k)
+        events = [
+            read_history(history, name=f"histories[{row}]") for row, history in enumerate(histories)
+        ]
+        if not events:
+            return []
+        exclude = tf.fill((len(events),), bool(exclude_seen))
+        answer = self._recommend(*self._padded(events), exclude, tf.constant(k))
+        return [
+            self._named(item_ids, scores)
+            for item_ids, scores in zip(answer.item_ids.numpy(), answer.scores.numpy(), strict=True)
+        ]
+
+    def describe(self, raw_id: Any) -> str:
+        """Returns what is known of an item, or nothing."""
+        return self.descriptions.get(raw_id, "")
+
+    def _check_k(self, k: int) -> None:
+        checks.require_positive_int("k", k, mend="Pass the length of the list, e.g. 10.")
+        if k > self.vocabulary.num_items:
+            raise ValueError(
+                f"`k` was {k}, but the catalogue has {self.vocabulary.num_items} items. Pass a "
+                "smaller number."
+            )
+
+    def _encode(self, raw_ids: Sequence[Any], name: str) -> np.ndarray:
+        try:
+            return self.vocabulary.encode(raw_ids)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"In `{name}`: {error}") from error
+
+    def _padded(self, events: list[UserHistory]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns item ids, timestamps (users, longest) and lengths (users,)."""
+        lengths = np.array([len(history.raw_ids) for history in events], np.int32)
+        item_ids = np.zeros((len(events), lengths.max()), np.int32)
+        timestamps = np.zeros(item_ids.shape, np.int64)
+        is_real = np.arange(item_ids.shape[1]) < lengths[:, None]
+        for row, history in enumerate(events):
+            name = "history" if len(events) == 1 else f"histories[{row}]"
+            item_ids[row, is_real[row]] = self._encode(history.raw_ids, name)
+            timestamps[row, is_real[row]] = history.timestamps
+        return tf.constant(item_ids), tf.constant(timestamps), tf.constant(lengths)
+
+    def _named(self, item_ids: np.ndarray, scores: np.ndarray) -> list[Recommendation]:
+        is_filled = scores > UNFILLED
+        raw_ids = self.vocabulary.decode(item_ids[is_filled]).tolist()
+        return [
+            Recommendation(raw_id, score)
+            for raw_id, score in zip(raw_ids, scores[is_filled].tolist(), strict=True)
+        ]
+
+    @cached_property
+    def _recommend(self) -> Any:
+        inputs = [*_HISTORY, tf.TensorSpec((None,), tf.bool), tf.TensorSpec((), tf.int32)]
+
+        def recommend(item_ids, timestamps, lengths, exclude_seen, k):
+            return self.inference.recommend(item_ids, timestamps, lengths, exclude_seen, k=k)
+
+        return tf.function(recommend, autograph=False, input_signature=inputs)
+
+    @cached_property
+    def _score(self) -> Any:
+        inputs = [*_HISTORY, tf.TensorSpec((None, None), tf.int32)]
+        return tf.function(self.inference.score, autograph=False, input_signature=inputs)
+
+
+_HISTORY = (
+    tf.TensorSpec((None, None), tf.int32),
+    tf.TensorSpec((None, None), tf.int64),
+    tf.TensorSpec((None,), tf.int32),
+)
