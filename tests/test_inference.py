@@ -1,0 +1,193 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hrec_tf.inference import UNFILLED, Inference
+from hrec_tf.models import HRNN, GRU4Rec
+from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
+from tests.reference.weights import fill_distinct
+
+NUM_ITEMS = 6
+SUPPORTS = np.array([9, 5, 5, 4, 2, 1])
+FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
+IDLE = 1800
+
+
+def distinct(model):
+    fill_distinct(model)
+    return model
+
+
+MODELS = {
+    "session": distinct(GRU4Rec(num_items=NUM_ITEMS, units=(4,))),
+    "user": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3)),
+    "fed": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, feed_last_item=True)),
+}
+INFERENCES = {name: Inference(model, SUPPORTS) for name, model in MODELS.items()}
+RECOMMEND = {
+    name: tf.function(
+        lambda ids, times, lengths, exclude, one=one: one.recommend(
+            ids, times, lengths, exclude, k=NUM_ITEMS
+        ),
+        autograph=False,
+        reduce_retracing=True,
+    )
+    for name, one in INFERENCES.items()
+}
+STEP = {
+    name: tf.function(
+        lambda ids, times, state, info, one=one: one.step(ids, times, state, info, k=NUM_ITEMS),
+        autograph=False,
+    )
+    for name, one in INFERENCES.items()
+}
+
+
+def recommend(name, events, *, exclude_seen=False):
+    """The answer for one history of (item id, seconds)."""
+    ids = np.array([[item for item, _ in events]], np.int32).reshape(1, -1)
+    times = np.array([[seconds for _, seconds in events]], np.int64).reshape(1, -1)
+    return RECOMMEND[name](
+        tf.constant(ids),
+        tf.constant(times),
+        tf.constant([len(events)]),
+        tf.constant([exclude_seen]),
+    )
+
+
+def by_item(answer, row=0):
+    """Scores (num_items,) in the order of the item ids."""
+    order = np.argsort(answer.item_ids[row])
+    return answer.scores.numpy()[row][order]
+
+
+def scores_of(model, item_ids, session_start, user_start):
+    """What the model says after events with flags that were written by hand."""
+    rows = {ITEM_IDS: item_ids, SESSION_START: session_start, USER_START: user_start}
+    hidden, _ = model.encode(
+        {name: tf.constant([values]) for name, values in rows.items()}, model.initial_states(1)
+    )
+    return model.score(hidden[:, -1])[0]
+
+
+def test_sessions_are_cut_by_gaps_above_the_threshold_only():
+    """1800 s stay inside a session, 1801 s do not; HRNN is not fed a session's last event."""
+    events = [(1, 0), (2, 1800), (3, 3601), (4, 3602)]
+    expected = scores_of(MODELS["user"], [1, 3, 4], [True, True, False], [True, False, False])
+    np.testing.assert_allclose(by_item(recommend("user", events)), expected, **FLOAT32_NOISE)
+    expected = scores_of(
+        MODELS["fed"], [1, 2, 3, 4], [True, False, True, False], [True, False, False, False]
+    )
+    np.testing.assert_allclose(by_item(recommend("fed", events)), expected, **FLOAT32_NOISE)
+    expected = scores_of(MODELS["session"], [3, 4], [True, False], [True, False])
+    np.testing.assert_allclose(by_item(recommend("session", events)), expected, **FLOAT32_NOISE)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_unknown_item_is_no_event_but_its_time_counts(name):
+    # At 1700 and 3400 nothing known happens, and still the session lives on.
+    kept_alive = [(1, 0), (0, 1700), (2, 3400)]
+    np.testing.assert_allclose(
+        by_item(recommend(name, kept_alive)),
+        by_item(recommend(name, [(1, 0), (2, 1700)])),
+        **FLOAT32_NOISE,
+    )
+    # A session that an unknown item begins is a new one for the known item after it.
+    begun = [(1, 0), (3, 1), (0, 4000), (2, 4001)]
+    np.testing.assert_allclose(
+        by_item(recommend(name, begun)),
+        by_item(recommend(name, [(1, 0), (3, 1), (2, 4000)])),
+        **FLOAT32_NOISE,
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("events", [[], [(0, 5)], [(0, 5), (0, 9000)]])
+def test_a_user_without_a_known_event_gets_the_most_frequent_items(name, events):
+    answer = recommend(name, events)
+    assert answer.item_ids.numpy().tolist() == [[1, 2, 3, 4, 5, 6]]
+    np.testing.assert_allclose(answer.scores[0], SUPPORTS / SUPPORTS.sum(), rtol=1e-6)
+
+
+def test_padding_changes_nothing():
+    events = [(1, 0), (2, 60), (3, 9000)]
+    ids, times = np.full((2, 9), 5, np.int32), np.full((2, 9), -77, np.int64)
+    ids[0, :3], times[0, :3] = zip(*events, strict=True)
+    answer = RECOMMEND["user"](ids, times, tf.constant([3, 0]), tf.constant([True, True]))
+    alone = recommend("user", events, exclude_seen=True)
+    np.testing.assert_array_equal(answer.item_ids[0], alone.item_ids[0])
+    np.testing.assert_allclose(answer.scores[0], alone.scores[0], **FLOAT32_NOISE)
+    np.testing.assert_array_equal(answer.state_info[0], alone.state_info[0])
+    assert not answer.state_info[1].numpy().any()
+    assert not answer.state[1].numpy().any()
+
+
+def test_seen_items_leave_the_list_and_their_places_are_unfilled():
+    answer = recommend("user", [(1, 0), (4, 60), (1, 61)], exclude_seen=True)
+    kept = by_item(recommend("user", [(1, 0), (4, 60), (1, 61)]))
+    assert set(answer.item_ids.numpy()[0, :4]) == {2, 3, 5, 6}
+    assert answer.item_ids.numpy()[0, 4:].tolist() == [0, 0]
+    assert answer.scores.numpy()[0, 4:].tolist() == [UNFILLED, UNFILLED]
+    np.testing.assert_allclose(
+        answer.scores[0, :4], np.sort(kept[[1, 2, 4, 5]])[::-1], **FLOAT32_NOISE
+    )
+
+
+histories = st.lists(
+    st.tuples(st.integers(0, NUM_ITEMS), st.sampled_from([0, 60, IDLE, IDLE + 1, 10**6])),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@settings(deadline=None, max_examples=25)
+@given(gaps=histories)
+def test_step_by_step_is_the_whole_history(name, gaps):
+    """Property: after every event, scores and state are those of `recommend`."""
+    times = np.cumsum([gap for _, gap in gaps]).tolist()
+    events = [(item, seconds) for (item, _), seconds in zip(gaps, times, strict=True)]
+    state = tf.zeros((1, INFERENCES[name].state_size))
+    info = tf.zeros((1, 4), tf.int64)
+    for position, (item, seconds) in enumerate(events, start=1):
+        stepped = STEP[name](
+            tf.constant([item], tf.int32), tf.constant([seconds], tf.int64), state, info
+        )
+        state, info = stepped.state, stepped.state_info
+        whole = recommend(name, events[:position])
+        np.testing.assert_allclose(by_item(stepped), by_item(whole), **FLOAT32_NOISE)
+        np.testing.assert_allclose(stepped.state, whole.state, **FLOAT32_NOISE)
+        np.testing.assert_array_equal(stepped.state_info, whole.state_info)
+
+
+def test_score_is_recommend_read_at_the_candidates():
+    events = [(1, 0), (2, 60), (3, 9000)]
+    ids, times = (np.array([values]) for values in zip(*events, strict=True))
+    ids = np.repeat(ids.astype(np.int32), 2, axis=0)
+    times = np.repeat(times.astype(np.int64), 2, axis=0)
+    candidates = np.array([[6, 2, 0, 6], [1, 3, 0, 5]], np.int32)
+    scores = INFERENCES["user"].score(ids, times, tf.constant([3, 0]), candidates).numpy()
+    every = by_item(recommend("user", events))
+    np.testing.assert_allclose(scores[0, [0, 1, 3]], every[[5, 1, 5]], **FLOAT32_NOISE)
+    np.testing.assert_allclose(scores[1, [0, 1, 3]], np.array([9, 5, 2]) / 26, rtol=1e-6)
+    assert scores[:, 2].tolist() == [UNFILLED, UNFILLED]
+
+
+def test_a_model_number_tells_weights_and_session_rules_apart():
+    model = HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, seed=1)
+    number = Inference(model, SUPPORTS).model_number
+    same = HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, seed=1)
+    assert Inference(same, SUPPORTS).model_number == number > 0
+    assert Inference(model, SUPPORTS, idle_minutes=31).model_number != number
+    model.weights[0].assign(model.weights[0] + 1e-6)
+    assert Inference(model, SUPPORTS).model_number != number
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(
+        ValueError, match=r"`item_supports` has shape \(2,\), but the model knows 6"
+    ):
+        Inference(MODELS["user"], [1, 2])
+    with pytest.raises(ValueError, match="`idle_minutes` must be a finite number"):
+        Inference(MODELS["user"], SUPPORTS, idle_minutes=float("nan"))
