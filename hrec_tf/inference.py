@@ -24,6 +24,8 @@ from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_START
 
 UNFILLED = float(np.finfo(np.float32).min)
 """Score of a place that no candidate is left for, and of a candidate that is unknown."""
+NEVER = 2**62
+"""Idle seconds that no gap exceeds."""
 STATE_INFO = ("last_timestamp", "known_events", "session_pending", "model_number")
 """Columns of `state_info`. All of them 0: a user of whom nothing is known."""
 
@@ -62,7 +64,7 @@ class Inference:
         model: a `NextItemModel` with an exact `step`.
         item_supports: (num_items,), training events of each item. Their shares are the scores
             of a user without a known event.
-        idle_minutes: idle time that ends a session.
+        idle_minutes: idle time that ends a session; None if a whole history is one.
 
     Attributes:
         state_size: width of `state`.
@@ -78,12 +80,15 @@ class Inference:
         model: Any,
         item_supports: Sequence[int] | np.ndarray,
         *,
-        idle_minutes: float = 30.0,
+        idle_minutes: float | None = 30.0,
     ):
-        self.model = model
-        self.idle_minutes = checks.require_number(
-            "idle_minutes", idle_minutes, minimum=0, mend="Pass an idle time, e.g. 30."
-        )
+        self.model, self.idle_minutes = model, idle_minutes
+        # Gaps are whole seconds: one is above 60.5 s exactly when it is above 60 s.
+        self._idle_seconds = NEVER
+        if idle_minutes is not None:
+            mend = "Pass an idle time, e.g. 30, or None if a history is one session."
+            minutes = checks.require_number("idle_minutes", idle_minutes, minimum=0, mend=mend)
+            self._idle_seconds = min(int(minutes * 60), NEVER)
         supports = np.asarray(item_supports, np.float64)
         if supports.shape != (model.num_items,):
             raise ValueError(
@@ -91,8 +96,6 @@ class Inference:
                 f"{model.num_items} items. Pass `vocabulary.supports` of its vocabulary."
             )
         self._popularity = (supports / max(supports.sum(), 1.0)).astype(np.float32)
-        # Gaps are whole seconds: one is above 60.5 s exactly when it is above 60 s.
-        self._idle_seconds = int(self.idle_minutes * 60)
         self.model_number = _number_of(model, self._idle_seconds)
         # Width and type of each part of `state`: hidden, then the model's states.
         ids, yes = tf.zeros((1,), tf.int32), tf.ones((1,), bool)
@@ -285,5 +288,5 @@ def _number_of(model: Any, idle_seconds: int) -> int:
     digest = hashlib.sha256(f"{type(model).__name__} {idle_seconds}".encode())
     for weight in model.weights:
         digest.update(str(weight.shape).encode())
-        digest.update(np.ascontiguousarray(weight.numpy()))
+        digest.update(weight.numpy().tobytes())
     return 1 + int.from_bytes(digest.digest()[:7], "big")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +13,6 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.schema import Recommendation
 from hrec_tf.user_history import UserHistory, read_history
-
-IDLE_MINUTES = 30.0
 
 
 class Recommender:
@@ -26,7 +24,7 @@ class Recommender:
     Args:
         model: a trained `NextItemModel`.
         vocabulary: of the log that it was trained on.
-        idle_minutes: idle time that ends a session.
+        idle_minutes: idle time that ends a session; None if a whole history is one.
         descriptions: raw id -> text, for those who read lists; may lack items.
 
     Raises:
@@ -46,7 +44,7 @@ class Recommender:
         model: Any,
         vocabulary: Vocabulary,
         *,
-        idle_minutes: float = IDLE_MINUTES,
+        idle_minutes: float | None = 30.0,
         descriptions: Mapping[Any, str] | None = None,
     ):
         if model.num_items != vocabulary.num_items:
@@ -65,16 +63,17 @@ class Recommender:
         self.inference = Inference(model, vocabulary.supports, idle_minutes=idle_minutes)
 
     @property
-    def idle_minutes(self) -> float:
+    def idle_minutes(self) -> float | None:
         return self.inference.idle_minutes
 
     @classmethod
-    def load(cls, run: str | Path, *, idle_minutes: float = IDLE_MINUTES) -> Self:
+    def load(cls, run: str | Path, *, idle_minutes: float | Literal["log"] | None = "log") -> Self:
         """Reads a run folder that `hrec train` or `hrec_tf.runs.save` wrote.
 
         Args:
             run: the folder.
-            idle_minutes: idle time that ends a session.
+            idle_minutes: as for the constructor; "log" is that of the run's log, see
+                `LogSource.idle_minutes`.
 
         Raises:
             FileNotFoundError: it is not there, or not whole.
@@ -89,7 +88,7 @@ class Recommender:
         return cls(
             held.model(),
             held.vocabulary,
-            idle_minutes=idle_minutes,
+            idle_minutes=held.log.idle_minutes if idle_minutes == "log" else idle_minutes,
             descriptions=held.log.descriptions(),
         )
 

@@ -111,6 +111,14 @@ def test_a_user_without_a_known_event_gets_the_most_frequent_items(name, events)
     np.testing.assert_allclose(answer.scores[0], SUPPORTS / SUPPORTS.sum(), rtol=1e-6)
 
 
+def test_without_an_idle_time_a_history_is_one_session():
+    one = Inference(MODELS["user"], SUPPORTS, idle_minutes=None)
+    ids, times = np.array([[1, 2, 3]], np.int32), np.array([[0, 10**9, 10**10]], np.int64)
+    answer = one.recommend(ids, times, tf.constant([3]), tf.constant([False]), k=NUM_ITEMS)
+    expected = scores_of(MODELS["user"], [1, 2, 3], [True, False, False], [True, False, False])
+    np.testing.assert_allclose(by_item(answer), expected, **FLOAT32_NOISE)
+
+
 def test_padding_changes_nothing():
     events = [(1, 0), (2, 60), (3, 9000)]
     ids, times = np.full((2, 9), 5, np.int32), np.full((2, 9), -77, np.int64)

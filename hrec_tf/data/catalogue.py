@@ -16,10 +16,11 @@ import polars as pl
 
 from hrec_tf import checks
 from hrec_tf.data import filters, sessions, splits
-from hrec_tf.data.bundled import online_retail_path
+from hrec_tf.data.bundled import load_online_retail, online_retail_path
 from hrec_tf.data.event_log import EventLog
 from hrec_tf.data.preparation import hrnn_preparation
 from hrec_tf.data.splits import Split
+from hrec_tf.schema import ITEM
 
 FOLDER_VARIABLE = "HREC_DATA"
 """Environment variable with the folder that holds the logs."""
@@ -37,6 +38,9 @@ class NamedLog:
         reading: arguments of `EventLog.read`.
         prepare: makes the prepared, sessionised log of the log as read.
         split: parts the prepared log; None if the files are the parts.
+        idle_minutes: idle time that ends a session where sessions come event by event; None
+            if a whole history is one session.
+        describe: returns raw item id -> text; None if the log has no texts.
     """
 
     name: str
@@ -45,6 +49,8 @@ class NamedLog:
     prepare: Callable[[EventLog], EventLog]
     split: Callable[[EventLog], Split] | None
     reading: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    idle_minutes: float | None = 30.0
+    describe: Callable[[], dict[Any, str]] | None = None
 
     def read(self) -> EventLog:
         """Reads the whole log, unprepared.
@@ -117,6 +123,11 @@ def _online_retail(log: EventLog) -> EventLog:
     return hrnn_preparation(products, idle_minutes=None)
 
 
+def _online_retail_texts() -> dict[Any, str]:
+    items = load_online_retail().items
+    return dict(zip(items[ITEM], items["description"], strict=True))
+
+
 def _globo_news(log: EventLog, first_users: int | None = None) -> EventLog:
     # 2017-10-17 04:00 UTC: later clicks are a few stragglers.
     log = filters.before(log, 1_508_212_800)
@@ -143,6 +154,7 @@ _CATALOGUE = {
             _online_retail,
             splits.last_session_out,
             {"session": "session"},
+            describe=_online_retail_texts,
         ),
         NamedLog(
             "globo-10k",
@@ -170,6 +182,7 @@ _CATALOGUE = {
             ("foursquare-nyc/checkins.tsv.gz",),
             partial(hrnn_preparation, idle_minutes=24 * 60, drop_repeats=False),
             splits.last_session_out,
+            idle_minutes=24 * 60,
         ),
         NamedLog(
             "tmall-shan",
@@ -195,6 +208,7 @@ _CATALOGUE = {
             sessions.one_per_user,
             None,
             _HCRNN,
+            idle_minutes=None,
         ),
         NamedLog(
             "lastfm-hcrnn-part",
@@ -213,6 +227,7 @@ _CATALOGUE = {
             _whole_users,
             splits.leave_one_out,
             {"rating": "rating"},
+            idle_minutes=None,
         ),
         NamedLog(
             "ml-1m-part",
@@ -221,6 +236,7 @@ _CATALOGUE = {
             _whole_users,
             splits.leave_one_out,
             {"rating": "rating"},
+            idle_minutes=None,
         ),
         NamedLog(
             "ml-latest-small",
@@ -229,6 +245,7 @@ _CATALOGUE = {
             _whole_users,
             splits.leave_one_out,
             {"rating": "rating"},
+            idle_minutes=None,
         ),
         NamedLog(
             "steam-reviews",
@@ -236,6 +253,7 @@ _CATALOGUE = {
             ("steam-reviews/reviews.tsv.gz",),
             _whole_users,
             splits.leave_one_out,
+            idle_minutes=None,
         ),
         NamedLog(
             "amazon-video-sasrec",
@@ -244,6 +262,7 @@ _CATALOGUE = {
             _whole_users,
             splits.leave_one_out,
             {"timestamp": None, "columns": ("user", "item")},
+            idle_minutes=None,
         ),
     )
 }

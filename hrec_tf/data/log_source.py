@@ -129,6 +129,23 @@ class LogSource:
             "split": {"name": self.split_name, **self.split},
         }
 
+    @property
+    def idle_minutes(self) -> float | None:
+        """Idle time that ends a session where events come one by one.
+
+        That of the preparation; 30 where the log gave its own sessions. None if a whole history
+        is one session.
+        """
+        if self.is_named:
+            return catalogue.entry(self.data).idle_minutes
+        given = self._preparation()["idle_minutes"]
+        return 30.0 if given is None else float(given)
+
+    def descriptions(self) -> dict[Any, str]:
+        """Returns raw item id -> text; empty where the log has no texts."""
+        describe = catalogue.entry(self.data).describe if self.is_named else None
+        return {} if describe is None else describe()
+
     def read(self) -> EventLog:
         """Reads the log as it is, for inspection."""
         return (

@@ -65,3 +65,25 @@ def test_bad_source_is_refused(tmp_path, arguments, message):
     arguments = {"data": str(write_ring_log(tmp_path / "log.csv"))} | arguments
     with pytest.raises(ValueError, match=message):
         LogSource(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "minutes"),
+    [
+        ({"data": "online-retail"}, 30),  # sessions of its own
+        ({"data": "foursquare-nyc"}, 24 * 60),  # what its preparation cuts by
+        ({"data": "ml-100k"}, None),  # a person's whole history is one session
+        ({"preparation": {"idle_minutes": 45}}, 45),
+        ({}, 30),
+        ({"reading": {"session": "visit"}}, 30),
+    ],
+)
+def test_sessions_are_cut_at_serving_as_in_the_preparation(tmp_path, arguments, minutes):
+    arguments = {"data": str(write_ring_log(tmp_path / "log.csv"))} | arguments
+    assert LogSource(**arguments).idle_minutes == minutes
+
+
+def test_the_bundled_log_has_texts_for_its_items(tmp_path):
+    texts = LogSource("online-retail").descriptions()
+    assert texts["85123A"] == "WHITE HANGING HEART T-LIGHT HOLDER"
+    assert LogSource(str(write_ring_log(tmp_path / "log.csv"))).descriptions() == {}
