@@ -11,6 +11,7 @@ PACKAGE = ROOT / "hrec_tf"
 ROWS = (
     {"schema", "checks", "user_history", "_backend"},
     {"data"},
+    {"manifest"},
     {"cells"},
     {"layers", "losses", "optimizers", "metrics"},
     {"models", "baselines"},
@@ -27,7 +28,7 @@ ROWS = (
     {"cli"},
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
-WITHOUT_KERAS = {"schema", "checks", "data", "baselines"}
+WITHOUT_KERAS = {"schema", "checks", "data", "manifest", "baselines"}
 CONTRACT = "hrec_tf.models.next_item_model"
 
 
