@@ -113,17 +113,18 @@ class Recommender:
             ValueError, TypeError: `k` outside 1..num_items, times that go back, ids of
                 another type than the vocabulary's, ...
         """
-        if candidates is None:
-            return self.recommend_batch([history], k=k, exclude_seen=exclude_seen)[0]
         self._check_k(k)
         events = read_history(history)
+        if candidates is None:
+            return self._lists([events], ["history"], k, exclude_seen)[0]
         item_ids = np.unique(self._encode(candidates, "candidates"))
         item_ids = item_ids[item_ids > 0]
         if exclude_seen:
             item_ids = np.setdiff1d(item_ids, self._encode(events.raw_ids, "history"))
         if not len(item_ids):
             return []
-        scores = self._score(*self._padded([events]), tf.constant(item_ids[None], tf.int32))
+        padded = self._padded([events], ["history"])
+        scores = self._score(*padded, tf.constant(item_ids[None], tf.int32))
         scores = scores.numpy()[0]
         best = np.argsort(-scores, kind="stable")[:k]
         return self._named(item_ids[best], scores[best])
@@ -133,17 +134,10 @@ class Recommender:
     ) -> list[list[Recommendation]]:
         """Returns the k best items for each of several users; see `recommend`."""
         self._check_k(k)
-        events = [
-            read_history(history, name=f"histories[{row}]") for row, history in enumerate(histories)
-        ]
-        if not events:
-            return []
-        exclude = tf.fill((len(events),), bool(exclude_seen))
-        answer = self._recommend(*self._padded(events), exclude, tf.constant(k))
-        return [
-            self._named(item_ids, scores)
-            for item_ids, scores in zip(answer.item_ids.numpy(), answer.scores.numpy(), strict=True)
-        ]
+        histories = list(histories)
+        names = [f"histories[{row}]" for row in range(len(histories))]
+        events = [read_history(h, name=name) for h, name in zip(histories, names, strict=True)]
+        return self._lists(events, names, k, exclude_seen) if events else []
 
     def describe(self, raw_id: Any) -> str:
         """Returns what is known of an item, or nothing."""
@@ -163,16 +157,22 @@ class Recommender:
         except (TypeError, ValueError) as error:
             raise type(error)(f"In `{name}`: {error}") from error
 
-    def _padded(self, events: list[UserHistory]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _lists(
+        self, events: list[UserHistory], names: list[str], k: int, exclude_seen: bool
+    ) -> list[list[Recommendation]]:
+        exclude = tf.fill((len(events),), bool(exclude_seen))
+        answer = self._recommend(*self._padded(events, names), exclude, tf.constant(k))
+        rows = zip(answer.item_ids.numpy(), answer.scores.numpy(), strict=True)
+        return [self._named(item_ids, scores) for item_ids, scores in rows]
+
+    def _padded(self, events: list[UserHistory], names: list[str]) -> tuple[tf.Tensor, ...]:
         """Returns item ids, timestamps (users, longest) and lengths (users,)."""
         lengths = np.array([len(history.raw_ids) for history in events], np.int32)
         item_ids = np.zeros((len(events), lengths.max()), np.int32)
         timestamps = np.zeros(item_ids.shape, np.int64)
-        is_real = np.arange(item_ids.shape[1]) < lengths[:, None]
-        for row, history in enumerate(events):
-            name = "history" if len(events) == 1 else f"histories[{row}]"
-            item_ids[row, is_real[row]] = self._encode(history.raw_ids, name)
-            timestamps[row, is_real[row]] = history.timestamps
+        for row, (history, name) in enumerate(zip(events, names, strict=True)):
+            item_ids[row, : lengths[row]] = self._encode(history.raw_ids, name)
+            timestamps[row, : lengths[row]] = history.timestamps
         return tf.constant(item_ids), tf.constant(timestamps), tf.constant(lengths)
 
     def _named(self, item_ids: np.ndarray, scores: np.ndarray) -> list[Recommendation]:

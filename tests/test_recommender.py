@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.models import HRNN, GRU4Rec
+from hrec_tf.recommender import Recommender
+from tests.reference.weights import fill_distinct
+
+TEXT = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
+SUPPORTS = [9, 5, 5, 4, 2, 1]
+NOON = 1_700_000_000
+
+
+def made(raw_ids=TEXT, model=None):
+    if model is None:
+        model = HRNN(num_items=6, session_units=4, user_units=3)
+        fill_distinct(model)
+    descriptions = {"tea": "leaves"}
+    return Recommender(model, Vocabulary(raw_ids, SUPPORTS), descriptions=descriptions)
+
+
+RECOMMENDER = made()
+
+
+def items(recommendations):
+    return [item for item, _ in recommendations]
+
+
+def test_raw_ids_go_in_and_come_out():
+    """Golden: scores are those of the model on the numbers 1, 2 with flags written by hand."""
+    model = RECOMMENDER.model
+    hidden, states = model.step([1], [True], [True], model.step_states(1))
+    hidden, _ = model.step([2], [False], [False], states)
+    logits = model.score(hidden).numpy()[0]
+    found = RECOMMENDER.recommend([("tea", NOON), ("jam", NOON + 60)], k=6, exclude_seen=False)
+    assert items(found) == [TEXT[place] for place in np.argsort(-logits)]
+    np.testing.assert_allclose(
+        [score for _, score in found], np.sort(logits)[::-1], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_whole_numbers_are_ids_too():
+    found = made(raw_ids=[70, -1, 5, 10**12, 0, 3]).recommend([(70, NOON), (-1, NOON)], k=4)
+    assert set(items(found)) == {5, 10**12, 0, 3}
+    assert all(type(item) is int for item in items(found))
+
+
+def test_a_new_user_gets_the_most_frequent_items():
+    assert items(RECOMMENDER.recommend(k=3)) == ["tea", "jam", "rum"]
+    assert items(RECOMMENDER.recommend(["never seen"], k=3)) == ["tea", "jam", "rum"]
+
+
+def test_seen_items_are_left_out_unless_asked_for():
+    history = [("tea", NOON), ("ø", NOON + 5)]
+    assert set(items(RECOMMENDER.recommend(history, k=6))) == set(TEXT) - {"tea", "ø"}
+    assert set(items(RECOMMENDER.recommend(history, k=6, exclude_seen=False))) == set(TEXT)
+
+
+def test_other_histories_before_the_same_session_change_the_scores():
+    session = [("tea", NOON), ("jam", NOON + 60)]
+    before = [[("rum", NOON - 9000), ("42", NOON - 8000)], [("ø", NOON - 9000), ("ø", NOON - 1)]]
+    first, second = (
+        dict(RECOMMENDER.recommend([*old, *session], k=6, exclude_seen=False)) for old in before
+    )
+    assert max(abs(first[item] - second[item]) for item in TEXT) > 1e-4
+
+
+def test_a_batch_is_its_rows():
+    histories = [[("tea", NOON)], [], ["jam", "rum", "jam"]]
+    batch = RECOMMENDER.recommend_batch(histories, k=3)
+    for history, row in zip(histories, batch, strict=True):
+        alone = RECOMMENDER.recommend(history, k=3)
+        assert items(row) == items(alone)
+        np.testing.assert_allclose([s for _, s in row], [s for _, s in alone], rtol=1e-5)
+    assert RECOMMENDER.recommend_batch([], k=3) == []
+
+
+def test_candidates_are_ranked_among_themselves():
+    history = [("tea", NOON)]
+    scores = dict(RECOMMENDER.recommend(history, k=6, exclude_seen=False))
+    asked = ["ø", "jam", "jam", "never seen", "tea"]
+    found = RECOMMENDER.recommend(history, k=6, candidates=asked, exclude_seen=False)
+    assert items(found) == sorted(["ø", "jam", "tea"], key=scores.get, reverse=True)
+    np.testing.assert_allclose(
+        [s for _, s in found],
+        sorted((s for i, s in scores.items() if i in asked), reverse=True),
+        rtol=1e-5,
+    )
+    assert set(items(RECOMMENDER.recommend(history, candidates=asked, k=6))) == {"ø", "jam"}
+    assert RECOMMENDER.recommend(history, candidates=["never seen"], k=3) == []
+    assert items(RECOMMENDER.recommend([], candidates=["jam", "tea"], k=1)) == ["tea"]
+
+
+def test_texts_of_items():
+    assert RECOMMENDER.describe("tea") == "leaves"
+    assert RECOMMENDER.describe("jam") == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"k": 0}, ValueError, "`k` must be a positive int, but was 0"),
+        ({"k": 7}, ValueError, "`k` was 7, but the catalogue has 6 items"),
+        ({"k": 2.0}, ValueError, "`k` must be a positive int, but was 2.0"),
+        ({"history": [(5, NOON)]}, TypeError, "In `history`: .*text"),
+        ({"history": ["tea", None]}, ValueError, "In `history`: .*row 1"),
+        ({"history": [("tea", NOON), ("jam", 5)]}, ValueError, "go back at row 1"),
+        ({"history": "tea"}, TypeError, "`history` was 'tea'"),
+        ({"candidates": [5]}, TypeError, "In `candidates`: "),
+        ({"candidates": "tea"}, TypeError, "In `candidates`: "),
+    ],
+)
+def test_bad_questions_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        RECOMMENDER.recommend(**{"k": 3} | arguments)
+
+
+def test_the_row_of_a_batch_is_named():
+    with pytest.raises(TypeError, match=r"In `histories\[1\]`: "):
+        RECOMMENDER.recommend_batch([["tea"], [5]], k=3)
+    with pytest.raises(ValueError, match=r"Times of `histories\[1\]` go back at row 1"):
+        RECOMMENDER.recommend_batch([[], [("tea", 9), ("tea", 8)]], k=3)
+
+
+def test_a_model_that_cannot_be_used_is_refused():
+    with pytest.raises(ValueError, match="`vocabulary` has 6 items, but the model knows 5"):
+        made(model=GRU4Rec(num_items=5, units=(3,)))
+    broken = GRU4Rec(num_items=6, units=(3,))
+    broken.weights[0].assign(broken.weights[0] * float("nan"))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        made(model=broken)
