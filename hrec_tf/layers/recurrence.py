@@ -214,11 +214,14 @@ def _scan_gradient(step_at, position, num_steps, saved, output_gradients, state_
         return step_at(t, [f[t] for f in floats], states, dense)
 
     shapes = _product_shapes(products_of_step, position, before, weights)
+    batch = before[0].shape[1]
+    if batch is None:
+        batch = tf.shape(before[0])[1]
 
     def body(t, state_gradients, float_gradients, lefts, product_gradients):
         floats_t = [f[t] for f in floats]
         states = [b[t] for b in before]
-        probes = [tf.zeros(shape[1], floats_t[0].dtype) for shape in shapes]
+        probes = [tf.zeros((batch, *shape[1][1:]), floats_t[0].dtype) for shape in shapes]
         seen: list[tf.Tensor] = []
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([floats_t, states, probes])

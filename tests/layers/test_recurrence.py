@@ -52,7 +52,7 @@ def value_and_gradients(run, inputs, cell, states):
         outputs, last = run(inputs, states)
         # A loss that weighs every output and every last state differently.
         loss = tf.reduce_sum(
-            tf.sin(outputs + tf.cast(tf.range(outputs.shape[1]), tf.float32)[:, None])
+            tf.sin(outputs + tf.cast(tf.range(tf.shape(outputs)[1]), tf.float32)[:, None])
         )
         loss += tf.add_n([tf.reduce_sum(tf.cos(state * (1.0 + i))) for i, state in enumerate(last)])
     gradients = tape.gradient(
@@ -94,6 +94,21 @@ def test_equals_keras_rnn_forward_and_backward(name, jit_compile):
         return value_and_gradients(keras_run, inputs, recurrence.cell, states)
 
     assert_same(ours(inputs, states), theirs(inputs, states))
+
+
+def test_batch_and_steps_need_not_be_known_when_the_graph_is_made():
+    recurrence, inputs = make("hrnn_all"), random_inputs()
+    states = recurrence.initial_states(BATCH)
+
+    def ours(inputs, *states):
+        run = lambda x, s: recurrence(x, initial_state=s)  # noqa: E731
+        outputs, last, gradients = value_and_gradients(run, inputs, recurrence.cell, list(states))
+        return outputs, last, [tf.convert_to_tensor(g) for g in tf.nest.flatten(gradients)]
+
+    spec = [tf.TensorSpec((None, None, FEATURES))]
+    spec += [tf.TensorSpec((None, size)) for size in recurrence.state_sizes]
+    open_graph = tf.function(ours, input_signature=spec, autograph=False)
+    assert_same(open_graph(inputs, *states), tf.function(ours)(inputs, *states))
 
 
 @settings(deadline=None, max_examples=12)
