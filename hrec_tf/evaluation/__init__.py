@@ -1,11 +1,19 @@
 """Ranking every point once, reports, break-downs and tests of significance."""
 
 from hrec_tf.evaluation.breakdown import by_history_length, by_position
-from hrec_tf.evaluation.protocols import Evaluation, compare_sessions, evaluate, summarise
+from hrec_tf.evaluation.protocols import (
+    Evaluation,
+    compare_sessions,
+    confidence_intervals,
+    evaluate,
+    summarise,
+)
 from hrec_tf.evaluation.ranking import NonFiniteScoresError, Ranks, rank_baseline, rank_model
 from hrec_tf.evaluation.significance import (
+    Interval,
     MeanSd,
     SignificanceTest,
+    bootstrap_interval,
     holm,
     mean_sd,
     paired_wilcoxon,
@@ -14,13 +22,16 @@ from hrec_tf.evaluation.significance import (
 
 __all__ = [
     "Evaluation",
+    "Interval",
     "MeanSd",
     "NonFiniteScoresError",
     "Ranks",
     "SignificanceTest",
+    "bootstrap_interval",
     "by_history_length",
     "by_position",
     "compare_sessions",
+    "confidence_intervals",
     "evaluate",
     "holm",
     "mean_sd",

@@ -10,7 +10,12 @@ from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation.points import session_of, user_of
 from hrec_tf.evaluation.ranking import Ranks, rank_baseline, rank_model
-from hrec_tf.evaluation.significance import SignificanceTest, paired_wilcoxon
+from hrec_tf.evaluation.significance import (
+    Interval,
+    SignificanceTest,
+    bootstrap_interval,
+    paired_wilcoxon,
+)
 from hrec_tf.metrics import mrr_at, ndcg_at, precision_at, recall_at
 
 AVERAGES = ("micro", "session", "user")
@@ -157,22 +162,75 @@ def compare_sessions(
         ValueError: no evaluation, other sessions, or a metric that was not taken.
     """
     for name, side in (("first", first), ("second", second)):
-        if not len(side):
-            raise ValueError(
-                f"`{name}` holds no evaluation, but one per seed is compared. Pass a list."
-            )
-        for row, evaluation in enumerate(side):
+        _require_same_points(name, side, first)
+        for evaluation in side:
             checks.require_choice("metric", metric, evaluation.per_session)
-            if not np.array_equal(evaluation.ranks.target, first[0].ranks.target):
-                raise ValueError(
-                    f"`{name}` (row {row}) ranked {evaluation.num_points} points, which are not "
-                    f"the {first[0].num_points} of `first` (row 0). Evaluate every method and "
-                    "seed on the same histories."
-                )
     return paired_wilcoxon(
         np.stack([evaluation.per_session[metric] for evaluation in first]),
         np.stack([evaluation.per_session[metric] for evaluation in second]),
     )
+
+
+def confidence_intervals(
+    methods: Sequence[Sequence[Evaluation]],
+    histories: Histories,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[dict[str, Interval]]:
+    """Bootstrap intervals of every metric over test sessions, seeds averaged first.
+
+    What is drawn is what the metrics average over: sessions, each with its points under
+    `average="micro"` and alike under "session"; users under "user". All methods and metrics
+    share the draws.
+
+    Args:
+        methods: one evaluation per seed, of each method, all on the same points.
+        histories: the histories that were ranked.
+        confidence: share of resampled means that the interval holds.
+        resamples: how often the sessions are drawn.
+        seed: of the draws.
+
+    Returns:
+        For each method, metric name -> interval.
+
+    Raises:
+        ValueError: no evaluation, or evaluations of different points or averages.
+
+    Example:
+        >>> from hrec_tf.baselines import Popularity
+        >>> log = Histories.from_lists([[[1, 2, 1], [2, 1]]])
+        >>> evaluation = evaluate(Popularity().fit(log), log, ks=[1])
+        >>> (found,) = confidence_intervals([[evaluation]], log)
+        >>> print(found["Recall@1"])  # sessions with 1 of 2 and 1 of 1 points right
+        [0.5000, 1.0000]
+    """
+    for place, evaluations in enumerate(methods):
+        _require_same_points(f"methods[{place}]", evaluations, methods[0])
+        for evaluation in evaluations:
+            if evaluation.average != methods[0][0].average:
+                raise ValueError(
+                    f"`methods[{place}]` holds a {evaluation.average!r} average, but `methods[0]` "
+                    f"a {methods[0][0].average!r} one. Summarise all with the same `average`."
+                )
+    means = np.stack(
+        [
+            np.mean([list(evaluation.per_session.values()) for evaluation in evaluations], axis=0)
+            for evaluations in methods
+        ]
+    )
+    means, weights = _averaged_units(means, methods[0][0], histories)
+    low, high = bootstrap_interval(
+        means, weights=weights, confidence=confidence, resamples=resamples, seed=seed
+    )
+    return [
+        {
+            name: Interval(float(low[place, row]), float(high[place, row]))
+            for row, name in enumerate(evaluations[0].per_session)
+        }
+        for place, evaluations in enumerate(methods)
+    ]
 
 
 def check_report_options(*, ks: Sequence[int], average: str) -> None:
@@ -186,6 +244,39 @@ def check_report_options(*, ks: Sequence[int], average: str) -> None:
         raise ValueError("`ks` was empty, but metrics need a list length. Pass e.g. (5, 20).")
     for k in ks:
         checks.require_positive_int("ks", k, mend="Pass lengths of the list, e.g. (5, 20).")
+
+
+def _require_same_points(
+    name: str, evaluations: Sequence[Evaluation], first: Sequence[Evaluation]
+) -> None:
+    if not len(evaluations):
+        raise ValueError(
+            f"`{name}` holds no evaluation, but one per seed is compared. Pass a list."
+        )
+    for row, evaluation in enumerate(evaluations):
+        if not np.array_equal(evaluation.ranks.target, first[0].ranks.target):
+            raise ValueError(
+                f"`{name}` (row {row}) ranked {evaluation.num_points} points, which are not "
+                f"the {first[0].num_points} of the first evaluation. Evaluate every method and "
+                "seed on the same histories."
+            )
+
+
+def _averaged_units(
+    means: np.ndarray, evaluation: Evaluation, histories: Histories
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a metric averages over, from session means (..., num_sessions), and its weights."""
+    sessions, average = evaluation.sessions, evaluation.average
+    rows = np.searchsorted(sessions, session_of(histories, evaluation.ranks.target))
+    points = np.bincount(rows).astype(np.float64)
+    if average == "micro":
+        return means, points
+    if average == "session":
+        return means, np.ones(len(sessions))
+    users = user_of(histories, histories.session_offsets[sessions])
+    _, begin = np.unique(users, return_index=True)
+    per_user = np.add.reduceat(means * points, begin, axis=-1) / np.add.reduceat(points, begin)
+    return per_user, np.ones(len(begin))
 
 
 def _group_means(values: np.ndarray, row: np.ndarray) -> np.ndarray:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from hrec_tf import checks
+
 MAX_EXACT_PAIRS = 50
+
+_DRAWS_AT_ONCE = 1 << 22  # 32 MiB of session numbers
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,22 @@ class MeanSd:
     def __str__(self) -> str:
         spread = "one seed" if self.sd is None else f"± {self.sd:.4f}"
         return f"{self.mean:.4f} {spread}"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval of a mean.
+
+    Example:
+        >>> print(Interval(low=0.25, high=0.5))
+        [0.2500, 0.5000]
+    """
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"[{self.low:.4f}, {self.high:.4f}]"
 
 
 def paired_wilcoxon(first: np.ndarray, second: np.ndarray) -> SignificanceTest:
@@ -170,6 +190,67 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+def bootstrap_interval(
+    values: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap interval of means over sessions.
+
+    As many sessions as there are are drawn with replacement, `resamples` times; each time
+    the weighted mean sum(w x) / sum(w) of what was drawn is taken, and the interval lies
+    between the quantiles (1 - c) / 2 and (1 + c) / 2 of these means. It says how the mean
+    would vary with other sessions of the same kind, not with other seeds.
+
+    Args:
+        values: float (..., num_sessions); rows, such as methods, share what is drawn.
+        weights: (num_sessions,), positive, e.g. points of each session; all alike if None.
+        confidence: c, strictly between 0 and 1.
+        resamples: how often is drawn.
+        seed: of the draws.
+
+    Returns:
+        Low and high, each float64 of the shape of `values` without its last axis.
+
+    Raises:
+        ValueError: no sessions, values that are not finite, or weights that do not fit.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+
+    Example:
+        >>> low, high = bootstrap_interval([0.0, 1.0])  # both drawn twice: 1 time in 4
+        >>> float(low), float(high)
+        (0.0, 1.0)
+    """
+    array = _finite("values", values)
+    num_sessions = array.shape[-1]
+    weights = _weights(weights, num_sessions)
+    checks.require_positive_int("resamples", resamples, mend="Pass e.g. 2000.")
+    if not 0 < confidence < 1:
+        raise ValueError(
+            f"`confidence` was {confidence!r}, but must lie strictly between 0 and 1. Pass e.g. "
+            "0.95."
+        )
+    rows = array.reshape(-1, num_sessions)
+    totals = np.stack([*(rows * weights), weights], axis=1)
+    rng = np.random.default_rng(seed)
+    means = np.empty((resamples, len(rows)))
+    block = max(1, _DRAWS_AT_ONCE // num_sessions)
+    for first in range(0, resamples, block):
+        size = min(block, resamples - first)
+        drawn = rng.integers(num_sessions, size=(size, num_sessions))
+        flat = (drawn + num_sessions * np.arange(size)[:, None]).ravel()
+        times = np.bincount(flat, minlength=size * num_sessions).reshape(size, num_sessions)
+        sums = times @ totals
+        means[first : first + size] = sums[:, :-1] / sums[:, -1:]
+    quantiles = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    low, high = quantiles.reshape(2, *array.shape[:-1])
+    return low, high
+
+
 def mean_sd(values: Sequence[float]) -> MeanSd:
     """Mean and sample standard deviation (n - 1) of one metric over seeds.
 
@@ -183,6 +264,19 @@ def mean_sd(values: Sequence[float]) -> MeanSd:
     array = _finite("values", values)
     sd = float(array.std(ddof=1)) if len(array) > 1 else None
     return MeanSd(mean=float(array.mean()), sd=sd, num_seeds=len(array))
+
+
+def _weights(weights: np.ndarray | None, num_sessions: int) -> np.ndarray:
+    if weights is None:
+        return np.ones(num_sessions)
+    array = _finite("weights", weights)
+    if array.shape != (num_sessions,) or not (array > 0).all():
+        raise ValueError(
+            f"`weights` has shape {array.shape} and its smallest value is {array.min()}, but it "
+            f"must hold a positive number for each of the {num_sessions} sessions. Pass e.g. the "
+            "points of each session."
+        )
+    return array
 
 
 def _mean_over_seeds(name: str, values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,9 @@ from hrec_tf.baselines import Popularity
 from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation import (
     Ranks,
+    bootstrap_interval,
     compare_sessions,
+    confidence_intervals,
     evaluate,
     paired_wilcoxon,
     rank_baseline,
@@ -123,6 +125,40 @@ def test_methods_are_compared_over_sessions_with_seeds_averaged():
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("average", "values", "weights"),
+    [
+        # Recall@1 of each session, the mean of both seeds; 2, 1 and 1 points.
+        ("micro", [0.75, 0.5, 0.0], [2.0, 1.0, 1.0]),
+        ("session", [0.75, 0.5, 0.0], None),
+        ("user", [(2 * 0.75 + 0.5) / 3, 0.0], None),
+    ],
+)
+def test_intervals_draw_what_the_metric_averages_over(average, values, weights):
+    seeds = [
+        summarise(ranks_at(*places), HISTORIES, ks=[1], average=average)
+        for places in ((1, 3, 1, 2), (1, 1, 2, 2))
+    ]
+    other = [summarise(ranks_at(1, 1, 1, 1), HISTORIES, ks=[1], average=average)]
+    found = confidence_intervals([seeds, other], HISTORIES, confidence=0.5, seed=3)
+    low, high = bootstrap_interval(
+        values, weights=None if weights is None else np.array(weights), confidence=0.5, seed=3
+    )
+    assert (found[0]["Recall@1"].low, found[0]["Recall@1"].high) == pytest.approx((low, high))
+    mean = np.mean([seed.metrics["Recall@1"] for seed in seeds])
+    assert mean == pytest.approx(np.average(values, weights=weights))
+    assert (found[1]["MRR@1"].low, found[1]["MRR@1"].high) == (1.0, 1.0)
+
+
+def test_intervals_need_evaluations_alike():
+    micro = summarise(ranks_at(1, 1, 2, 2), HISTORIES)
+    session = summarise(ranks_at(1, 1, 2, 2), HISTORIES, average="session")
+    with pytest.raises(ValueError, match=r"`methods\[1\]` holds a 'session' average, but"):
+        confidence_intervals([[micro], [session]], HISTORIES)
+    with pytest.raises(ValueError, match=r"`methods\[1\]` holds no evaluation"):
+        confidence_intervals([[micro], []], HISTORIES)
+
+
 def test_a_list_longer_than_the_catalogue_holds_every_item():
     """pitfalls 4: k larger than the catalogue."""
     metrics = summarise(ranks_at(1, 5, 2, 4), HISTORIES, ks=[5, 90]).metrics
@@ -142,7 +178,7 @@ def test_bad_input_is_named_and_mended():
         evaluate(Popularity().fit(HISTORIES), HISTORIES, average="macro")
     whole = summarise(ranks, HISTORIES)
     part = summarise(ranks.select(np.array([True, True, False, True])), HISTORIES)
-    with pytest.raises(ValueError, match=r"`second` \(row 0\) ranked 3 points.*the 4 of `first`"):
+    with pytest.raises(ValueError, match=r"`second` \(row 0\) ranked 3 points.*the 4 of the first"):
         compare_sessions([whole], [part], metric="MRR@5")
     with pytest.raises(ValueError, match=r"`metric` was 'MRR@9'.*Did you mean 'MRR@5'"):
         compare_sessions([whole], [whole], metric="MRR@9")

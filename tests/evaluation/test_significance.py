@@ -4,8 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hrec_tf.evaluation.significance import holm, mean_sd, paired_wilcoxon, student_t
-from tests.reference import signed_ranks
+from hrec_tf.evaluation.significance import (
+    bootstrap_interval,
+    holm,
+    mean_sd,
+    paired_wilcoxon,
+    student_t,
+)
+from tests.reference import resampled_means, signed_ranks
 
 
 def test_wilcoxon_golden_value():
@@ -95,6 +101,50 @@ def test_mean_and_sample_deviation_over_seeds():
     assert (mean_sd([0.25]).sd, str(mean_sd([0.25]))) == (None, "0.2500 one seed")
 
 
+def test_bootstrap_golden_values():
+    """Sessions 0 and 1 give the means 0, 1/2, 1 in 1, 2, 1 of 4 draws."""
+    assert bootstrap_interval([0.0, 1.0], confidence=0.9) == (0, 1)  # 5 % < 1/4
+    assert bootstrap_interval([0.0, 1.0], confidence=0.4) == (0.5, 0.5)  # 30 % and 70 %
+    # Weights 1 and 3: half the draws hold both, with the mean 3/4.
+    assert bootstrap_interval([0.0, 1.0], weights=[1, 3], confidence=0.4) == (0.75, 0.75)
+    assert bootstrap_interval([0.3]) == (0.3, 0.3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    rows=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 9)), min_size=1, max_size=12),
+    seed=st.integers(0, 99),
+)
+def test_bootstrap_equals_the_loop_over_its_draws(rows, seed):
+    values, weights = (np.array(column, float) for column in zip(*rows, strict=True))
+    found = bootstrap_interval(values, weights=weights, confidence=0.8, resamples=40, seed=seed)
+    expected = resampled_means.quantiles_of_draws(values, weights, 0.8, 40, seed)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_bootstrap_nears_the_quantiles_of_every_draw():
+    values, weights = [0.1, 0.9, 0.4, 0.0, 0.6], [3, 1, 2, 5, 4]
+    exact = np.quantile(resampled_means.all_means(values, weights), [0.05, 0.95])
+    found = bootstrap_interval(values, weights=weights, confidence=0.9, resamples=20_000)
+    np.testing.assert_allclose(found, exact, atol=0.01)
+
+
+def test_bootstrap_of_many_sessions_is_the_normal_interval():
+    values = np.random.default_rng(5).random(4000)
+    half = stats.norm.ppf(0.975) * values.std() / np.sqrt(len(values))
+    low, high = bootstrap_interval(values)
+    assert (values.mean() - low, high - values.mean()) == pytest.approx((half, half), rel=0.1)
+
+
+def test_bootstrap_rows_share_their_draws_whatever_the_block(monkeypatch):
+    values = np.random.default_rng(6).random((2, 3, 30))
+    low, high = bootstrap_interval(values, resamples=50, seed=1)
+    alone = bootstrap_interval(values[1, 2], resamples=50, seed=1)
+    assert low.shape == (2, 3) and (low[1, 2], high[1, 2]) == pytest.approx(alone)
+    monkeypatch.setattr("hrec_tf.evaluation.significance._DRAWS_AT_ONCE", 100)
+    np.testing.assert_allclose(bootstrap_interval(values, resamples=50, seed=1), (low, high))
+
+
 def test_bad_input_is_named_and_mended():
     with pytest.raises(ValueError, match=r"`first` has 2 sessions, but `second` has 3\. Evaluate"):
         paired_wilcoxon([1, 2], [1, 2, 3])
@@ -108,3 +158,7 @@ def test_bad_input_is_named_and_mended():
         student_t([1], [1, 2])
     with pytest.raises(ValueError, match=r"do not vary \(1\.0 and 2\.0 in every run\)"):
         student_t([1, 1], [2, 2])
+    with pytest.raises(ValueError, match=r"`confidence` was 95, but must lie strictly between"):
+        bootstrap_interval([1, 2], confidence=95)
+    with pytest.raises(ValueError, match=r"smallest value is 0\.0.*each of the 2 sessions\. Pass"):
+        bootstrap_interval([1, 2], weights=[1, 0])
