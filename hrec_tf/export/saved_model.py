@@ -45,7 +45,7 @@ def export_saved_model(
         OSError: it cannot be written; nothing is left behind.
     """
     base = Path(path)
-    k = _checked_k(k, recommender)
+    k = checked_k(k, recommender)
     target = base / str(_free_version(base, version))
     base.mkdir(parents=True, exist_ok=True)
     # A name that is no number: TensorFlow Serving does not look at it.
@@ -57,7 +57,7 @@ def export_saved_model(
         write_warmup(extra, recommender)
         if card is not None:
             (extra / MODEL_CARD).write_text(card, encoding="utf-8")
-        manifest.write(aside, kind=KIND, about=_about(recommender, k))
+        manifest.write(aside, kind=KIND, about=about_of(recommender, k))
         aside.chmod(0o755)
         aside.rename(target)
     except BaseException:
@@ -82,7 +82,8 @@ def _write(recommender: Recommender, folder: Path, k: int) -> None:
         tf.saved_model.save(module, str(folder), module.functions(), options)
 
 
-def _about(recommender: Recommender, k: int) -> dict[str, Any]:
+def about_of(recommender: Recommender, k: int) -> dict[str, Any]:
+    """Returns what the manifest of an export says of it."""
     return {
         "model": type(recommender.model).__name__,
         "model_number": recommender.inference.model_number,
@@ -95,7 +96,8 @@ def _about(recommender: Recommender, k: int) -> dict[str, Any]:
     }
 
 
-def _checked_k(k: int, recommender: Recommender) -> int:
+def checked_k(k: int, recommender: Recommender) -> int:
+    """Returns the length of lists, or raises where the catalogue is shorter."""
     checks.require_positive_int("k", k, mend="Pass the length of the lists, e.g. 20.")
     if k > recommender.vocabulary.num_items:
         raise ValueError(

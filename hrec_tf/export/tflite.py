@@ -1,0 +1,198 @@
+"""LiteRT (TensorFlow Lite): one file for phones and small devices, with builtin operators only.
+
+    recommend   item_ids int32 (1, time), timestamps int64 (1, time), exclude_seen bool (1,)
+                                            -> item_ids int32 (1, k), scores, state, state_info
+    step        item_ids int32 (1,), timestamps int64 (1,), state, state_info -> the same
+
+`hrec_tf.inference` says what they mean. One user at a time; time is free, but at least 1: of a
+user without events pass one event with item id 0. Ids are numbers: line i of
+`<stem>.vocabulary.txt`, counted from 0, is the raw id of item id i, and whatever is not in it is
+0, unknown. A LiteRT file cannot check what it is given: times must not go back, and `state` must
+be of an answer of this file, or zeros.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from hrec_tf import checks, manifest
+from hrec_tf.export import converter
+from hrec_tf.export.saved_model import about_of, checked_k
+from hrec_tf.inference import Inference
+from hrec_tf.recommender import Recommender
+from hrec_tf.schema import PADDING_ID
+
+KIND = "tflite"
+QUANTIZATIONS = ("float16", "int8")
+
+
+def export_tflite(
+    recommender: Recommender, file: str | Path, *, k: int = 20, quantize: str | None = None
+) -> Path:
+    """Writes a LiteRT file, and beside it `<stem>.vocabulary.txt` and `<stem>.manifest.json`.
+
+    The manifest holds a checksum of the other two, see `check_tflite`.
+
+    Args:
+        recommender: what is exported.
+        file: to be made, with the suffix ".tflite".
+        k: length of the recommended lists.
+        quantize: "float16" halves the weights; "int8" quarters those of the matrix products.
+            Scores then differ by what `hrec_tf.export.parity.TOLERANCES` allows.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: a file that is there already, another suffix, or `k` outside 1..num_items.
+        OSError: it cannot be written; nothing is left behind.
+        RuntimeError: TensorFlow could not convert the model.
+    """
+    file, k = _checked_file(file), checked_k(k, recommender)
+    if quantize is not None:
+        checks.require_choice("quantize", quantize, QUANTIZATIONS)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=file.parent, prefix=f".{file.stem}.", suffix=".part"))
+    moved: list[Path] = []
+    try:
+        vocabulary, listed = _beside(file)
+        _convert(recommender.inference, aside / file.name, k, quantize)
+        recommender.vocabulary.save(aside / vocabulary.name)
+        manifest.write(aside, kind=KIND, about=about_of(recommender, k) | {"quantize": quantize})
+        (aside / manifest.FILE).rename(aside / listed.name)
+        # The file itself comes last: where it is, the others are.
+        for target in (vocabulary, listed, file):
+            (aside / target.name).chmod(0o644)
+            (aside / target.name).rename(target)
+            moved.append(target)
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return file
+
+
+def check_tflite(file: str | Path) -> dict[str, Any]:
+    """Returns what the manifest beside a LiteRT file says of it: k, num_items, quantize, ...
+
+    Args:
+        file: written by `export_tflite`.
+
+    Raises:
+        FileNotFoundError: one of the three files is missing.
+        ValueError: one of them was changed.
+    """
+    file = Path(file)
+    vocabulary, listed = _beside(file)
+    for path in (file, vocabulary, listed):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{str(path)!r} is no file, but a LiteRT export is {file.name}, "
+                f"{vocabulary.name} and {listed.name} in one folder. Export it again."
+            )
+    # A manifest lists a whole folder, and these files may lie among others.
+    with tempfile.TemporaryDirectory() as folder:
+        for path, name in ((file, file.name), (vocabulary, vocabulary.name)):
+            shutil.copyfile(path, Path(folder) / name)
+        shutil.copyfile(listed, Path(folder) / manifest.FILE)
+        return manifest.check(folder, kind=KIND)
+
+
+def _beside(file: Path) -> tuple[Path, Path]:
+    return file.with_name(f"{file.stem}.vocabulary.txt"), file.with_name(
+        f"{file.stem}.manifest.json"
+    )
+
+
+def _checked_file(file: str | Path) -> Path:
+    file = Path(file)
+    if file.suffix != ".tflite":
+        raise ValueError(
+            f"`file` was {str(file)!r}, but the name of a LiteRT file ends in .tflite. Pass for "
+            f"example {str(file.with_suffix('.tflite'))!r}."
+        )
+    for path in (file, *_beside(file)):
+        if path.exists():
+            raise ValueError(
+                f"`file` was {str(file)!r}, but {str(path)!r} exists, and exports are never "
+                "overwritten. Choose another name, or remove it."
+            )
+    return file
+
+
+def _convert(inference: Inference, target: Path, k: int, quantize: str | None) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        module = _Signatures(inference, k)
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, scratch, module.functions(), options)
+        command = [sys.executable, "-P", converter.__file__, scratch, str(target)]
+        process = subprocess.run(
+            [*command, *([quantize] if quantize else [])],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            # The conversion needs no GPU, whose memory this process may hold.
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        )
+    if process.returncode != 0:
+        raise RuntimeError(
+            f"The model could not be converted to LiteRT (exit status {process.returncode}): "
+            f"{process.stderr.strip()[-2000:]}. Every operator of it must be among LiteRT's "
+            "builtin ones. Export a SavedModel instead, or report this as a bug."
+        )
+
+
+class _Signatures(tf.Module):
+    """The two signatures on numbered items, for one user."""
+
+    def __init__(self, inference: Inference, k: int):
+        super().__init__()
+        self._inference, self._k = inference, k
+        # Without these the converter finds no values: Keras' variables are not tracked from here.
+        self.weights = [weight.value for weight in inference.model.weights]
+
+    def functions(self) -> dict[str, Any]:
+        spec, width = tf.TensorSpec, self._inference.state_size
+        inputs = {
+            "recommend": [
+                spec((1, None), tf.int32, "item_ids"),
+                spec((1, None), tf.int64, "timestamps"),
+                spec((1,), tf.bool, "exclude_seen"),
+            ],
+            "step": [
+                spec((1,), tf.int32, "item_ids"),
+                spec((1,), tf.int64, "timestamps"),
+                spec((1, width), tf.float32, "state"),
+                spec((1, 4), tf.int64, "state_info"),
+            ],
+        }
+        return {
+            name: tf.function(
+                getattr(self, f"_{name}"), autograph=False, input_signature=inputs[name]
+            ).get_concrete_function()
+            for name in converter.SIGNATURES
+        }
+
+    def _recommend(self, item_ids, timestamps, exclude_seen):
+        lengths = tf.fill([1], tf.shape(item_ids)[1])
+        ids = self._known(item_ids)
+        answer = self._inference.recommend(ids, timestamps, lengths, exclude_seen, k=self._k)
+        return answer._asdict()
+
+    def _step(self, item_ids, timestamps, state, state_info):
+        ids = self._known(item_ids)
+        answer = self._inference.step(ids, timestamps, state, state_info, k=self._k)
+        return answer._asdict()
+
+    def _known(self, item_ids: tf.Tensor) -> tf.Tensor:
+        # An id beyond the table would read whatever lies there.
+        is_known = (item_ids > PADDING_ID) & (item_ids <= self._inference.model.num_items)
+        return tf.where(is_known, item_ids, PADDING_ID)

@@ -1,0 +1,121 @@
+"""LiteRT files: what is written, what is refused. What they answer: test_parity.py."""
+
+import numpy as np
+import pytest
+
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.export import check_tflite, export_tflite
+from hrec_tf.models import HRNN
+from hrec_tf.recommender import Recommender
+
+ITEMS = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
+
+
+@pytest.fixture(scope="module")
+def recommender():
+    model = HRNN(num_items=6, session_units=4, user_units=3, seed=0)
+    return Recommender(model, Vocabulary(ITEMS, [9, 5, 5, 4, 2, 1]), idle_minutes=45)
+
+
+@pytest.fixture(scope="module")
+def file(recommender, tmp_path_factory):
+    return export_tflite(recommender, tmp_path_factory.mktemp("lite") / "shop.tflite", k=3)
+
+
+@pytest.fixture(scope="module")
+def recommend(file):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    return interpreter.Interpreter(model_path=str(file)).get_signature_runner("recommend")
+
+
+@pytest.fixture
+def copy(file, tmp_path):
+    """The three files, to be harmed."""
+    for path in file.parent.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path / file.name
+
+
+@pytest.mark.integration
+def test_vocabulary_and_checksums_lie_beside_the_file(file, recommender):
+    names = ["shop.manifest.json", "shop.tflite", "shop.vocabulary.txt"]
+    assert sorted(path.name for path in file.parent.iterdir()) == names
+    about = check_tflite(file)
+    assert (about["k"], about["idle_minutes"], about["quantize"]) == (3, 45, None)
+    vocabulary = Vocabulary.load(file.with_name("shop.vocabulary.txt"))
+    assert vocabulary.fingerprint == about["vocabulary"] == recommender.vocabulary.fingerprint
+
+
+@pytest.mark.integration
+def test_every_operator_is_a_builtin_one(file):
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.Model.GetRootAsModel(file.read_bytes(), 0)
+    codes = [model.OperatorCodes(place) for place in range(model.OperatorCodesLength())]
+    assert len(codes) > 20
+    for code in codes:
+        assert code.CustomCode() is None
+        assert code.BuiltinCode() != schema.BuiltinOperator.CUSTOM
+
+
+@pytest.mark.integration
+def test_ids_beyond_the_vocabulary_are_unknown(recommend):
+    def scores(*item_ids):
+        return recommend(
+            item_ids=np.array([item_ids], np.int32),
+            timestamps=np.zeros((1, len(item_ids)), np.int64),
+            exclude_seen=np.array([True]),
+        )["scores"]
+
+    for stray in (-1, 7, 2**31 - 1):
+        np.testing.assert_array_equal(scores(2, stray, 3), scores(2, 0, 3))
+    assert not np.array_equal(scores(2, 6, 3), scores(2, 0, 3))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["shop.tflite", "shop.vocabulary.txt"])
+def test_a_changed_file_is_refused(copy, name):
+    changed = bytearray(copy.with_name(name).read_bytes())
+    changed[-2] ^= 1
+    copy.with_name(name).write_bytes(changed)
+    with pytest.raises(ValueError, match=f"'{name}' of .* has another SHA-256"):
+        check_tflite(copy)
+
+
+@pytest.mark.integration
+def test_a_missing_file_is_named(copy):
+    copy.with_name("shop.manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"shop\.manifest\.json' is no file, but a LiteRT"):
+        check_tflite(copy)
+
+
+@pytest.mark.parametrize("taken", ["shop.tflite", "shop.vocabulary.txt", "shop.manifest.json"])
+def test_what_exists_is_never_overwritten(recommender, tmp_path, taken):
+    (tmp_path / taken).write_text("mine")
+    with pytest.raises(ValueError, match=f"{taken}' exists, and exports are never overwritten"):
+        export_tflite(recommender, tmp_path / "shop.tflite")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("shop", {}, "but the name of a LiteRT file ends in .tflite. Pass for example"),
+        ("a.tflite", {"k": 7}, "`k` was 7, but the catalogue has 6 items"),
+        ("a.tflite", {"k": 3, "quantize": "float61"}, "Did you mean 'float16'?"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(recommender, tmp_path, name, options, message):
+    with pytest.raises(ValueError, match=message):
+        export_tflite(recommender, tmp_path / "new" / name, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+def test_a_conversion_that_fails_says_why_and_leaves_nothing(recommender, tmp_path, monkeypatch):
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit('no room')")
+    monkeypatch.setattr("hrec_tf.export.converter.__file__", str(broken))
+    with pytest.raises(RuntimeError, match=r"could not be converted to LiteRT \(.*1\): no room"):
+        export_tflite(recommender, tmp_path / "out" / "shop.tflite", k=3)
+    assert list((tmp_path / "out").iterdir()) == []
