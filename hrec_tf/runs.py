@@ -5,35 +5,46 @@
     model.weights.h5   weights; a counted baseline has none and is counted again
     metrics.json       what the test sessions gave
     history.csv        one line per epoch
+    tensorboard/       the same, as event files; there if they were written
+    report.html        there if it was passed
+    model_card.md      what the model is and is not for, see `hrec_tf.model_card`
+    manifest.json      SHA-256 and size of each file, versions, fingerprints, see
+                       `hrec_tf.manifest`
 
-A folder is written under a temporary name and renamed. Reading one runs no code of it: the
-model is built from config.toml by the registry, then its weights are filled in.
+A folder is written under a temporary name and renamed. Reading one runs no code of it: every
+file must be the one that was written, the model is built from config.toml by the registry, then
+its weights, plain numbers, are filled in.
 """
 
 import csv
+import importlib.metadata
 import io
 import json
+import platform
 import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hrec_tf import __version__, checks
+from hrec_tf import __version__, checks, manifest, model_card, weight_files
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.recipe import Recipe, train
 from hrec_tf.recipes import plain_toml
 
+KIND = "run"
 CONFIG, VOCABULARY, WEIGHTS = "config.toml", "vocabulary.txt", "model.weights.h5"
-METRICS, HISTORY = "metrics.json", "history.csv"
+METRICS, HISTORY, TENSORBOARD = "metrics.json", "history.csv", "tensorboard"
+MODEL_CARD, REPORT = "model_card.md", "report.html"
 
 _FORMAT = "hrec_tf run 1"
 _MAX_CONFIG_BYTES = 2**20
 _KEYS = ("format", "version", "seed", "validation", "num_items", "vocabulary", "log", "recipe")
+_PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class Run:
         seed: of the run.
         vocabulary: the items.
         validation: whether the training held sessions back, see `PreparedLog.for_validation`.
+        about: versions and fingerprints, as its manifest has them.
     """
 
     path: Path
@@ -55,6 +67,7 @@ class Run:
     seed: int
     vocabulary: Vocabulary
     validation: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def fitted(self, train_histories: Histories) -> Any:
         """Returns the trained model, or the baseline, counted on its training histories.
@@ -64,9 +77,23 @@ class Run:
         """
         if self.recipe.entry.is_baseline:
             return train(self.recipe, train_histories, seed=self.seed)
+        return self.model()
+
+    def model(self) -> Any:
+        """Returns the trained model; a baseline, which has no weights, is refused.
+
+        Raises:
+            ValueError: a run of a baseline, or weights that do not fit the settings.
+        """
+        if self.recipe.entry.is_baseline:
+            raise ValueError(
+                f"{str(self.path)!r} is a run of {self.recipe.model}, which is counted and has no "
+                "weights. Call `fitted` with its training histories."
+            )
         model = self.recipe.entry.build(
             num_items=self.vocabulary.num_items, seed=self.seed, **self.recipe.arguments
         )
+        weight_files.require_plain(self.path / WEIGHTS)
         try:
             model.load_weights(self.path / WEIGHTS)
         except (ValueError, KeyError) as error:
@@ -98,6 +125,9 @@ def save(
     vocabulary: Vocabulary,
     metrics: Mapping[str, Any],
     validation: bool = False,
+    histories: Histories | None = None,
+    tensorboard: str | Path | None = None,
+    report: str | None = None,
 ) -> Path:
     """Writes a run folder, whole or not at all.
 
@@ -110,6 +140,10 @@ def save(
         vocabulary: of the training log.
         metrics: for metrics.json.
         validation: whether the training held sessions back.
+        histories: what it was trained on: its counts go into the model card, its fingerprint
+            into the manifest.
+        tensorboard: folder of event files to copy.
+        report: text of report.html.
 
     Raises:
         ValueError: the folder exists.
@@ -117,24 +151,31 @@ def save(
     """
     path = require_free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    config = {
-        "format": _FORMAT,
-        "version": __version__,
+    data = None if histories is None else histories.fingerprint
+    about = {
+        "model": recipe.model,
+        "recipe": recipe.name,
         "seed": seed,
-        "validation": validation,
         "num_items": vocabulary.num_items,
         "vocabulary": vocabulary.fingerprint,
-        "log": plain_toml.to_words(log.to_dict()),
-        "recipe": recipe.complete().to_dict(),
+        "data": data,
+        "versions": versions(),
     }
+    run = Run(path, recipe, log, seed, vocabulary, validation, about)
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
-        (aside / CONFIG).write_text(plain_toml.to_toml(config), encoding="utf-8")
-        vocabulary.save(aside / VOCABULARY)
+        texts = _texts(run, metrics, histories)
+        if report is not None:
+            texts[REPORT] = report
         if not recipe.entry.is_baseline:
-            fitted.save_weights(aside / WEIGHTS)
-            (aside / HISTORY).write_text(_history_csv(fitted.history.history), encoding="utf-8")
-        (aside / METRICS).write_text(json.dumps(dict(metrics), indent=2) + "\n", encoding="utf-8")
+            _save_weights(fitted, aside / WEIGHTS)
+            texts[HISTORY] = _history_csv(fitted.history.history)
+        if tensorboard is not None:
+            shutil.copytree(tensorboard, aside / TENSORBOARD)
+        vocabulary.save(aside / VOCABULARY)
+        for name, text in texts.items():
+            (aside / name).write_text(text, encoding="utf-8")
+        manifest.write(aside, kind=KIND, about=about)
         aside.chmod(0o755)
         aside.rename(path)
     except BaseException:
@@ -143,27 +184,69 @@ def save(
     return path
 
 
+def _texts(run: Run, metrics: Mapping[str, Any], histories: Histories | None) -> dict[str, str]:
+    """Name of a file -> its text, for the files that are text in every run."""
+    decided = settings(recipe=run.recipe, log=run.log, seed=run.seed, validation=run.validation)
+    vocabulary = {
+        "num_items": run.vocabulary.num_items,
+        "vocabulary": run.vocabulary.fingerprint,
+    }
+    card = model_card.text(
+        recipe=run.recipe,
+        log=run.log,
+        seed=run.seed,
+        num_items=run.vocabulary.num_items,
+        metrics=metrics,
+        histories=histories,
+        validation=run.validation,
+        versions=run.about["versions"],
+    )
+    return {
+        CONFIG: plain_toml.to_toml({"format": _FORMAT, **decided, **vocabulary}),
+        METRICS: json.dumps(dict(metrics), indent=2) + "\n",
+        MODEL_CARD: card,
+    }
+
+
+def settings(*, recipe: Recipe, log: LogSource, seed: int, validation: bool) -> dict[str, Any]:
+    """Returns all that decides a run, as plain values for TOML, defaults included."""
+    return {
+        "version": __version__,
+        "seed": seed,
+        "validation": validation,
+        "log": plain_toml.to_words(log.to_dict()),
+        "recipe": recipe.complete().to_dict(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of hrec_tf, of Python, and of what computes the weights."""
+    installed = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"hrec_tf": __version__, "python": platform.python_version(), **installed}
+
+
 def load(path: str | Path) -> Run:
-    """Reads a run folder.
+    """Reads a run folder; its weights are read by `Run.model`.
 
     Raises:
         FileNotFoundError: it is not there, or a file of it is not.
-        ValueError: a file that is damaged, or of another run.
+        ValueError: a file that was changed or added, that is damaged, or of another run.
     """
     path = Path(path)
-    for name in (CONFIG, VOCABULARY):
-        if not (path / name).is_file():
-            raise FileNotFoundError(
-                f"{str(path)!r} holds no {name}, so it is no run folder. Pass a folder that "
-                "`hrec train --out` wrote."
-            )
+    if not (path / CONFIG).is_file():
+        raise FileNotFoundError(
+            f"{str(path)!r} holds no {CONFIG}, so it is no run folder. Pass a folder that "
+            "`hrec train --out` wrote."
+        )
+    about = manifest.check(path, kind=KIND)
     config = _config(path / CONFIG)
     recipe = Recipe.from_dict(config["recipe"]).check()
-    if not recipe.entry.is_baseline and not (path / WEIGHTS).is_file():
-        raise FileNotFoundError(
-            f"{str(path)!r} holds no {WEIGHTS}, but {recipe.model} has weights. Use the whole "
-            "folder that `hrec train --out` wrote."
-        )
+    for name in (VOCABULARY, *(() if recipe.entry.is_baseline else (WEIGHTS,))):
+        if not (path / name).is_file():
+            raise FileNotFoundError(
+                f"{str(path)!r} holds no {name}, which a run of {recipe.model} has. Use the "
+                "whole folder that `hrec train --out` wrote."
+            )
     vocabulary = Vocabulary.load(path / VOCABULARY)
     if vocabulary.fingerprint != config["vocabulary"]:
         raise ValueError(
@@ -172,7 +255,8 @@ def load(path: str | Path) -> Run:
             "run: item numbers would mean other items."
         )
     log = LogSource.from_dict(plain_toml.from_words(config["log"]))
-    return Run(path, recipe, log, int(config["seed"]), vocabulary, bool(config["validation"]))
+    validation = bool(config["validation"])
+    return Run(path, recipe, log, int(config["seed"]), vocabulary, validation, about)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -198,6 +282,16 @@ def _config(path: Path) -> dict[str, Any]:
         if key not in config:
             raise ValueError(f"{path.name} has no `{key}`. {mend}")
     return config
+
+
+def _save_weights(fitted: Any, path: Path) -> None:
+    try:
+        fitted.save_weights(path)
+    except RuntimeError as error:  # HDF5 where the disk is full: not even an OSError.
+        raise OSError(
+            f"{path.name} could not be written: {error}. Make room on the disk, and write the run "
+            "again."
+        ) from error
 
 
 def _history_csv(history: Mapping[str, Sequence[float]]) -> str:

@@ -20,6 +20,7 @@ ROWS = (
     {"registry"},
     {"recipes"},
     {"recipe"},
+    {"model_card", "weight_files"},
     {"runs"},
     {"recommender"},
     {"reporting"},

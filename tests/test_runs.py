@@ -1,12 +1,14 @@
 """Run folders: whole or not there, read back to the same model, checked when they are read."""
 
 import csv
+import importlib.metadata
 import json
 
+import h5py
 import numpy as np
 import pytest
 
-from hrec_tf import runs
+from hrec_tf import manifest, runs, weight_files
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.recipe import Recipe, evaluate, train
 from tests.reference.tiny_log import COLUMNS, write_ring_log
@@ -44,7 +46,13 @@ def run(tmp_path, log, prepared, model):
     return save(tmp_path / "runs" / "a", log, prepared, model, metrics=found.summary())
 
 
-def save(path, log, prepared, fitted, *, recipe=None, metrics=()):
+def resealed(run):
+    """Writes the manifest anew, as somebody would who changed the files on purpose."""
+    manifest.write(run, kind="run", about={})
+    return run
+
+
+def save(path, log, prepared, fitted, *, recipe=None, metrics=(), **more):
     return runs.save(
         path,
         fitted,
@@ -53,6 +61,8 @@ def save(path, log, prepared, fitted, *, recipe=None, metrics=()):
         seed=3,
         vocabulary=prepared.vocabulary,
         metrics=dict(metrics),
+        histories=prepared.train,
+        **more,
     )
 
 
@@ -67,7 +77,8 @@ def test_run_that_is_read_back_gives_equal_metrics(run, prepared):
 def test_run_holds_what_was_set_and_what_happened(run):
     files = sorted(path.name for path in run.iterdir())
     assert files == [
-        *("config.toml", "history.csv", "metrics.json", "model.weights.h5", "vocabulary.txt")
+        *("config.toml", "history.csv", "manifest.json", "metrics.json"),
+        *("model.weights.h5", "model_card.md", "vocabulary.txt"),
     ]
     config = (run / "config.toml").read_text()
     assert "user_units = 5" in config
@@ -89,8 +100,10 @@ def test_baseline_has_no_weights_and_is_counted_again(tmp_path, log, prepared):
     fitted = train(recipe, prepared.train, seed=3)
     path = save(tmp_path / "knn", log, prepared, fitted, recipe=recipe)
     assert sorted(p.name for p in path.iterdir()) == [
-        *("config.toml", "metrics.json", "vocabulary.txt")
+        *("config.toml", "manifest.json", "metrics.json", "model_card.md", "vocabulary.txt")
     ]
+    with pytest.raises(ValueError, match=r"is a run of item-knn, which is counted and has no"):
+        runs.load(path).model()
     again = runs.load(path).fitted(prepared.train)
     assert (again.similarities != fitted.similarities).nnz == 0
 
@@ -116,6 +129,7 @@ def test_vocabulary_of_another_run_is_refused(run):
     lines = (run / "vocabulary.txt").read_text().split("\n")
     lines[1], lines[2] = lines[2], lines[1]
     (run / "vocabulary.txt").write_text("\n".join(lines))
+    resealed(run)
     with pytest.raises(ValueError, match=r"vocabulary.txt of .* another fingerprint than config"):
         runs.load(run)
 
@@ -123,6 +137,7 @@ def test_vocabulary_of_another_run_is_refused(run):
 def test_weights_of_another_model_are_refused(run, prepared):
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace("user_units = 5", "user_units = 7"))
+    resealed(run)
     with pytest.raises(ValueError, match=r"model.weights.h5 does not fit config.toml beside it"):
         runs.load(run).fitted(prepared.train)
 
@@ -144,6 +159,7 @@ def test_damaged_run_is_refused(run, name, content, error, message):
         (run / name).unlink()
     else:
         (run / name).write_text(content)
+    resealed(run)
     with pytest.raises(error, match=message):
         runs.load(run)
 
@@ -152,5 +168,157 @@ def test_a_class_outside_the_registry_cannot_be_named(run):
     """pitfalls 5: names are checked before anything is built."""
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace('model = "hrnn-init"', 'model = "os.system"'))
+    resealed(run)
     with pytest.raises(ValueError, match=r"`model` was 'os.system', but must be one of"):
         runs.load(run)
+
+
+FILES = ("config.toml", "history.csv", "metrics.json", "model.weights.h5", "model_card.md")
+
+
+@pytest.mark.parametrize("name", [*FILES, "vocabulary.txt"])
+def test_a_file_that_was_changed_is_refused(run, name):
+    """pitfalls 5: one byte, in any file."""
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"'{name}' of .* has another SHA-256 than manifest"):
+        runs.load(run)
+
+
+def test_a_file_that_is_missing_or_was_added_is_refused(run):
+    (run / "model.py").write_text("print('never run')")
+    with pytest.raises(ValueError, match=r"holds 'model.py', which manifest.json does not list"):
+        runs.load(run)
+    (run / "model.py").unlink()
+    (run / "history.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no 'history.csv', which manifest.json"):
+        runs.load(run)
+
+
+def test_a_run_without_a_manifest_is_refused(run):
+    (run / "manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no manifest.json, so what its files"):
+        runs.load(run)
+
+
+def test_manifest_says_what_the_run_was_made_of(run, prepared):
+    about = runs.load(run).about
+    assert about == manifest.check(run, kind="run")
+    assert (about["model"], about["recipe"], about["seed"]) == ("hrnn-init", "hrnn-init", 3)
+    assert about["num_items"] == prepared.vocabulary.num_items
+    assert about["vocabulary"] == prepared.vocabulary.fingerprint
+    assert about["data"] == prepared.train.fingerprint
+    assert set(about["versions"]) == {"hrec_tf", "python", "tensorflow", "keras", "numpy"}
+    assert about["versions"]["tensorflow"] == importlib.metadata.version("tensorflow")
+
+
+def test_report_and_event_files_are_part_of_the_run(tmp_path, log, prepared, model):
+    (tmp_path / "logs" / "train").mkdir(parents=True)
+    (tmp_path / "logs" / "train" / "events").write_bytes(b"events")
+    path = tmp_path / "b"
+    report = "<title>ß</title>"
+    save(path, log, prepared, model, report=report, tensorboard=tmp_path / "logs")
+    assert (path / "report.html").read_text(encoding="utf-8") == report
+    assert (path / "tensorboard" / "train" / "events").read_bytes() == b"events"
+    listed = json.loads((path / "manifest.json").read_text())["files"]
+    assert {"report.html", "tensorboard/train/events"} <= set(listed)
+
+
+def test_model_card_tells_what_the_model_is_and_is_not(run, prepared):
+    card = (run / "model_card.md").read_text(encoding="utf-8")
+    metrics = json.loads((run / "metrics.json").read_text())
+    for expected in (
+        "# HRNN Init",
+        "Quadrana et al., RecSys 2017",
+        "trained for 1 epochs, seed 3",
+        "- File: log.csv",
+        f"{prepared.train.num_events:,} events",
+        "Split: last_session_out",
+        f"| Recall@4 | {metrics['Recall@4']:.4f} |",
+        "after 30 idle minutes",
+        "user_units = 5",
+        f"numpy {np.__version__}",
+    ):
+        assert expected in card
+    assert str(run.parents[1]) not in card, "a path tells of somebody's machine"
+
+
+def tampered(path, change):
+    with h5py.File(path, "a") as file:
+        change(file)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Two arrays, in groups as Keras has them."""
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["cell/vars/0"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+        file["vars/0"] = np.arange(2, dtype=np.uint32)
+    return path
+
+
+def add_virtual(file):
+    layout = h5py.VirtualLayout((2,), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (2,))
+    file.create_virtual_dataset("v", layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.create_dataset("x", data=["text"]), "'/x' holds values of type object"),
+        (lambda f: f.create_dataset("x", data=np.bytes_("abc")), r"'/x' holds values of type \|S"),
+        (lambda f: f.create_dataset("x", (1,), h5py.ref_dtype), "'/x' holds values of type obj"),
+        (
+            lambda f: f["cell"].create_dataset("x", (1,), [("a", "f4")]),
+            "'/cell/x' holds values of type",
+        ),
+        (lambda f: put_soft_link(f, "x", "/vars/0"), "'/x' is a link to '/vars/0'"),
+        (lambda f: put_external_link(f, "x", "/y"), "'/x' is a link to '/y'"),
+        (add_virtual, "'/v' takes its values from another file"),
+        (
+            lambda f: f.create_dataset("x", (3,), "u1", external="/etc/hostname"),
+            "'/x' takes its values from another file",
+        ),
+        (
+            lambda f: f.create_dataset("x", data=np.zeros(9), compression="gzip"),
+            "'/x' is stored in packed pieces",
+        ),
+        (lambda f: f.create_dataset("x", (10**7,), "f4"), "claims .* 40,000,0.* bytes of arrays"),
+        (lambda f: f.__setitem__("cell/again", f), r"claims .* objects"),
+        (lambda f: f.__setitem__("type", np.dtype("f4")), "'/type' is no array"),
+    ],
+)
+def test_a_weight_file_holds_plain_numbers_alone(weights, change, message):
+    """pitfalls 5: nothing in a weight file can lead elsewhere, or take all memory."""
+    weight_files.require_plain(weights)
+    tampered(weights, change)
+    with pytest.raises(ValueError, match=rf"model.weights.h5 is no file of plain .*{message}"):
+        weight_files.require_plain(weights)
+
+
+def put_soft_link(file, name, target):
+    file[name] = h5py.SoftLink(target)
+
+
+def put_external_link(file, name, target):
+    file[name] = h5py.ExternalLink("/tmp/other.h5", target)
+
+
+def test_a_weight_file_that_is_cut_short_or_too_large_is_refused(weights):
+    with pytest.raises(ValueError, match=r"has [\d,]+ bytes, but at most 10 are read"):
+        weight_files.require_plain(weights, max_bytes=10)
+    weights.write_bytes(weights.read_bytes()[:600])
+    with pytest.raises(ValueError, match=r"model.weights.h5 is no file of plain weights: "):
+        weight_files.require_plain(weights)
+
+
+def test_weights_with_a_link_in_them_are_not_given_to_keras(run):
+    tampered(run / "model.weights.h5", lambda file: put_soft_link(file, "x", "/layers"))
+    resealed(run)
+    held = runs.load(run)
+    with pytest.raises(ValueError, match=r"is no file of plain weights: '/x' is a link"):
+        held.model()

@@ -41,6 +41,7 @@ class NamedLog:
         idle_minutes: idle time that ends a session where sessions come event by event; None
             if a whole history is one session.
         describe: returns raw item id -> text; None if the log has no texts.
+        terms: what may be done with the log; empty if it does not say.
     """
 
     name: str
@@ -51,6 +52,7 @@ class NamedLog:
     reading: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     idle_minutes: float | None = 30.0
     describe: Callable[[], dict[Any, str]] | None = None
+    terms: str = ""
 
     def read(self) -> EventLog:
         """Reads the whole log, unprepared.
@@ -155,6 +157,8 @@ _CATALOGUE = {
             splits.last_session_out,
             {"session": "session"},
             describe=_online_retail_texts,
+            terms="Chen (2015), Online Retail, UCI Machine Learning Repository, "
+            "doi:10.24432/C5BW33, CC BY 4.0",
         ),
         NamedLog(
             "globo-10k",

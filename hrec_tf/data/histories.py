@@ -1,5 +1,6 @@
 """Histories: every event of every user as flat arrays, cut by offsets."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -148,6 +149,16 @@ class Histories:
     def num_pairs(self) -> int:
         """Next-item pairs inside sessions: the sum over sessions of length - 1."""
         return self.num_events - self.num_sessions
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every array and its type: equal means the same events and weights."""
+        digest = hashlib.sha256(f"{self.num_items}".encode())
+        arrays = (self.item_ids, self.timestamps, self.session_offsets, self.user_offsets)
+        for values in (*arrays, self.target_weights):
+            digest.update(f"\n{values.dtype.str} {len(values)}\n".encode())
+            digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
 
     @cached_property
     def session_starts(self) -> np.ndarray:

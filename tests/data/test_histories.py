@@ -74,3 +74,19 @@ def test_lists_without_an_event_are_refused():
         Histories.from_lists([])
     with pytest.raises(ValueError, match="`user_offsets` must rise, but row 1 goes from 1 to 1"):
         Histories.from_lists([[[1]], []])
+
+
+def test_fingerprint_changes_with_any_array():
+    """Equal histories have one fingerprint; whatever differs in them shows in it."""
+    same, first = make(), make()
+    assert first.fingerprint == same.fingerprint and len(first.fingerprint) == 64
+    others = [
+        make(item_ids=first.item_ids[::-1].copy()),
+        make(timestamps=first.timestamps + 1),
+        make(num_items=9),
+        make(target_weights=np.array([0, 1, 1, 1], np.float32)),
+        Histories.from_lists([[[1, 2]]], num_items=2),
+        Histories.from_lists([[[1], [2]]], num_items=2),
+        Histories.from_lists([[[1]], [[2]]], num_items=2),
+    ]
+    assert len({histories.fingerprint for histories in [first, *others]}) == 8

@@ -1,0 +1,79 @@
+"""Weight files of Keras (`.weights.h5`), checked before Keras reads them.
+
+HDF5 can name other files, hold text and objects, and claim arrays far larger than the file.
+Weights need none of that.
+"""
+
+from pathlib import Path
+
+import h5py
+
+MAX_BYTES = 64 * 2**30
+"""Larger files are refused before they are opened."""
+
+_MAX_OBJECTS = 100_000
+_NUMBERS = "biuf"
+_MEND = "Use the file as it was written beside its config.toml, or train again."
+
+
+def require_plain(path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
+    """Raises unless a file holds groups of plain numeric arrays, and nothing else.
+
+    Args:
+        path: a `.weights.h5` file.
+        max_bytes: size above which it is not even opened.
+
+    Raises:
+        ValueError: a file that is larger, or no HDF5; one that holds a link (to another file, or
+            by name), a virtual, external, compressed or packed array, one of text or objects, or
+            arrays that claim more bytes than the file has.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ValueError(
+            f"{path.name} has {size:,} bytes, but at most {max_bytes:,} are read. {_MEND}"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            claimed, objects, groups = 0, 0, [file]
+            while groups:
+                group = groups.pop()
+                for name in group:
+                    objects += 1
+                    member = _plain_member(group, name)
+                    if isinstance(member, h5py.Group):
+                        groups.append(member)
+                    else:
+                        claimed += member.nbytes
+                    # A group may hold itself: without a limit it would be followed for ever.
+                    if objects > _MAX_OBJECTS or claimed > size:
+                        raise ValueError(
+                            f"it claims {objects:,} objects and {claimed:,} bytes of arrays in a "
+                            f"file of {size:,}"
+                        )
+    # h5py also answers with a RuntimeError or KeyError where a file is cut short.
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ValueError(
+            f"{path.name} is no file of plain weights: {error}. Expected numeric arrays alone. "
+            f"{_MEND}"
+        ) from error
+
+
+def _plain_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    link = group.get(name, getlink=True)
+    place = f"{group.name.rstrip('/')}/{name}"
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{place!r} is a link to {getattr(link, 'path', '?')!r}")
+    member = group[name]
+    if isinstance(member, h5py.Group):
+        return member
+    if not isinstance(member, h5py.Dataset):
+        raise ValueError(f"{place!r} is no array")
+    if member.dtype.kind not in _NUMBERS or member.dtype.hasobject:
+        raise ValueError(f"{place!r} holds values of type {member.dtype}")
+    if member.external or member.is_virtual:
+        raise ValueError(f"{place!r} takes its values from another file")
+    if member.compression is not None or member.chunks is not None:
+        raise ValueError(f"{place!r} is stored in packed pieces")
+    return member
