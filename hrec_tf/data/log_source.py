@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +47,7 @@ class LogSource:
             `min_user_sessions` is 1 for a log without users.
         split: `name`, one of `SPLITS` ("last_session_out" if left out), and its arguments;
             for a file only.
+        must_exist: refuse a file that is not there now, and not when it is read.
 
     Raises:
         ValueError: no such name or file, an unknown key, or one that would be ignored.
@@ -60,12 +61,13 @@ class LogSource:
     reading: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     preparation: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     split: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    must_exist: InitVar[bool] = True
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, must_exist: bool) -> None:
         if self.is_named:
             self._refuse_options()
             return
-        if not Path(self.data).is_file():
+        if must_exist and not Path(self.data).is_file():
             listed = ", ".join(catalogue.names())
             raise ValueError(
                 f"`data` was {self.data!r}, which is neither a file nor a named log. Pass a path, "
@@ -111,12 +113,15 @@ class LogSource:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Makes a source of the plain values that `to_dict` returns."""
+        """Makes a source of the plain values that `to_dict` returns.
+
+        A file need not be there before it is read: a trained model outlives its log.
+        """
         for key in values:
             checks.require_choice("log", key, ("data", "reading", "preparation", "split"))
         if "data" not in values:
             raise ValueError("`log` names no `data`. Add the name of a log, or a path.")
-        return cls(**values)
+        return cls(**values, must_exist=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values; paths are made absolute, so that they hold anywhere."""

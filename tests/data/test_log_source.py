@@ -29,6 +29,17 @@ def test_plain_values_give_the_same_source(tmp_path, monkeypatch):
     assert LogSource("online-retail").to_dict() == {"data": "online-retail"}
 
 
+def test_plain_values_may_name_a_file_that_is_gone(tmp_path):
+    path = write_ring_log(tmp_path / "log.csv")
+    values = LogSource(str(path), reading=COLUMNS).to_dict()
+    path.unlink()
+    source = LogSource.from_dict(values)
+    assert (source.idle_minutes, source.descriptions()) == (30.0, {})
+    assert source.to_dict() == values
+    with pytest.raises(FileNotFoundError, match=r"log.csv', but there is no such file"):
+        source.load()
+
+
 def test_log_without_users_is_split_by_time(tmp_path):
     path = write_ring_log(tmp_path / "log.csv")
     source = LogSource(
