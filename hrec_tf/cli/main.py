@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hrec_tf import __version__, checks
-from hrec_tf.cli import compare, data, evaluate, quickstart, train
+from hrec_tf.cli import compare, data, evaluate, quickstart, serve, train
 
 # Typer brings its own copy of Click, or uses the one beside it: the class, which stands for all
 # that may be wrong with a command line, is asked of Typer.
@@ -25,6 +25,7 @@ app.add_typer(data.app, name="data")
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="compare")(compare.compare)
+app.command(name="serve")(serve.serve)
 app.command(name="quickstart")(quickstart.quickstart)
 
 _SHOW_TRACEBACK = "HREC_TRACEBACK"

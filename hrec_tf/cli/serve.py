@@ -1,0 +1,46 @@
+"""`hrec serve`: an exported model, over TensorFlow Serving's protocol."""
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from hrec_tf.cli import console
+
+PORT = 8500
+"""TensorFlow Serving's own."""
+MODEL_NAME = "recommender"
+
+
+def serve(
+    base_path: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="Base path of the model: what `hrec export RUN --saved-model DIR` wrote.",
+        ),
+    ],
+    port: Annotated[int, typer.Option(help="Port for gRPC; 0 for any free one.")] = PORT,
+    address: Annotated[
+        str, typer.Option(help="Interface; by default only this machine can ask.")
+    ] = "127.0.0.1",
+    model_name: Annotated[str, typer.Option(help="By which requests name the model.")] = MODEL_NAME,
+) -> None:
+    """Serves the newest version of an exported model until it is interrupted."""
+    console.import_tensorflow()
+    from hrec_tf.serving.server import Server
+
+    server = Server(base_path, model_name, address, port)
+    with console.Progress().watch(f"loading {base_path}"):
+        server.start()
+    asked_to_stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked_to_stop.set())
+    print(
+        f"Serving {model_name} version {server.version} on {address}:{server.port} (gRPC): "
+        f"{', '.join(server.signatures)}",
+        flush=True,
+    )
+    asked_to_stop.wait()
+    server.stop()

@@ -1,0 +1,24 @@
+"""Serving: the protocol of TensorFlow Serving, spoken over an exported SavedModel.
+
+A name is imported when it is asked for: the server needs TensorFlow, and the client is for
+programs that do without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrec_tf.serving.client import Client, ServingError, State
+    from hrec_tf.serving.metadata import Metadata
+    from hrec_tf.serving.server import Server
+
+__all__ = ["Client", "Metadata", "Server", "ServingError", "State"]
+
+_MODULE_OF = {"Server": "server", "Metadata": "metadata"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_MODULE_OF.get(name, 'client')}")
+    return getattr(module, name)

@@ -1,0 +1,207 @@
+"""One version of an exported model, loaded as TensorFlow Serving loads it, and asked like it.
+
+A SavedModel in a Session of its own graph: no Keras, no class of this library.
+"""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from hrec_tf import checks, manifest
+from hrec_tf.serving import requests, tensors
+from hrec_tf.serving.requests import Limits, RefusedError
+
+KIND = "saved_model"
+DEFAULT_SIGNATURE = "serving_default"
+WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
+MAX_WARMUP_RECORDS = 1000
+"""As many as TensorFlow Serving accepts."""
+_PREDICT_METHOD = "tensorflow/serving/predict"
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def newest_version(base_path: str | Path) -> tuple[int, Path]:
+    """Returns the highest whole number among the folders of a base path, and that folder.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it is itself a version.
+    """
+    base = Path(base_path)
+    if not base.is_dir():
+        raise FileNotFoundError(
+            f"{str(base)!r} is no folder, but a base path with one folder per version is needed. "
+            f"Write one: hrec export RUN --saved-model {base}."
+        )
+    versions = [
+        (int(entry.name), entry)
+        for entry in base.iterdir()
+        if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
+    ]
+    if versions:
+        return max(versions)
+    if (base / "saved_model.pb").is_file():
+        raise FileNotFoundError(
+            f"{str(base)!r} holds a saved_model.pb itself, but a base path with one folder per "
+            f"version is needed, like {base}/1/saved_model.pb. Pass the folder above it: "
+            f"{base.resolve().parent}."
+        )
+    raise FileNotFoundError(
+        f"{str(base)!r} holds no version: no folder whose name is a whole number, as in "
+        f"{base}/1/saved_model.pb. Write one: hrec export RUN --saved-model {base}."
+    )
+
+
+class Artefact:
+    """A loaded version.
+
+    Args:
+        folder: of the version, with `saved_model.pb` and `manifest.json`.
+        version: its number.
+        limits: of one request.
+
+    Attributes:
+        signatures: name -> SignatureDef, those that `predict` answers.
+        about: what the manifest says of it.
+
+    Raises:
+        FileNotFoundError, ValueError: it is not whole, was changed, or is no such model.
+    """
+
+    def __init__(self, folder: Path, version: int, *, limits: Limits):
+        self.about = manifest.check(folder, kind=KIND)
+        self.folder, self.version, self._limits = folder, version, limits
+        config = tf.compat.v1.ConfigProto()
+        config.gpu_options.allow_growth = True  # a GPU may have other guests
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        try:
+            with self._session.graph.as_default():
+                meta = _load(self._session, folder)
+        except (OSError, RuntimeError, tf.errors.OpError) as error:
+            self._session.close()
+            raise ValueError(
+                f"{str(folder)!r} holds no model that can be loaded: {error}. Expected a "
+                'SavedModel with the tag "serve". Export it again.'
+            ) from error
+        self.signatures = {
+            name: signature
+            for name, signature in sorted(meta.signature_def.items())
+            if signature.method_name == _PREDICT_METHOD
+        }
+        self._calls: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._making = threading.Lock()
+        for name, signature in self.signatures.items():
+            _require_known_types(folder, name, signature)
+
+    def warm_up(self) -> int:
+        """Runs the requests that lie beside the model; returns how many.
+
+        Raises:
+            ValueError: a record that is no request of this model.
+        """
+        path = self.folder / WARMUP
+        if not path.is_file():
+            return 0
+        count = 0
+        for count, record in enumerate(tf.data.TFRecordDataset(str(path)), start=1):
+            log = prediction_log_pb2.PredictionLog()
+            try:
+                log.ParseFromString(record.numpy())
+                if log.WhichOneof("log_type") != "predict_log":
+                    raise ValueError("it is no predict_log")
+                if count > MAX_WARMUP_RECORDS:
+                    raise ValueError(f"at most {MAX_WARMUP_RECORDS} records are run")
+                request = log.predict_log.request
+                self.predict(
+                    request.model_spec.signature_name, request.inputs, request.output_filter
+                )
+            except Exception as error:
+                raise ValueError(
+                    f"Warm-up record {count} of {str(path)!r} could not be run: {error}. Expected "
+                    "requests of this model. Export it again."
+                ) from error
+        return count
+
+    def predict(
+        self, signature_name: str, inputs: Any, output_filter: Iterable[str] = ()
+    ) -> tuple[str, dict[str, tuple[tensors.DataType, np.ndarray]]]:
+        """Runs a signature.
+
+        Args:
+            signature_name: "" for `serving_default`.
+            inputs: input name -> TensorProto.
+            output_filter: names of the wanted outputs; empty for all.
+
+        Returns:
+            The signature's name, and for each output its type and values.
+
+        Raises:
+            RefusedError: with the code that TensorFlow Serving answers.
+        """
+        name = signature_name or DEFAULT_SIGNATURE
+        signature = self.signatures.get(name)
+        if signature is None:
+            raise RefusedError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f'Serving signature key "{name}" not found. The model has '
+                f"{', '.join(self.signatures)}. {checks.did_you_mean(name, self.signatures)}",
+            )
+        wanted = requests.wanted_outputs(name, signature, output_filter)
+        feeds = requests.read_inputs(name, signature, inputs, self._limits)
+        run = self._call(name, signature, wanted)
+        try:
+            values = run(*(feeds[alias] for alias in sorted(signature.inputs)))
+        except tf.errors.OpError as error:
+            code = _STATUS_CODES.get(error.error_code, grpc.StatusCode.INTERNAL)
+            raise RefusedError(code, _said_by_graph(error.message)) from error
+        kinds = (tensors.DATA_TYPES[signature.outputs[alias].dtype] for alias in wanted)
+        return name, dict(zip(wanted, zip(kinds, values, strict=True), strict=True))
+
+    def close(self) -> None:
+        """Frees the model. Nothing may be asked any more."""
+        self._session.close()
+
+    def _call(self, name: str, signature: Any, wanted: tuple[str, ...]) -> Any:
+        """A function of the inputs in the order of their names; a Session's own is slower."""
+        with self._making:
+            if (name, wanted) not in self._calls:
+                self._calls[name, wanted] = self._session.make_callable(
+                    [signature.outputs[alias].name for alias in wanted],
+                    feed_list=[signature.inputs[alias].name for alias in sorted(signature.inputs)],
+                )
+            return self._calls[name, wanted]
+
+
+def _load(session: Any, folder: Path) -> Any:
+    # Deprecated for programs that could keep the object; a server has but the graph.
+    level = tf.compat.v1.logging.get_verbosity()
+    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    try:
+        return tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+    finally:
+        tf.compat.v1.logging.set_verbosity(level)
+
+
+def _require_known_types(folder: Path, name: str, signature: Any) -> None:
+    for alias, info in [*signature.inputs.items(), *signature.outputs.items()]:
+        if info.dtype not in tensors.DATA_TYPES:
+            known = ", ".join(kind.name for kind in tensors.DATA_TYPES.values())
+            raise ValueError(
+                f"Signature {name!r} of {str(folder)!r} has {alias!r} of type number {info.dtype}, "
+                f"but only {known} are served. Export the model with those."
+            )
+
+
+def _said_by_graph(message: str) -> str:
+    """What an operator said, without the graph's names; an assertion says it in brackets."""
+    text = message.split("\n\t [[")[0].removeprefix("Graph execution error:").strip()
+    text = text.rsplit("\n\n", 1)[-1]
+    if text.startswith("assertion failed: [") and "]" in text:
+        said, _, values = text.removeprefix("assertion failed: [").partition("]")
+        text = f"{said}{values}"
+    return text or "The model could not answer."

@@ -1,0 +1,321 @@
+"""A client of TensorFlow Serving, or of `hrec_tf.serving.server`, for exported recommenders.
+
+It starts in a tenth of a second and does not import TensorFlow, see `protocol`.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
+
+import grpc
+import numpy as np
+
+from hrec_tf import checks
+from hrec_tf.schema import Recommendation
+from hrec_tf.serving import protocol, tensors
+from hrec_tf.serving.batches import encode, pad
+from hrec_tf.serving.metadata import Metadata, read_metadata
+from hrec_tf.user_history import UserHistory, read_history
+
+BATCH_SIZE = 256
+"""Histories that are sent in one request."""
+UNFILLED = float(np.finfo(np.float32).min)
+"""Score of a place without an item, and of an unknown candidate."""
+
+
+class ServingError(RuntimeError):
+    """The server could not be asked, or answered with an error.
+
+    Attributes:
+        code: name of the gRPC status, e.g. "NOT_FOUND" or "UNAVAILABLE".
+        details: what the server said.
+    """
+
+    def __init__(self, address: str, code: str, details: str):
+        super().__init__(f"{address} answered {code}: {details}{_CURES.get(code, '')}")
+        self.code, self.details = code, details
+
+
+class State(NamedTuple):
+    """What a model remembers of a user. Keep it as it is, and give it to the next `step`.
+
+    Attributes:
+        values: float32 (state_size,).
+        info: int64 (4,): last timestamp, events read, session pending, model number.
+    """
+
+    values: np.ndarray
+    info: np.ndarray
+
+
+class Client:
+    """Asks a served recommender: raw ids in, raw ids out.
+
+    May be used by several threads. Nothing is sent before the first question.
+
+    Args:
+        address: "host:port" of the server's gRPC port.
+        model_name: as the server calls it.
+        timeout: seconds for one request.
+        max_history: events of a history that are sent, the newest; those before are left out.
+
+    Raises:
+        ValueError: an argument out of its range.
+
+    Example:
+        with Client("127.0.0.1:8500") as client:
+            client.recommend([("tea", 1_700_000_000), ("jam", 1_700_000_060)], k=5)
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model_name: str = "recommender",
+        timeout: float = 5.0,
+        *,
+        max_history: int = 512,
+    ):
+        if not isinstance(address, str) or not address.rpartition(":")[2].isdecimal():
+            raise ValueError(
+                f"`address` was {address!r}, but must be host:port. Pass for example "
+                "'127.0.0.1:8500'."
+            )
+        checks.require_number("timeout", timeout, minimum=0.001, mend="Pass seconds, e.g. 5.")
+        checks.require_positive_int("max_history", max_history, mend="Pass for example 512.")
+        self.address, self.model_name = address, model_name
+        self.timeout, self.max_history = timeout, max_history
+        self._channel = grpc.insecure_channel(
+            address,
+            options=[
+                ("grpc.max_receive_message_length", 64 * 2**20),
+                # A proxy for the web has no business between a server and its model.
+                ("grpc.enable_http_proxy", 0),
+            ],
+        )
+        self._predict = self._method(protocol.PREDICT, protocol.PredictResponse)
+        self._get_metadata = self._method(
+            protocol.GET_MODEL_METADATA, protocol.GetModelMetadataResponse
+        )
+        self._get_status = self._method(protocol.GET_MODEL_STATUS, protocol.GetModelStatusResponse)
+        self._metadata: Metadata | None = None
+
+    def recommend(
+        self, history: Iterable[Any] = (), k: int | None = None, exclude_seen: bool = True
+    ) -> list[Recommendation]:
+        """Returns the best items for one user, best first.
+
+        Args:
+            history: `[(raw id, Unix seconds), ...]`, oldest first, or raw ids alone, which
+                count as one session. May be empty: a new user.
+            k: length of the list, at most the exported one, which is also the default. The list
+                is shorter where no items are left.
+            exclude_seen: leave out the items of the history, also of events before the newest
+                `max_history`.
+
+        Raises:
+            ValueError, TypeError: a history or `k` that cannot be asked for.
+            ServingError: the server could not be asked, or refused.
+        """
+        return self._lists([read_history(history)], ["history"], k, exclude_seen)[0][0]
+
+    def recommend_batch(
+        self,
+        histories: Iterable[Iterable[Any]],
+        k: int | None = None,
+        exclude_seen: bool = True,
+    ) -> list[list[Recommendation]]:
+        """Returns the best items for each of several users; see `recommend`."""
+        histories = list(histories)
+        names = [f"histories[{row}]" for row in range(len(histories))]
+        events = [read_history(h, name=name) for h, name in zip(histories, names, strict=True)]
+        return self._lists(events, names, k, exclude_seen)[0]
+
+    def replay(
+        self, history: Iterable[Any] = (), k: int | None = None, exclude_seen: bool = True
+    ) -> tuple[list[Recommendation], State]:
+        """Returns what `recommend` returns, and the state from which `step` goes on."""
+        events = [read_history(history)]
+        lists, states = self._lists(events, ["history"], k, exclude_seen, with_state=True)
+        return lists[0], states[0]
+
+    def step(
+        self, item: Any, timestamp: int, state: State | None = None, k: int | None = None
+    ) -> tuple[list[Recommendation], State]:
+        """Reads one more event of a user; equal to `recommend` of all events, and faster.
+
+        Args:
+            item: raw id.
+            timestamp: Unix seconds.
+            state: from `replay` or the `step` before; None for a new user.
+            k: as in `recommend`. Seen items are not left out.
+
+        Returns:
+            The best items, and the new state.
+        """
+        metadata = self.metadata()
+        k = _checked_k(k, metadata)
+        event = read_history([(item, timestamp)], name="event")
+        ids = encode(event.raw_ids, metadata.id_type, name="event")
+        state = state or State(np.zeros(metadata.state_size, np.float32), np.zeros(4, np.int64))
+        values, info = _checked_state(state, metadata, int(timestamp))
+        inputs = {
+            "item_ids": ids,
+            "timestamps": (event.timestamps, tensors.INT64),
+            "state": (values[None], tensors.FLOAT),
+            "state_info": (info[None], tensors.INT64),
+        }
+        outputs = self._ask("step", inputs, ["item_ids", "scores", "state", "state_info"])
+        return _list(outputs, 0, k), State(outputs["state"][0], outputs["state_info"][0])
+
+    def score(self, history: Iterable[Any], candidates: Sequence[Any]) -> list[float]:
+        """Returns the scores of given items, in their order; -inf for items it does not know.
+
+        Args:
+            history: as in `recommend`.
+            candidates: raw ids.
+        """
+        events, metadata = read_history(history), self.metadata()
+        if isinstance(candidates, str | bytes) or not isinstance(candidates, Iterable):
+            raise TypeError(
+                f"`candidates` was {candidates!r}, but must be a list of items. Pass for example "
+                "candidates=['tea']."
+            )
+        ids, kind = encode(list(candidates), metadata.id_type, name="candidates")
+        inputs = pad([events], ["history"], metadata.id_type, self.max_history)
+        if not len(ids):
+            return []
+        outputs = self._ask("score", inputs | {"candidates": (ids[None], kind)}, ["scores"])
+        return [s if s > UNFILLED else -math.inf for s in outputs["scores"][0].tolist()]
+
+    def status(self) -> dict[int, str]:
+        """Returns version -> state; "AVAILABLE" is one that answers."""
+        request = protocol.GetModelStatusRequest()
+        request.model_spec.name = self.model_name
+        response = self._called(self._get_status, request)
+        return {
+            entry.version: protocol.MODEL_STATES.get(entry.state, str(entry.state))
+            for entry in response.model_version_status
+        }
+
+    def metadata(self) -> Metadata:
+        """Returns what the server tells of its model; asked once for each version."""
+        metadata = self._metadata
+        if metadata is None:
+            request = protocol.GetModelMetadataRequest(metadata_field=["signature_def"])
+            request.model_spec.name = self.model_name
+            response = self._called(self._get_metadata, request)
+            metadata = self._metadata = read_metadata(self.address, self.model_name, response)
+        return metadata
+
+    def close(self) -> None:
+        """Closes the connection. Nothing may be asked any more."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lists(
+        self,
+        events: list[UserHistory],
+        names: list[str],
+        k: int | None,
+        exclude_seen: bool,
+        *,
+        with_state: bool = False,
+    ) -> tuple[list[list[Recommendation]], list[State]]:
+        metadata = self.metadata()
+        k = _checked_k(k, metadata)
+        wanted = ["item_ids", "scores", *(["state", "state_info"] if with_state else [])]
+        lists: list[list[Recommendation]] = []
+        states: list[State] = []
+        for first in range(0, len(events), BATCH_SIZE):
+            rows = slice(first, first + BATCH_SIZE)
+            inputs = pad(events[rows], names[rows], metadata.id_type, self.max_history)
+            exclude = np.full(len(events[rows]), bool(exclude_seen))
+            outputs = self._ask(
+                "recommend", inputs | {"exclude_seen": (exclude, tensors.BOOL)}, wanted
+            )
+            for row, history in enumerate(events[rows]):
+                # The server has not seen what was too old to be sent.
+                older = history.raw_ids[: -self.max_history] if exclude_seen else []
+                lists.append(_list(outputs, row, k, left_out=older))
+                if with_state:
+                    states.append(State(outputs["state"][row], outputs["state_info"][row]))
+        return lists, states
+
+    def _ask(self, signature: str, inputs: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
+        request = protocol.PredictRequest(output_filter=wanted)
+        request.model_spec.name = self.model_name
+        request.model_spec.signature_name = signature
+        for name, (values, kind) in inputs.items():
+            tensors.fill(request.inputs[name], values, kind)
+        response = self._called(self._predict, request)
+        if self._metadata and response.model_spec.version.value != self._metadata.version:
+            self._metadata = None  # a new version may have other lists and ids
+        return {name: tensors.to_array(response.outputs[name]) for name in wanted}
+
+    def _method(self, path: str, response: Any) -> Any:
+        return self._channel.unary_unary(
+            path,
+            request_serializer=lambda request: request.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+
+    def _called(self, method: Any, request: Any) -> Any:
+        try:
+            return method(request, timeout=self.timeout)
+        except grpc.RpcError as error:
+            raise ServingError(self.address, error.code().name, error.details() or "") from error
+
+
+_CURES = {
+    "UNAVAILABLE": ". Is a server running there? Start one: hrec serve DIR",
+    "DEADLINE_EXCEEDED": ". Ask again, or pass a longer `timeout`.",
+}
+
+
+def _checked_k(k: int | None, metadata: Metadata) -> int:
+    if k is None:
+        return metadata.k
+    checks.require_positive_int("k", k, mend=f"Pass 1..{metadata.k}, or nothing.")
+    if k > metadata.k:
+        raise ValueError(
+            f"`k` was {k}, but the model was exported with lists of {metadata.k}. Pass at most "
+            f"{metadata.k}, or export it again: hrec export --k {k}."
+        )
+    return k
+
+
+def _checked_state(state: State, metadata: Metadata, timestamp: int) -> tuple[Any, Any]:
+    values, info = (np.asarray(part) for part in state)
+    if values.shape != (metadata.state_size,) or info.shape != (4,):
+        raise ValueError(
+            f"`state` has {values.shape} values and {info.shape} facts, but this model's has "
+            f"({metadata.state_size},) and (4,). Pass what `replay` or `step` returned; after a "
+            "new model, `replay` the history."
+        )
+    if info[3] and timestamp < info[0]:
+        raise ValueError(
+            f"`timestamp` was {timestamp}, but `state` ended with an event at {info[0]}. Events "
+            "must come in time order. `replay` the history with this event in its place."
+        )
+    return values, info
+
+
+def _list(
+    outputs: dict[str, Any], row: int, k: int, left_out: Iterable[Any] = ()
+) -> list[Recommendation]:
+    left_out = set(left_out)
+    scores = outputs["scores"][row].tolist()
+    items = [
+        raw_id.decode("utf-8") if isinstance(raw_id, bytes) else raw_id
+        for raw_id in outputs["item_ids"][row].tolist()
+    ]
+    return [
+        Recommendation(item, score)
+        for item, score in zip(items, scores, strict=True)
+        if score > UNFILLED and item not in left_out
+    ][:k]

@@ -1,0 +1,66 @@
+"""What a server tells of its model, read from `GetModelMetadata`."""
+
+from typing import Any, NamedTuple
+
+from hrec_tf.serving import protocol, tensors
+
+
+class Metadata(NamedTuple):
+    """What a server tells of its model.
+
+    Attributes:
+        model_name: by which it is asked.
+        version: that answers.
+        id_type: of raw ids: "string" or "int64".
+        k: length of its lists; a client can cut them, but not lengthen them.
+        state_size: width of a user's state.
+        signatures: name -> {"inputs": ..., "outputs": ...}, each name -> (type, shape); -1 is
+            any size.
+    """
+
+    model_name: str
+    version: int
+    id_type: str
+    k: int
+    state_size: int
+    signatures: dict[str, dict[str, dict[str, tuple[str, tuple[int, ...]]]]]
+
+
+def read_metadata(address: str, model_name: str, response: Any) -> Metadata:
+    """Reads a GetModelMetadataResponse.
+
+    Raises:
+        ValueError: the model is no recommender as hrec_tf exports it.
+    """
+    held = protocol.SignatureDefMap.FromString(response.metadata["signature_def"].value)
+    signatures = {
+        name: {"inputs": _specs(signature.inputs), "outputs": _specs(signature.outputs)}
+        for name, signature in held.signature_def.items()
+    }
+    try:
+        recommend, step = signatures["recommend"], signatures["step"]
+        id_type, _ = recommend["inputs"]["item_ids"]
+        k, state_size = recommend["outputs"]["item_ids"][1][1], step["inputs"]["state"][1][1]
+        if "score" not in signatures or id_type not in ("string", "int64"):
+            raise KeyError("score")
+    except (KeyError, IndexError) as error:
+        raise ValueError(
+            f"{model_name!r} on {address} has the signatures {', '.join(sorted(signatures))}, "
+            "but a recommender has recommend, step and score as hrec_tf exports them. Name the "
+            "model that `hrec export` wrote."
+        ) from error
+    version = response.model_spec.version.value
+    return Metadata(model_name, version, id_type, k, state_size, signatures)
+
+
+def _specs(infos: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {
+        name: (
+            tensors.DATA_TYPES[info.dtype].name
+            if info.dtype in tensors.DATA_TYPES
+            else f"number {info.dtype}",
+            tuple(dim.size for dim in info.tensor_shape.dim),
+        )
+        for name, info in sorted(infos.items())
+        if info.dtype
+    }

@@ -1,0 +1,154 @@
+"""What a request must be before a model sees it, and the status it gets if it is not.
+
+The checks and codes are those of TensorFlow Serving, with limits and messages of our own.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import grpc
+import numpy as np
+
+from hrec_tf import checks
+from hrec_tf.serving import tensors
+
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class RefusedError(Exception):
+    """A request that gets an error instead of an answer.
+
+    Attributes:
+        code: `grpc.StatusCode` of the reply.
+        message: text of the reply.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class Limits(NamedTuple):
+    """What one request may ask for.
+
+    Attributes:
+        max_batch: rows: every row is scored against the whole catalogue.
+        max_elements: elements of all input tensors together; a few bytes may claim many.
+    """
+
+    max_batch: int
+    max_elements: int
+
+
+def wanted_outputs(name: str, signature: Any, output_filter: Iterable[str]) -> tuple[str, ...]:
+    """Returns the sorted names of the outputs to compute: those of the filter, or all.
+
+    Raises:
+        RefusedError: a name that is no output, or stands there twice.
+    """
+    asked, known = list(output_filter), sorted(signature.outputs)
+    for position, alias in enumerate(asked):
+        if alias not in signature.outputs:
+            raise RefusedError(
+                _INVALID,
+                f"`output_filter` names {alias!r}, but signature {name!r} has the outputs "
+                f"{', '.join(known)}. {checks.did_you_mean(alias, known)}",
+            )
+        if alias in asked[:position]:
+            raise RefusedError(
+                _INVALID, f"`output_filter` names {alias!r} twice. Name each output once."
+            )
+    return tuple(sorted(asked) or known)
+
+
+def read_inputs(name: str, signature: Any, inputs: Any, limits: Limits) -> dict[str, np.ndarray]:
+    """Returns input name -> array, of exactly the types and shapes of the signature.
+
+    Args:
+        name: of the signature.
+        signature: its SignatureDef; the first axis of every input is the batch.
+        inputs: input name -> TensorProto.
+        limits: of the request.
+
+    Raises:
+        RefusedError: anything else than that was sent.
+    """
+    missing, extra = set(signature.inputs) - set(inputs), set(inputs) - set(signature.inputs)
+    if missing or extra:
+        raise RefusedError(
+            _INVALID,
+            f"Signature {name!r} takes the inputs {', '.join(sorted(signature.inputs))}. "
+            f"Missing: {', '.join(sorted(missing)) or 'none'}. "
+            f"Not known: {', '.join(sorted(extra)) or 'none'}.",
+        )
+    _check_sizes(
+        {
+            alias: _checked_shape(alias, inputs[alias], signature.inputs[alias])
+            for alias in sorted(inputs)
+        },
+        limits,
+    )
+    arrays = {}
+    for alias in inputs:
+        try:
+            arrays[alias] = tensors.to_array(inputs[alias])
+        except ValueError as error:
+            raise RefusedError(
+                _INVALID, f"Input `{alias}` is no tensor: {error}. Send one value per element."
+            ) from error
+    return arrays
+
+
+def _check_sizes(shapes: dict[str, tuple[int, ...]], limits: Limits) -> None:
+    batches: dict[int, str] = {}
+    for alias, shape in shapes.items():
+        batches.setdefault(shape[0] if shape else 1, alias)
+    if len(batches) > 1:
+        (one, first), (other, second) = list(batches.items())[:2]
+        raise RefusedError(
+            _INVALID,
+            f"Input `{first}` has batch {one}, but `{second}` has batch {other}. Send the same "
+            "number of rows in every input.",
+        )
+    if max(batches, default=0) > limits.max_batch:
+        raise RefusedError(
+            _INVALID,
+            f"The batch has {max(batches)} rows, but at most {limits.max_batch} are answered at "
+            "once. Send several requests.",
+        )
+    elements = sum(math.prod(shape) for shape in shapes.values())
+    if elements > limits.max_elements:
+        raise RefusedError(
+            _INVALID,
+            f"The inputs have {elements} elements, but at most {limits.max_elements} are read in "
+            "one request. Send several requests, or shorter histories.",
+        )
+
+
+def _checked_shape(alias: str, proto: Any, info: Any) -> tuple[int, ...]:
+    kind = tensors.DATA_TYPES[info.dtype]
+    sizes = [dim.size for dim in info.tensor_shape.dim]
+    wanted = f"{kind.name} [{', '.join('any' if size < 0 else str(size) for size in sizes)}]"
+    if proto.dtype != kind.number:
+        came = tensors.DATA_TYPES.get(proto.dtype)
+        raise RefusedError(
+            _INVALID,
+            f"Input `{alias}` has type {came.name if came else f'number {proto.dtype}'}, but "
+            f"{wanted} is expected. Send it in that type.",
+        )
+    try:
+        shape = tensors.shape_of(proto)
+    except ValueError as error:
+        raise RefusedError(
+            _INVALID, f"Input `{alias}` is no tensor: {error}. Send {wanted}."
+        ) from error
+    if len(shape) != len(sizes) or any(
+        size not in (-1, given) for size, given in zip(sizes, shape, strict=True)
+    ):
+        raise RefusedError(
+            _INVALID,
+            f"Input `{alias}` has shape {list(shape)}, but {wanted} is expected. Send one row per "
+            "user.",
+        )
+    return shape
