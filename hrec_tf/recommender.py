@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import tensorflow as tf
 
-from hrec_tf import checks, runs
+from hrec_tf import checks, recommender_files, runs
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.schema import Recommendation
@@ -67,29 +67,43 @@ class Recommender:
         return self.inference.idle_minutes
 
     @classmethod
-    def load(cls, run: str | Path, *, idle_minutes: float | Literal["log"] | None = "log") -> Self:
-        """Reads a run folder that `hrec train` or `hrec_tf.runs.save` wrote.
+    def load(
+        cls, path: str | Path, *, idle_minutes: float | Literal["as saved"] | None = "as saved"
+    ) -> Self:
+        """Reads a run folder that `hrec train` wrote, or a folder that `save` wrote.
 
         Args:
-            run: the folder.
-            idle_minutes: as for the constructor; "log" is that of the run's log, see
-                `LogSource.idle_minutes`.
+            path: the folder.
+            idle_minutes: as for the constructor; "as saved" is that of `save`, or of the run's
+                log, see `LogSource.idle_minutes`.
 
         Raises:
             FileNotFoundError: it is not there, or not whole.
             ValueError: it was changed, or its model is counted and has no weights.
         """
-        held = runs.load(run)
-        if held.recipe.entry.is_baseline:
-            raise ValueError(
-                f"{str(run)!r} is a run of {held.recipe.model}, which is counted from a log and "
-                "has no weights to answer with. Pass the run of a trained model."
-            )
-        return cls(
-            held.model(),
-            held.vocabulary,
-            idle_minutes=held.log.idle_minutes if idle_minutes == "log" else idle_minutes,
-            descriptions=held.log.descriptions(),
+        if (Path(path) / recommender_files.SETTINGS).is_file():
+            model, vocabulary, saved_minutes, descriptions = recommender_files.read(path)
+        else:
+            run = runs.load(path)
+            model, vocabulary = run.model(), run.vocabulary
+            saved_minutes, descriptions = run.log.idle_minutes, run.log.descriptions()
+        if idle_minutes == "as saved":
+            idle_minutes = saved_minutes
+        return cls(model, vocabulary, idle_minutes=idle_minutes, descriptions=descriptions)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a folder that `load` reads back, whole or not at all.
+
+        Raises:
+            ValueError: the folder exists, or the model's class is none of hrec_tf.
+            OSError: it cannot be written.
+        """
+        return recommender_files.write(
+            path,
+            self.model,
+            self.vocabulary,
+            idle_minutes=self.idle_minutes,
+            descriptions=self.descriptions,
         )
 
     def recommend(

@@ -22,6 +22,7 @@ ROWS = (
     {"recipe"},
     {"model_card", "weight_files"},
     {"runs"},
+    {"recommender_files"},
     {"recommender"},
     {"reporting"},
     {"export"},

@@ -1,10 +1,16 @@
 import numpy as np
 import pytest
 
+from hrec_tf import manifest
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
 from tests.reference.weights import fill_distinct
+
+# Keras 3.15 saves a tf.Variable by np.array(), whose TensorFlow side knows no `copy` (NumPy 2).
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept:DeprecationWarning"
+)
 
 TEXT = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
 SUPPORTS = [9, 5, 5, 4, 2, 1]
@@ -120,6 +126,68 @@ def test_the_row_of_a_batch_is_named():
         RECOMMENDER.recommend_batch([["tea"], [5]], k=3)
     with pytest.raises(ValueError, match=r"Times of `histories\[1\]` go back at row 1"):
         RECOMMENDER.recommend_batch([[], [("tea", 9), ("tea", 8)]], k=3)
+
+
+def changed(folder, name, edit):
+    """Rewrites a file, and the manifest to match: what a forger would do."""
+    path = folder / name
+    path.write_text(edit(path.read_text(encoding="utf-8")), encoding="utf-8")
+    manifest.write(folder, kind="recommender", about={})
+
+
+@pytest.mark.parametrize("raw_ids", [TEXT, [70, -1, 5, 10**12, 0, 3]])
+def test_what_was_saved_answers_alike(raw_ids, tmp_path):
+    saved = made(raw_ids)
+    folder = saved.save(tmp_path / "kept")
+    again = Recommender.load(folder)
+    history = [(raw_ids[0], NOON), (raw_ids[4], NOON + 4000)]
+    assert again.recommend(history, k=4) == saved.recommend(history, k=4)
+    assert again.descriptions == saved.descriptions
+    assert again.idle_minutes == saved.idle_minutes == 30
+    assert again.inference.model_number == saved.inference.model_number
+    assert Recommender.load(folder, idle_minutes=None).idle_minutes is None
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    with pytest.raises(ValueError, match="which exists, and nothing is overwritten"):
+        saved.save(folder)
+
+
+def test_a_folder_that_was_changed_is_refused(tmp_path):
+    folder = RECOMMENDER.save(tmp_path / "kept")
+    settings = folder / "recommender.toml"
+    settings.write_text(settings.read_text().replace("= 4", "= 5", 1))
+    with pytest.raises(ValueError, match=r"recommender.toml"):
+        Recommender.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "message"),
+    [
+        ("recommender.toml", lambda s: s.replace('"HRNN"', '"Lambda"'), "`class` was 'Lambda'"),
+        ("recommender.toml", lambda s: s + "evil = 1\n", "`arguments` was 'evil'"),
+        ("recommender.toml", lambda s: "danger = 1\n" + s, "`key of .*` was 'danger'"),
+        ("recommender.toml", lambda s: s.replace("recommender 1", "recommender 9"), "the format"),
+        (
+            "recommender.toml",
+            lambda s: s.replace("session_units = 4", "session_units = 5"),
+            "model.weights.h5 does not fit",
+        ),
+        ("vocabulary.txt", lambda s: s.replace("\njam\n", "\nham\n"), "item numbers would mean"),
+    ],
+)
+def test_files_that_do_not_fit_one_another_are_refused(tmp_path, name, edit, message):
+    folder = RECOMMENDER.save(tmp_path / "kept")
+    changed(folder, name, edit)
+    with pytest.raises(ValueError, match=message):
+        Recommender.load(folder)
+
+
+def test_a_class_of_ones_own_is_not_saved(tmp_path):
+    class Mine(GRU4Rec):
+        pass
+
+    with pytest.raises(ValueError, match=r"`model` is a Mine, but only classes of the registry"):
+        made(model=Mine(num_items=6, units=(3,))).save(tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_that_cannot_be_used_is_refused():
