@@ -121,9 +121,10 @@ class Artefact:
                     request.model_spec.signature_name, request.inputs, request.output_filter
                 )
             except Exception as error:
+                reason = str(error).rstrip(".")
                 raise ValueError(
-                    f"Warm-up record {count} of {str(path)!r} could not be run: {error}. Expected "
-                    "requests of this model. Export it again."
+                    f"Warm-up record {count} of {str(path)!r} could not be run: {reason}. "
+                    "Expected requests of this model. Export it again."
                 ) from error
         return count
 

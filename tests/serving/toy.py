@@ -4,6 +4,7 @@ The next item is the one after the last known item in the list; else items rank 
 The state of `recommend` is [width of the request, events of the row], that of `step` counts on.
 """
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
@@ -19,7 +20,7 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 class Toy(tf.Module):
     def __init__(self, raw_ids, k):
         super().__init__()
-        self.k, self.raw_ids = k, tf.constant(raw_ids)
+        self.k, self.raw_ids = k, tf.constant(np.array(raw_ids))
         self.unfilled_id = tf.constant("" if self.raw_ids.dtype == tf.string else -1)
         self.unfilled_id = tf.cast(self.unfilled_id, self.raw_ids.dtype)
         numbers = tf.range(1, len(raw_ids) + 1, dtype=tf.int64)
@@ -122,7 +123,7 @@ def warmup_record(**changes):
 
 def recommend_inputs(**changes):
     """One user with two events."""
-    item_ids = tf.constant(changes.pop("item_ids", [["tea", "jam"]]))
+    item_ids = tf.constant(np.array(changes.pop("item_ids", [["tea", "jam"]])))
     usual = {
         "item_ids": item_ids,
         "timestamps": tf.reshape(tf.range(tf.size(item_ids, tf.int64)), tf.shape(item_ids)),

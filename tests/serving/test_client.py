@@ -1,0 +1,275 @@
+"""The client: what it sends, what it makes of the answers, and what it refuses to send."""
+
+import math
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from hrec_tf.schema import Recommendation
+from hrec_tf.serving import Client, Server, ServingError, State
+from hrec_tf.serving import client as client_module
+from hrec_tf.serving.batches import pad
+from hrec_tf.serving.metadata import read_metadata
+from hrec_tf.user_history import read_history
+from tests.serving import toy
+
+NOON = 1_700_000_000
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """A client of a model whose ids are whole numbers."""
+    base = tmp_path_factory.mktemp("numbers")
+    toy.write_toy(base, version=3, raw_ids=toy.NUMBERS)
+    with Server(base) as server, Client(f"127.0.0.1:{server.port}") as client:
+        yield client
+
+
+def items(found):
+    return [item for item, _ in found]
+
+
+def test_lists_are_recommendations_best_first(client):
+    found = client.recommend([("tea", NOON), ("jam", NOON + 60)])
+    assert found == [
+        Recommendation("rum", 14.0),
+        Recommendation("gin", 3.0),
+        Recommendation("ale", 2.0),
+        Recommendation("ø", 1.0),
+    ]
+    assert all(type(item) is str and type(score) is float for item, score in found)
+    assert client.recommend(["tea", "jam"], k=2) == found[:2]
+
+
+def test_a_new_user_is_welcome_and_so_is_an_unknown_item(client):
+    assert items(client.recommend()) == items(client.recommend(["never seen"])) == toy.TEXT[:4]
+
+
+def test_places_without_an_item_are_dropped(client):
+    assert items(client.recommend(toy.TEXT[:4])) == ["ale", "ø"]
+    assert items(client.recommend(toy.TEXT[:4], exclude_seen=False))[0] == "ale"
+    assert client.recommend(toy.TEXT) == []
+
+
+def test_whole_numbers_come_back_as_such(numbers):
+    found = numbers.recommend([(70, NOON), (np.int64(-5), NOON)])
+    assert items(found) == [2**40, 3, 0, 9]
+    assert all(type(item) is int for item in items(found))
+    assert numbers.recommend(toy.NUMBERS) == []
+    assert numbers.score([70], [-5, 4, 70]) == [15.0, -math.inf, 6.0]
+    assert items(numbers.step(0, NOON)[0])[0] == 9
+
+
+def test_a_batch_is_its_rows_in_parts_of_a_request(client, monkeypatch):
+    monkeypatch.setattr(client_module, "BATCH_SIZE", 2)
+    histories = [["tea"], [], [("gin", NOON)], toy.TEXT, ["nothing known"]]
+    batch = client.recommend_batch(histories, k=3)
+    assert batch == [client.recommend(history, k=3) for history in histories]
+    assert client.recommend_batch([]) == []
+
+
+def test_scores_are_those_of_the_candidates_in_their_order(client):
+    assert client.score(["tea"], ["rum", "jam", "unknown", "jam"]) == [4.0, 15.0, -math.inf, 15.0]
+    assert client.score([], ["tea"]) == [6.0]
+    assert client.score(["tea"], []) == []
+
+
+def test_steps_carry_the_state(client):
+    found, state = client.step("tea", NOON)
+    assert items(found)[0] == "jam"
+    assert state.values.tolist() == [0, 1]
+    assert state.info.tolist() == [NOON, 0, 0, toy.MODEL_NUMBER]
+    found, state = client.step("rum", NOON, state, k=1)
+    assert items(found) == ["gin"]
+    assert state.values.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(("events", "bucket"), [(0, 8), (8, 8), (9, 16), (100, 128), (600, 512)])
+def test_histories_are_padded_to_buckets_and_the_newest_are_sent(client, events, bucket):
+    """The toy's state says what came: width of the request, events of the row."""
+    with Client(client.address, max_history=512) as one:
+        _, state = one.replay([("tea", NOON + second) for second in range(events)])
+    assert state.values.tolist() == [bucket, min(events, 512)]
+    assert not events or state.info[0] == NOON + events - 1
+
+
+def test_padding_is_no_item_and_the_newest_events_are_kept():
+    histories = [[("tea", 5), ("jam", 6), ("rum", 7)], [("gin", 9)], []]
+    sent = pad([read_history(h) for h in histories], ["a", "b", "c"], "string", 2)
+    values = {name: array.tolist() for name, (array, _) in sent.items()}
+    rest = [b""] * 6
+    assert values["item_ids"] == [[b"jam", b"rum", *rest], [b"gin", b"", *rest], [b"", b"", *rest]]
+    assert values["timestamps"] == [[6, 7] + [0] * 6, [9] + [0] * 7, [0] * 8]
+    assert values["lengths"] == [2, 1, 0]
+
+
+def test_items_that_are_too_old_to_be_sent_are_still_left_out(client):
+    with Client(client.address, max_history=1) as short:
+        assert items(short.recommend(["tea", "jam"])) == ["rum", "gin", "ale"]
+        assert items(short.recommend(["tea", "jam"], exclude_seen=False))[:2] == ["rum", "tea"]
+
+
+def test_metadata_and_status(client, numbers):
+    metadata = client.metadata()
+    assert metadata[:5] == ("recommender", 1, "string", toy.K, toy.STATE_SIZE)
+    assert metadata.signatures["step"]["inputs"]["state_info"] == ("int64", (-1, 4))
+    assert numbers.metadata()[:3] == ("recommender", 3, "int64")
+    assert numbers.status() == {3: "AVAILABLE"}
+
+
+def test_a_new_version_is_noticed(tmp_path, client):
+    """Another server behind the same address, with another version and other lists."""
+    toy.write_toy(tmp_path, version=2, k=2)
+    with Server(tmp_path) as first:
+        port = first.port
+        with Client(f"127.0.0.1:{port}") as one:
+            assert one.metadata().k == 2
+            first.stop()
+            toy.write_toy(tmp_path, version=12, k=5)
+            with Server(tmp_path, port=port):
+                for _ in range(20):  # the connection is made anew after a moment
+                    try:
+                        one.recommend()
+                        break
+                    except ServingError as error:
+                        assert error.code == "UNAVAILABLE"
+                        time.sleep(0.2)
+                assert one.metadata().version == 12
+                assert len(one.recommend()) == 5
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda c: c.recommend(["tea", 5]),
+            TypeError,
+            r"`history` has the item 5 of type int \(row 1\), but items of this model are text\. "
+            r"Pass them as in the log that it was trained on, e\.g\. '5'\.",
+        ),
+        (
+            lambda c: c.recommend_batch([["tea"], [None]]),
+            TypeError,
+            r"`histories\[1\]` has the item None of type NoneType \(row 0\)",
+        ),
+        (
+            lambda c: c.recommend(["\udc80"]),
+            ValueError,
+            r"`history` has the item '\\udc80' \(row 0\), which is no Unicode text",
+        ),
+        (
+            lambda c: c.recommend([("tea", 9), ("jam", 8)]),
+            ValueError,
+            r"Times of `history` go back at row 1 \(8 after 9\)",
+        ),
+        (
+            lambda c: c.recommend_batch([[], [("tea", 9), ("jam", 8)]]),
+            ValueError,
+            r"Times of `histories\[1\]` go back at row 1",
+        ),
+        (lambda c: c.recommend([("tea", 1.5)]), TypeError, r"has the time 1\.5 \(row 0\), but .*"),
+        (
+            lambda c: c.recommend([("tea", NOON * 1000)]),
+            ValueError,
+            r"has the time 1700000000000 \(row 0\).*Divide milliseconds by 1000",
+        ),
+        (lambda c: c.recommend("tea"), TypeError, "`history` was 'tea', but must be a list"),
+        (
+            lambda c: c.recommend(k=5),
+            ValueError,
+            r"`k` was 5, but the model was exported with lists of 4\. Pass at most 4, or export",
+        ),
+        (lambda c: c.recommend(k=0), ValueError, r"`k` must be a positive int, but was 0"),
+        (lambda c: c.step("tea", NOON * 1000), ValueError, r"`event` has the time 1700000000000"),
+        (lambda c: c.step(5, NOON), TypeError, r"`event` has the item 5 of type int \(row 0\)"),
+        (lambda c: c.score(["tea"], "tea"), TypeError, "`candidates` was 'tea', but must be a"),
+        (lambda c: c.score(["tea"], ["tea", 1]), TypeError, r"`candidates` has the item 1 .*row 1"),
+    ],
+)
+def test_what_cannot_be_right_is_not_sent(client, call, error, message):
+    with pytest.raises(error, match=message):
+        call(client)
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "message"),
+    [
+        ("70", TypeError, r"`history` has the item '70' of type str .* are whole numbers\."),
+        (True, TypeError, r"`history` has the item True of type bool"),
+        (7.0, TypeError, r"`history` has the item 7\.0 of type float .*int\(item\)"),
+        (2**63, ValueError, r"`history` has the item 9223372036854775808 .* are int64"),
+    ],
+)
+def test_ids_of_another_type_are_not_sent(numbers, item, error, message):
+    with pytest.raises(error, match=message):
+        numbers.recommend([item])
+
+
+def test_a_state_that_cannot_be_right_is_not_sent(client):
+    _, state = client.step("tea", NOON)
+    with pytest.raises(ValueError, match=f"`timestamp` was 7, but `state` ended .* at {NOON}"):
+        client.step("tea", 7, state)
+    message = r"`state` has \(3,\) values and \(4,\) facts, but this model's has \(2,\) and \(4,\)"
+    with pytest.raises(ValueError, match=message):
+        client.step("tea", NOON, State(np.zeros(3, np.float32), state.info))
+
+
+def test_errors_of_the_server_tell_code_and_reason(client):
+    _, state = client.step("tea", NOON)
+    with pytest.raises(ServingError, match="`state` comes from another model") as caught:
+        client.step("tea", NOON, state._replace(info=state.info + np.eye(4, dtype=int)[3]))
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert caught.value.details.startswith("`state` comes from another model. Rows: ")
+    with (
+        Client(client.address, "other") as other,
+        pytest.raises(ServingError, match="NOT_FOUND: Servable not found for request: other"),
+    ):
+        other.recommend()
+    with (
+        Client("127.0.0.1:1") as nobody,
+        pytest.raises(ServingError, match=r"^127.0.0.1:1 answered UNAVAILABLE.*hrec serve DIR"),
+    ):
+        nobody.status()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"address": "localhost"}, "`address` was 'localhost', but must be host:port"),
+        ({"address": 8500}, "`address` was 8500, but must be host:port"),
+        ({"timeout": 0}, "`timeout` must be a finite number of at least 0.001, but was 0"),
+        ({"max_history": 0}, "`max_history` must be a positive int, but was 0"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Client(**{"address": "127.0.0.1:1"} | arguments)
+
+
+def test_another_kind_of_model_is_refused():
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    held = get_model_metadata_pb2.SignatureDefMap()
+    held.signature_def["serving_default"].inputs["x"].dtype = tf.float64.as_datatype_enum
+    response.metadata["signature_def"].Pack(held)
+    with pytest.raises(ValueError, match="'m' on a:1 has the signatures serving_default, but a re"):
+        read_metadata("a:1", "m", response)
+
+
+@pytest.mark.integration
+def test_a_program_that_asks_does_not_import_tensorflow(client):
+    code = f"""
+import sys
+from hrec_tf.serving import Client
+with Client({client.address!r}) as client:
+    print([item for item, _ in client.recommend([("tea", 5)], k=2)])
+print([name for name in ("tensorflow", "keras", "polars", "scipy") if name in sys.modules])
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.splitlines() == ["['jam', 'rum']", "[]"]

@@ -1,0 +1,212 @@
+"""What a server loads and refuses to load, its limits, its start and its end."""
+
+import shutil
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from hrec_tf import manifest
+from hrec_tf.serving import Client, Server, ServingError
+from hrec_tf.serving.artefact import newest_version
+from tests.serving import toy
+
+
+@pytest.fixture
+def base(toy_base, tmp_path):
+    """A copy of the toy that a test may spoil."""
+    return shutil.copytree(toy_base, tmp_path / "base")
+
+
+def sealed(folder):
+    """Writes the manifest again, so that only what it lists is wrong."""
+    (folder / manifest.FILE).unlink()
+    manifest.write(folder, kind="saved_model", about={})
+
+
+def test_the_highest_number_is_the_newest(tmp_path):
+    for name in ("2", "10", "9", "latest", ".11.x.part", "-12", "1.5", "²"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "99").write_text("a file, no version")
+    assert newest_version(tmp_path) == (10, tmp_path / "10")
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        (
+            ".",
+            r"holds a saved_model.pb itself, .* Pass the folder above it: .*base\.$",
+        ),
+        ("variables", r"holds no version: no folder whose name is a whole number"),
+        ("nowhere", r"is no folder, but a base path .* Write one: hrec export RUN --saved-model"),
+        ("saved_model.pb", r"is no folder, but a base path"),
+    ],
+)
+def test_what_is_no_base_path_is_refused_with_the_cure(base, folder, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        Server(base / "1" / folder).start()
+
+
+def test_an_artefact_that_was_changed_is_refused_and_the_port_is_free_again(base):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server(base, port=port)
+    path = base / "1" / "variables" / "variables.index"
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises(ValueError, match=r"'variables/variables.index' .* another SHA-256"):
+        server.start()
+    with pytest.raises(ValueError, match="Call `start` first"):
+        server.port  # noqa: B018, reading it raises
+    path.write_bytes(data)
+    with Server(base, port=port) as again:
+        assert again.port == port
+    (base / "1" / manifest.FILE).unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no manifest.json"):
+        server.start()
+
+
+def test_what_is_no_model_is_refused(base):
+    (base / "1" / "saved_model.pb").write_bytes(b"none")
+    sealed(base / "1")
+    with pytest.raises(ValueError, match=r"holds no model that can be loaded: .*Export it again"):
+        Server(base).start()
+
+
+def classify_record():
+    log = prediction_log_pb2.PredictionLog()
+    log.classify_log.request.model_spec.name = "recommender"
+    return log.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (b"none", "Warm-up record 2 of .* could not be run: .*Export it again"),
+        (classify_record(), "Warm-up record 2 of .*: it is no predict_log"),
+        (
+            toy.warmup_record(lengths=np.array([7, 7], np.int32)),
+            "Warm-up record 2 of .*: Input `exclude_seen` has batch 1, but `lengths` has batch 2",
+        ),
+    ],
+)
+def test_a_warm_up_that_fails_is_refused(base, record, message):
+    with tf.io.TFRecordWriter(str(base / "1" / toy.WARMUP)) as file:
+        for one in (toy.warmup_record(), record):
+            file.write(one)
+    sealed(base / "1")
+    with pytest.raises(ValueError, match=message):
+        Server(base).start()
+
+
+def test_warm_up_runs_every_record_and_is_not_needed(base, toy_server):
+    assert toy_server._artefact.warm_up() == 1
+    (base / "1" / toy.WARMUP).unlink()
+    sealed(base / "1")
+    with Server(base) as server:
+        assert server._artefact.warm_up() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"port": -1}, "`port` must be an int of at least 0, but was -1. Pass a free port"),
+        ({"port": 65536}, "`port` must be at most 65535, but was 65536"),
+        ({"model_name": ""}, "`model_name` was empty"),
+        ({"workers": 0}, "`workers` must be a positive int, but was 0"),
+        ({"max_batch": 0}, "`max_batch` must be a positive int, but was 0"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Server(tmp_path, **arguments)
+
+
+def test_a_port_is_not_shared(toy_base, toy_server):
+    """gRPC would let two servers share it, and send requests to either."""
+    message = rf"could not listen on 127.0.0.1:{toy_server.port}\. The port must be free"
+    with pytest.raises(OSError, match=message):
+        Server(toy_base, port=toy_server.port).start()
+
+
+def test_it_is_asked_by_its_name_until_it_is_stopped(toy_base):
+    server = Server(toy_base, model_name="shop")
+    with server, Client(f"127.0.0.1:{server.port}", "shop") as client:
+        assert server.version == 1
+        assert server.signatures == ["recommend", "score", "serving_default", "step"]
+        assert client.status() == {1: "AVAILABLE"}
+        waiting = threading.Thread(target=server.wait)
+        waiting.start()
+        server.stop()
+        waiting.join(timeout=5)
+        assert not waiting.is_alive()
+        with pytest.raises(ServingError, match=r"UNAVAILABLE: .*hrec serve DIR"):
+            client.status()
+    with pytest.raises(ValueError, match="was started before, but runs once"):
+        server.start()
+    with pytest.raises(ValueError, match="does not run"):
+        server.version  # noqa: B018, reading it raises
+
+
+def code_and_text(served, request):
+    with pytest.raises(grpc.RpcError) as caught:
+        served.predict.Predict(request, timeout=20)
+    return caught.value.code().name, caught.value.details()
+
+
+def test_limits(served, toy_server):
+    """The session's toy server takes 50 rows and 2000 elements."""
+    if not served.is_ours:
+        pytest.skip("limits of our own")
+    rows = toy.recommend_inputs(item_ids=[["tea"]] * 51)
+    assert code_and_text(served, toy.request("", rows)) == (
+        "INVALID_ARGUMENT",
+        "The batch has 51 rows, but at most 50 are answered at once. Send several requests.",
+    )
+    wide = toy.request("", toy.recommend_inputs(item_ids=[["tea"] * 1000]))
+    code, text = code_and_text(served, wide)
+    assert (code, text[:62]) == (
+        "INVALID_ARGUMENT",
+        "The inputs have 2002 elements, but at most 2000 are read in on",
+    )
+    # A few bytes that claim a large tensor are refused before there is one.
+    wide.inputs["item_ids"].tensor_shape.dim[1].size = 2**50
+    del wide.inputs["item_ids"].string_val[1:]
+    assert "elements, but at most 2000" in code_and_text(served, wide)[1]
+    large = toy.request("", toy.recommend_inputs(item_ids=[["t" * (17 * 2**20)]]))
+    assert code_and_text(served, large)[0] == "RESOURCE_EXHAUSTED"
+
+
+def test_a_long_name_is_not_quoted_in_full(served):
+    """A status travels in a header: a client would get an error about that instead."""
+    inputs = toy.recommend_inputs() | {"x" * 20_000: [1]}
+    code, text = code_and_text(served, toy.request("", inputs))
+    assert code == "INVALID_ARGUMENT"
+    if served.is_ours:
+        assert len(text) == 1000
+
+
+def test_an_unexpected_error_is_internal_and_the_server_lives_on(toy_base):
+    with Server(toy_base) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        with Client(f"127.0.0.1:{server.port}") as client:
+            assert client.recommend(k=1)
+            server._artefact.close()
+            with pytest.raises(ServingError, match=r"INTERNAL: RuntimeError: .*closed Session"):
+                client.recommend(k=1)
+            assert client.status() == {1: "AVAILABLE"}
+        grpc.channel_ready_future(channel).result(timeout=5)
+
+
+def test_requests_at_once_do_not_mix(client):
+    items = [toy.TEXT[i % 6] for i in range(60)]
+    with ThreadPoolExecutor(6) as pool:
+        lists = list(pool.map(lambda item: client.recommend([item], exclude_seen=False), items))
+    follower = dict(zip(toy.TEXT, [*toy.TEXT[1:], toy.TEXT[0]], strict=True))
+    assert [found[0].item for found in lists] == [follower[item] for item in items]
