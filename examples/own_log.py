@@ -2,7 +2,7 @@
 
 python examples/own_log.py purchases.csv --user customer --item product --timestamp time
 python examples/own_log.py            # the bundled Online Retail log, about a minute
-python examples/own_log.py --small    # one epoch of small networks
+python examples/own_log.py --small    # two epochs of small networks
 """
 
 import argparse
@@ -20,7 +20,7 @@ parser.add_argument("log", nargs="?", default=online_retail_path() / "purchases.
 parser.add_argument("--user", default="user")
 parser.add_argument("--item", default="item")
 parser.add_argument("--timestamp", default="timestamp")
-parser.add_argument("--small", action="store_true", help="one epoch of small networks")
+parser.add_argument("--small", action="store_true", help="two epochs of small networks")
 options = parser.parse_args()
 units = 20 if options.small else 100
 
@@ -33,7 +33,7 @@ histories = histories_from_log(log, vocabulary)
 model = HRNN(num_items=vocabulary.num_items, session_units=units, user_units=units, seed=0)
 model.compile(optimizer=AdagradMomentum(0.1), loss=TOP1(), negatives=InBatch())
 stream = user_parallel_stream(histories, num_lanes=100, seed=0)
-history = model.fit(stream, epochs=1 if options.small else 3, verbose=0).history
+history = model.fit(stream, epochs=2 if options.small else 3, verbose=0).history
 print("loss per epoch:", ", ".join(f"{loss:.4f}" for loss in history["loss"]))
 
 # Nothing of a user is needed but events. Raw ids go in and come out.

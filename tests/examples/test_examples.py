@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MEASURED = ("fit_hrnn", "fit_gru4rec", "custom_cell")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def test_there_are_examples():
-    assert {"fit_hrnn", "fit_gru4rec", "custom_cell"} <= {path.stem for path in EXAMPLES}
+    assert {*MEASURED, "own_log", "serve_grpc"} <= {path.stem for path in EXAMPLES}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -35,7 +36,8 @@ def test_an_example_runs_and_learns(path, tmp_path):
     pattern = r"(?:loss |per epoch: |, )([0-9]\.[0-9]{4})(?=, |\n)"
     losses = [float(loss) for loss in re.findall(pattern, process.stdout)]
     assert losses[1] < losses[0]
-    # A guess among 1 762 items would hit 20 of them with about 0.01.
-    recall = [float(value) for value in re.findall(r"Recall@20 ([0-9.]+)", process.stdout)]
-    assert min(recall) > 0.08
+    if path.stem in MEASURED:
+        # A guess among 1 762 items would hit 20 of them with about 0.01.
+        recall = [float(value) for value in re.findall(r"Recall@20 ([0-9.]+)", process.stdout)]
+        assert min(recall) > 0.08
     assert list(tmp_path.iterdir()) == []
