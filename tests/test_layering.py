@@ -30,7 +30,8 @@ ROWS = (
     {"cli"},
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
-WITHOUT_KERAS = {"schema", "checks", "data", "manifest", "baselines"}
+WITHOUT_KERAS = {"schema", "checks", "data", "manifest", "baselines", "serving"}
+SERVING_KNOWS = {"schema", "checks", "user_history", "manifest", "serving"}
 CONTRACT = "hrec_tf.models.next_item_model"
 
 
@@ -79,6 +80,8 @@ def breaches(source, module, modules, is_package=False):
             found.append(f"{module} imports {imported}, which comes after {room}")
         elif room == "schema":
             found.append(f"{module} imports {imported}, but schema imports no sibling")
+        elif room == "serving" and target not in SERVING_KNOWS:
+            found.append(f"{module} imports {imported}, but serving knows the artefact alone")
         elif room == target == "models" and not is_package and imported != CONTRACT:
             found.append(f"{module} imports {imported}, but a model imports no other model")
     return found
@@ -128,6 +131,8 @@ SAMPLE_MODULES = {
         ("hrec_tf.cells.gru", "import hrec_tf", "name the module"),
         ("hrec_tf.cells.gru", "from hrec_tf import GRU4Rec", "name the module"),
         ("hrec_tf.utils", "", "has no row"),
+        ("hrec_tf.serving.server", "from hrec_tf.models import GRU4Rec", "the artefact alone"),
+        ("hrec_tf.serving.client", "import keras", "does without Keras"),
     ],
 )
 def test_a_breach_is_found(module, source, complaint):

@@ -112,24 +112,14 @@ class Server:
         if self._grpc is not None:
             raise ValueError("The server was started before, but runs once. Make another one.")
         version, folder = newest_version(self.base_path)
-        server = self._bound()
+        artefact = Artefact(folder, version, limits=self._limits)
         try:
-            artefact = Artefact(folder, version, limits=self._limits)
-            try:
-                artefact.warm_up()
-            except BaseException:
-                artefact.close()
-                raise
+            artefact.warm_up()
+            # The port comes last: who can connect gets answers.
+            server = self._bound(artefact)
         except BaseException:
-            server.stop(None)
-            self._port = None
+            artefact.close()
             raise
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            _PredictionService(self.model_name, artefact), server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            _ModelService(self.model_name, artefact), server
-        )
         server.start()
         self._artefact, self._grpc = artefact, server
         return self
@@ -162,7 +152,7 @@ class Server:
             raise ValueError("The server does not run. Call `start` first.")
         return self._artefact
 
-    def _bound(self) -> Any:
+    def _bound(self, artefact: Artefact) -> Any:
         """A gRPC server that has its port, but answers nothing yet."""
         server = grpc.server(
             futures.ThreadPoolExecutor(self._workers, thread_name_prefix="serving"),
@@ -174,7 +164,14 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        where = f"{self.address}:{self._asked_port}"
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            _PredictionService(self.model_name, artefact), server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            _ModelService(self.model_name, artefact), server
+        )
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        where = f"{host}:{self._asked_port}"
         try:
             self._port = server.add_insecure_port(where)
         except RuntimeError as error:
