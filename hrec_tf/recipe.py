@@ -321,6 +321,7 @@ def train(
     seed: int,
     validation: Histories | None = None,
     callbacks: Sequence[Any] = (),
+    checkpoint: Any = None,
 ) -> Any:
     """Trains the recipe's model on histories, or counts its baseline.
 
@@ -330,6 +331,7 @@ def train(
         seed: of initial values, dropout, order and negatives; counting has no use for it.
         validation: evaluation histories, ranked after every epoch; for trained models.
         callbacks: Keras callbacks; for trained models.
+        checkpoint: a `hrec_tf.training.Checkpoint`, to go on from it; for trained models.
 
     Returns:
         The fitted model (`NextItemModel`, with `history`) or `Baseline`.
@@ -339,8 +341,9 @@ def train(
     """
     recipe.check()._check_ranking(num_items=histories.num_items)
     if recipe.entry.is_baseline:
-        for name, given in (("validation", validation is not None), ("callbacks", bool(callbacks))):
-            if given:
+        given = {"validation": validation, "callbacks": callbacks or None, "checkpoint": checkpoint}
+        for name, value in given.items():
+            if value is not None:
                 raise ValueError(
                     f"`{name}` was passed, but {recipe.model} is counted in one go, so it would "
                     "be ignored. Leave it out."
@@ -360,6 +363,7 @@ def train(
         if validation is None
         else _stream(recipe, model, validation, seed=seed, order="given"),
         callbacks=list(callbacks),
+        checkpoint=checkpoint,
         verbose=0,
     )
     return model

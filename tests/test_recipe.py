@@ -150,3 +150,13 @@ def test_logq_gets_the_supports_of_the_training_histories():
     recipe = hrnn(**SMALL, **{"loss.name": "cross_entropy", "loss.logq": 1.0, "extra": 6})
     model = train(recipe, ring_histories(num_users=4), seed=0)
     assert model.negatives.item_supports.sum() == 4 * 6 * 5
+
+
+@pytest.mark.parametrize("name", ["validation", "callbacks", "checkpoint"])
+def test_a_baseline_has_no_use_for_what_belongs_to_training(name):
+    """pitfalls 4: an option that would be ignored."""
+    recipe = Recipe.load("quadrana2017", "pop")
+    histories = ring_histories(num_users=2)
+    given = {"validation": histories, "callbacks": [print], "checkpoint": print}[name]
+    with pytest.raises(ValueError, match=f"`{name}` was passed, but pop is counted in one go"):
+        train(recipe, histories, seed=0, **{name: given})

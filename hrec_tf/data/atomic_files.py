@@ -2,13 +2,17 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Writes a file under a temporary name beside `path`, then renames it.
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Opens a file to write under a temporary name beside `path`; renames it at the end.
 
-    A crash or a full disk leaves the earlier file, if any, as it was.
+    A crash, an error or a full disk leaves the earlier file, if any, as it was.
 
     Raises:
         OSError: the folder is missing, or the disk is full.
@@ -17,7 +21,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(aside).chmod(0o644)
@@ -25,3 +29,9 @@ def write_whole(path: str | Path, content: bytes) -> None:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Writes a file as `whole_file` does."""
+    with whole_file(path) as file:
+        file.write(content)

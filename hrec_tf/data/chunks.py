@@ -1,5 +1,8 @@
 """Chunks: several windows of a stream at a time, for one compiled call."""
 
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,86 @@ EVENTS_PER_CHUNK = 16_384
 MAX_WINDOWS_PER_CHUNK = 256
 
 
+@dataclass(frozen=True, eq=False)
+class ChunkEdge:
+    """Where a pass over a stream stands between two chunks: all that the next one needs.
+
+    Attributes:
+        chunks: how many are done.
+        loss_sum, events: sums of the losses and of the weights of their pairs.
+        seconds: what they took.
+        states: carried over to the next window; None before the first.
+    """
+
+    chunks: int = 0
+    loss_sum: float = 0.0
+    events: float = 0.0
+    seconds: float = 0.0
+    states: list[tf.Tensor] | None = None
+
+    @property
+    def loss(self) -> float:
+        """The mean over the pairs so far."""
+        return self.loss_sum / max(self.events, 1.0)
+
+
+def play(
+    stream: tf.data.Dataset,
+    run_chunk: Callable,
+    *,
+    num_items: int,
+    windows_per_chunk: int | None,
+    initial_states: Callable[[int], list[tf.Tensor]],
+    where: str,
+    on_begin: Callable[[int], None],
+    edge: ChunkEdge,
+) -> Iterator[ChunkEdge]:
+    """Runs the chunks of a stream one after the other, and yields the edge after each.
+
+    Args:
+        stream: of windows.
+        run_chunk: (windows, first_window, num_windows, states) -> states, and the sums of the
+            chunk's losses and weights.
+        num_items, windows_per_chunk: see `chunks_of`.
+        initial_states: number of lanes -> states.
+        where: names the pass in messages.
+        on_begin: takes the number of a chunk that is about to be run.
+        edge: where to begin; the chunks before it are passed over.
+
+    Raises:
+        ValueError: an item that is not known.
+        FloatingPointError: a loss that is NaN or infinite.
+    """
+    begin = time.perf_counter() - edge.seconds
+    chunks = chunks_of(
+        stream,
+        num_items=num_items,
+        windows_per_chunk=windows_per_chunk,
+        first_chunk=edge.chunks,
+    )
+    for windows, first_window, num_windows, stray_id in chunks:
+        on_begin(edge.chunks)
+        require_known_ids(int(stray_id), num_items)
+        # Every lane begins with a new user, so an epoch begins from any states.
+        states = edge.states or initial_states(windows[1].shape[1])
+        states, loss, events = run_chunk(windows, first_window, num_windows, states)
+        edge = ChunkEdge(
+            chunks=edge.chunks + 1,
+            loss_sum=edge.loss_sum + float(loss),
+            events=edge.events + float(events),
+            seconds=time.perf_counter() - begin,
+            states=states,
+        )
+        require_finite(edge.loss_sum, where, int(first_window), int(num_windows))
+        yield edge
+
+
 def chunks_of(
-    stream: tf.data.Dataset, *, num_items: int, windows_per_chunk: int | None
+    stream: tf.data.Dataset,
+    *,
+    num_items: int,
+    windows_per_chunk: int | None,
+    first_chunk: int = 0,
 ) -> tf.data.Dataset:
     """Batches the windows of a stream, and pads the last batch to the size of the others.
 
@@ -21,6 +102,7 @@ def chunks_of(
         stream: of windows (events, next_item_ids, weights), each (num_lanes, steps).
         num_items: ids above it are counted.
         windows_per_chunk: size of a chunk; chosen by the window's size if None.
+        first_chunk: chunks before this one are passed over.
 
     Returns:
         Dataset of (windows, first_window, num_windows, stray_id): windows with a leading axis
@@ -49,7 +131,8 @@ def chunks_of(
         first_window = tf.cast(number, tf.int32) * size
         return tf.nest.map_structure(to_size, windows), first_window, num_windows, stray
 
-    return stream.batch(size).enumerate().map(lambda n, *w: pad(n, *w)).prefetch(2)
+    numbered = stream.batch(size).enumerate().skip(first_chunk)
+    return numbered.map(lambda n, *w: pad(n, *w)).prefetch(2)
 
 
 def window_shape(stream: Any) -> tuple[int, int]:
@@ -70,6 +153,24 @@ def window_shape(stream: Any) -> tuple[int, int]:
         )
     num_lanes, steps = spec[0][ITEM_IDS].shape
     return num_lanes, steps
+
+
+def require_layout(stream: Any, model: Any) -> None:
+    """Refuses a stream that says it is packed in a way that this model is not made for."""
+    window_shape(stream)
+    layout, layouts = getattr(stream, "layout", None), model.trains_on
+    if layout is not None and layout not in layouts:
+        raise ValueError(
+            f"`x` is a {layout} stream, but {type(model).__name__} is trained on "
+            f"{' or '.join(layouts)} streams. Make it with `{model.layout}_stream`."
+        )
+    fed = getattr(stream, "feed_last_item", None)
+    wanted = getattr(model, "feed_last_item", False)
+    if fed is not None and fed != wanted:
+        raise ValueError(
+            f"`x` was made with feed_last_item={fed}, but the model with "
+            f"feed_last_item={wanted}. Make both with the same value."
+        )
 
 
 def require_known_ids(stray_id: int, num_items: int) -> None:

@@ -13,6 +13,7 @@ What a unit is makes the difference between the published layouts:
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -209,7 +210,7 @@ def lane_stream(
     Row i of every window is lane i, so the final state of row i is the initial state of
     row i in the next window. Never shuffle what this returns. Each iteration is the next
     epoch, packed in the order that follows from (seed, epoch) alone; `skip(n)` starts it at
-    any window.
+    any window, and the stream's own `from_epoch(n)` at any epoch.
 
     Args:
         histories: `Histories`. Sessions of one event give no pair and are passed over, unless
@@ -234,6 +235,15 @@ def lane_stream(
         ValueError: a bad argument, or histories without a single next-item pair.
     """
     _check_stream_arguments(histories, layout, num_lanes, steps, order, seed, feed_last_item)
+    settings: dict[str, Any] = {
+        "layout": layout,
+        "num_lanes": num_lanes,
+        "steps": steps,
+        "order": order,
+        "seed": seed,
+        "feed_last_item": feed_last_item,
+        "reference_tail": reference_tail,
+    }
     checks.require_int_at_least(
         "first_epoch", first_epoch, minimum=0, mend="Pass the number of epochs already played."
     )
@@ -266,6 +276,10 @@ def lane_stream(
     stream = windows.prefetch(tf.data.AUTOTUNE)
     # What a model checks before it trains; a stream that was taken further has lost them.
     stream.layout, stream.feed_last_item = layout, feed_last_item
+    # What a training that is resumed asks of it.
+    stream.first_epoch = first_epoch
+    stream.from_epoch = lambda epoch: lane_stream(histories, first_epoch=epoch, **settings)
+    stream.identity = lambda: settings | {"data": histories.fingerprint}
     return stream
 
 

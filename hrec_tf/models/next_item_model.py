@@ -2,8 +2,7 @@
 
 import abc
 import functools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf import checks
-from hrec_tf.data.chunks import chunks_of, require_finite, require_known_ids, window_shape
+from hrec_tf.data.chunks import ChunkEdge, play, require_layout
 from hrec_tf.losses import InBatch, SampledLoss, reduce_rows
 from hrec_tf.metrics import rank_counts, rank_from_counts
 from hrec_tf.metrics.rank_metrics import RankMetric
@@ -208,6 +207,7 @@ class NextItemModel(keras.Model):
         validation_data: tf.data.Dataset | None = None,
         validation_freq: int = 1,
         callbacks: Any = None,
+        checkpoint: Any = None,
         verbose: int = 1,
     ) -> keras.callbacks.History:
         """Trains on a stream of windows, one update per window.
@@ -224,6 +224,10 @@ class NextItemModel(keras.Model):
             validation_freq: epochs from one validation to the next.
             callbacks: Keras callbacks; a batch is a chunk of windows. Those that watch a rank
                 metric need mode="max", e.g. `EarlyStopping("val_recall@20", mode="max")`.
+            checkpoint: a `hrec_tf.training.Checkpoint`. Where its file is there, training goes
+                on from it, at the chunk where it was left, to the same weights; the history
+                holds the epochs before, too. Callbacks with a memory of their own, such as
+                `EarlyStopping`, begin anew.
             verbose: 0 is silent, 1 a progress bar, 2 a line per epoch.
 
         Returns:
@@ -233,7 +237,8 @@ class NextItemModel(keras.Model):
 
         Raises:
             FloatingPointError: the loss is NaN or infinite.
-            ValueError: a stream of another layout or vocabulary, or a bad argument.
+            ValueError: a stream of another layout or vocabulary, a checkpoint of another
+                training, or a bad argument.
         """
         self._require_compiled("fit")
         checks.require_positive_int(
@@ -245,7 +250,7 @@ class NextItemModel(keras.Model):
                 "Pass a stream to validate on, or leave it out."
             )
         self.optimizer.build(self.trainable_variables)
-        self._check_stream(x)
+        require_layout(x, self)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
                 callbacks,
@@ -256,33 +261,42 @@ class NextItemModel(keras.Model):
                 epochs=epochs,
                 steps=None,
             )
+        epochs_to_do, edge = range(initial_epoch, epochs), ChunkEdge()
+        if checkpoint is not None:
+            x, epochs_to_do, edge = checkpoint.begin(self, x, epochs_to_do)
         self.stop_training = False
         callbacks.on_train_begin()
         logs: dict[str, float] = {}
-        for epoch in range(initial_epoch, epochs):
+        if checkpoint is not None:
+            for epoch, logs in checkpoint.finished:
+                self.history.on_epoch_end(epoch, logs)
+        for epoch in epochs_to_do:
             callbacks.on_epoch_begin(epoch)
-            logs = self._train_epoch(x, epoch, callbacks)
+            logs = self._train_epoch(x, epoch, callbacks, checkpoint, edge)
+            edge = ChunkEdge()
             if validation_data is not None and (epoch + 1) % validation_freq == 0:
                 measured = self.evaluate(validation_data, callbacks=callbacks, return_dict=True)
                 logs |= {f"val_{name}": value for name, value in measured.items()}
             callbacks.on_epoch_end(epoch, logs)
+            if checkpoint is not None:
+                checkpoint.epoch_ended(self, epoch, logs)
             if self.stop_training:
                 break
         callbacks.on_train_end(logs)
+        if checkpoint is not None:
+            checkpoint.training_ended(self, epochs_to_do)
         return self.history
 
-    def _train_epoch(self, stream, epoch, callbacks) -> dict[str, float]:
-        begin, logs = time.perf_counter(), {}
+    def _train_epoch(self, stream, epoch, callbacks, checkpoint, edge) -> dict[str, float]:
+        logs = _logs_of(edge)
         played = self._play(
-            stream, self._train_chunk, f"epoch {epoch}", callbacks.on_train_batch_begin
+            stream, self._train_chunk, f"epoch {epoch}", callbacks.on_train_batch_begin, edge
         )
-        for number, (loss_sum, events) in enumerate(played):
-            logs = {
-                "loss": loss_sum / max(events, 1.0),
-                "events": events,
-                "events_per_second": events / (time.perf_counter() - begin),
-            }
-            callbacks.on_train_batch_end(number, logs)
+        for edge in played:
+            logs = _logs_of(edge)
+            callbacks.on_train_batch_end(edge.chunks - 1, logs)
+            if checkpoint is not None:
+                checkpoint.chunk_ended(self, epoch, edge)
         return logs
 
     def evaluate(
@@ -302,7 +316,7 @@ class NextItemModel(keras.Model):
             return_dict: return a dict in place of a list, loss first.
         """
         self._require_compiled("evaluate")
-        self._check_stream(x)
+        require_layout(x, self)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, steps=None
@@ -311,10 +325,12 @@ class NextItemModel(keras.Model):
             metric.reset_state()
         callbacks.on_test_begin()
         logs: dict[str, float] = {}
-        played = self._play(x, self._test_chunk, "evaluation", callbacks.on_test_batch_begin)
-        for number, (loss_sum, events) in enumerate(played):
-            logs = {"loss": loss_sum / max(events, 1.0)}
-            callbacks.on_test_batch_end(number, logs)
+        played = self._play(
+            x, self._test_chunk, "evaluation", callbacks.on_test_batch_begin, ChunkEdge()
+        )
+        for edge in played:
+            logs = {"loss": edge.loss}
+            callbacks.on_test_batch_end(edge.chunks - 1, logs)
         logs |= {metric.name: float(metric.result()) for metric in self._rank_metrics}
         callbacks.on_test_end(logs)
         return logs if return_dict else list(logs.values())
@@ -326,40 +342,18 @@ class NextItemModel(keras.Model):
                 "`model.compile(optimizer=..., loss=TOP1(), negatives=InBatch())` first."
             )
 
-    def _play(
-        self, stream, run_chunk, where: str, on_begin: Callable
-    ) -> Iterator[tuple[float, float]]:
-        """Runs a stream's chunks; yields the sums of losses and of weights so far."""
-        chunks = chunks_of(
-            stream, num_items=self.num_items, windows_per_chunk=self._windows_per_chunk
+    def _play(self, stream, run_chunk, where, on_begin, edge) -> Iterator[ChunkEdge]:
+        """Runs a stream's chunks from an edge on; yields the edge after each."""
+        return play(
+            stream,
+            run_chunk,
+            num_items=self.num_items,
+            windows_per_chunk=self._windows_per_chunk,
+            initial_states=self.initial_states,
+            where=where,
+            on_begin=on_begin,
+            edge=edge,
         )
-        loss_sum, events, states = 0.0, 0.0, None
-        for number, (windows, first_window, num_windows, stray_id) in enumerate(chunks):
-            on_begin(number)
-            require_known_ids(int(stray_id), self.num_items)
-            # Every lane begins with a new user, so an epoch begins from any states.
-            states = states or self.initial_states(windows[1].shape[1])
-            states, chunk_loss, chunk_events = run_chunk(windows, first_window, num_windows, states)
-            loss_sum, events = loss_sum + float(chunk_loss), events + float(chunk_events)
-            require_finite(loss_sum, where, int(first_window), int(num_windows))
-            yield loss_sum, events
-
-    def _check_stream(self, stream: tf.data.Dataset) -> None:
-        """Refuses a stream that says it is packed in a way that this model is not made for."""
-        window_shape(stream)
-        layout = getattr(stream, "layout", None)
-        if layout is not None and layout not in self.trains_on:
-            raise ValueError(
-                f"`x` is a {layout} stream, but {type(self).__name__} is trained on "
-                f"{' or '.join(self.trains_on)} streams. Make it with `{self.layout}_stream`."
-            )
-        fed = getattr(stream, "feed_last_item", None)
-        wanted = getattr(self, "feed_last_item", False)
-        if fed is not None and fed != wanted:
-            raise ValueError(
-                f"`x` was made with feed_last_item={fed}, but the model with "
-                f"feed_last_item={wanted}. Make both with the same value."
-            )
 
     def _run_chunk(self, chunk, first_window, num_windows, states, *, training):
         """Runs a chunk's windows; returns states, sum of row losses and of weights."""
@@ -459,6 +453,13 @@ class NextItemModel(keras.Model):
         if config:
             self.compile(**keras.saving.deserialize_keras_object(config))
             self.optimizer.build(self.trainable_variables)
+
+
+def _logs_of(edge: ChunkEdge) -> dict[str, float]:
+    if not edge.chunks:
+        return {}
+    speed = edge.events / edge.seconds
+    return {"loss": edge.loss, "events": edge.events, "events_per_second": speed}
 
 
 def _check_compile_arguments(optimizer, loss, negatives, metrics, jit_compile, run_eagerly):

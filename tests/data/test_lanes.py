@@ -159,6 +159,11 @@ def test_each_iteration_is_the_next_epoch_and_follows_from_seed_and_number():
     assert first_items(again) == first
     resumed = lane_stream(histories, layout="user_parallel", num_lanes=4, seed=3, first_epoch=1)
     assert first_items(resumed.skip(2)) == second[2:]
+    # An epoch that is asked for, of a stream that stands at another one.
+    assert first_items(again.from_epoch(0)) == first
+    assert first_items(again.from_epoch(1)) == second == first_items(again)
+    assert (again.from_epoch(1).first_epoch, again.first_epoch) == (1, 0)
+    assert again.from_epoch(1).identity() == again.identity()
     assert first_items(user_parallel_stream(histories, num_lanes=4, seed=4)) != first
 
 

@@ -1,0 +1,267 @@
+"""Resuming: a training that was killed goes on from its last checkpoint to the same weights."""
+
+import glob
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hrec_tf import checks
+from hrec_tf.data.atomic_files import whole_file
+from hrec_tf.data.chunks import ChunkEdge
+
+_FORMAT = "hrec_tf checkpoint 1"
+_LONGEST_SHOWN = 200
+
+
+class Checkpoint:
+    """A file from which `fit` goes on after it was killed, at the chunk where it was left.
+
+    `model.fit(stream, epochs=..., checkpoint=Checkpoint(path))` writes the file while it trains,
+    at edges of chunks, whole or not at all. The same call in a new process finds it and goes on;
+    it ends with the weights and the history of a training that was never killed: bit by bit on
+    a CPU with `tf.config.experimental.enable_op_determinism()`, else but for rounding.
+
+    The file holds the model's and the optimizer's variables (weights, slots, iterations, the
+    learning rate, states of random generators), the states that are carried between windows, the
+    sums of the epoch so far, the logs of the epochs before, and what the training is of. `fit`
+    starts the stream itself, with its `from_epoch`, at the epoch that was left, and passes over
+    the windows already done: so epoch e of `fit` is epoch e of the stream, and the stream must be
+    one of `hrec_tf.data.lanes` as it came. A file of another model, data or setting is refused.
+
+    After a training that ended the file says so, and the same call returns at once (with more
+    `epochs` it trains on, unless a callback had stopped it). Whoever named the file removes it.
+
+    Not in the file: the memory of callbacks, randomness outside of Keras' generators, and how
+    often a validation stream was played, which decides its packing unless its order is "given".
+
+    Args:
+        path: of the file; its folder must exist.
+        every_seconds: write when so long has passed since the last time; 0 writes at every edge.
+        every_chunks: write after so many chunks, too, whatever the time.
+
+    Raises:
+        ValueError: a bad argument.
+
+    Example:
+        >>> Checkpoint("training.npz", every_seconds=30).seconds
+        0.0
+    """
+
+    def __init__(
+        self, path: str | Path, *, every_seconds: float = 60.0, every_chunks: int | None = None
+    ):
+        self.path = Path(path)
+        self.every_seconds = checks.require_number(
+            "every_seconds", every_seconds, minimum=0, mend="Pass e.g. 60."
+        )
+        if every_chunks is not None:
+            mend = "Leave it out to go by time alone."
+            checks.require_positive_int("every_chunks", every_chunks, mend=mend)
+        self.every_chunks = every_chunks
+        self.finished: list[tuple[int, dict[str, float]]] = []
+        """Epochs that are done, and their logs."""
+        self.written = 0
+        """How many times this object wrote the file."""
+        self._settings: dict[str, Any] = {}
+        self._seconds_before = 0.0
+        self._begin: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, with those of earlier processes up to what they kept."""
+        now = 0.0 if self._begin is None else time.perf_counter() - self._begin
+        return self._seconds_before + now
+
+    def begin(self, model: Any, stream: Any, epochs: range) -> tuple[Any, range, ChunkEdge]:
+        """Fills the model from the file, if it is there. Called by `fit`.
+
+        Args:
+            model: compiled, its optimizer built.
+            stream: of `hrec_tf.data.lanes`.
+            epochs: those that were asked for.
+
+        Returns:
+            The stream from the epoch where it begins, the epochs left, and the edge to begin at.
+
+        Raises:
+            ValueError: a file of another training, a damaged one, or a stream that cannot be
+                started at an epoch.
+        """
+        _require_own_start(stream, epochs)
+        self._settings = _settings_of(model, stream)
+        self.finished, self._seconds_before, edge = [], 0.0, ChunkEdge()
+        for cut_short in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
+            cut_short.unlink()
+        if self.path.exists():
+            held, variables, states = self._read()
+            self._require_same(held["settings"])
+            self._fill(model, variables)
+            edge = ChunkEdge(**held["edge"], states=[tf.constant(s) for s in states] or None)
+            self.finished = [(int(epoch), logs) for epoch, logs in held["finished"]]
+            self._seconds_before = float(held["seconds"])
+            stop = held["epoch"] if held["stopped"] else epochs.stop
+            epochs = range(held["epoch"], stop)
+        self._begin = time.perf_counter()
+        self._note_written()
+        return stream.from_epoch(epochs.start), epochs, edge
+
+    def chunk_ended(self, model: Any, epoch: int, edge: ChunkEdge) -> None:
+        """Writes the file if it is time. Called by `fit` after every chunk."""
+        self._chunks += 1
+        is_due = self.every_chunks is not None and self._chunks >= self.every_chunks
+        if is_due or time.perf_counter() - self._last >= self.every_seconds:
+            self._write(model, epoch, edge)
+
+    def epoch_ended(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
+        """Notes the logs of an epoch. Called by `fit` after its validation and callbacks."""
+        self.finished.append((epoch, {name: float(value) for name, value in logs.items()}))
+        if time.perf_counter() - self._last >= self.every_seconds:
+            self._write(model, epoch + 1, ChunkEdge())
+
+    def training_ended(self, model: Any, epochs: range) -> None:
+        """Writes the file a last time. Called by `fit` when all else is done."""
+        last = self.finished[-1][0] + 1 if self.finished else epochs.start
+        self._write(model, last, ChunkEdge(), stopped=model.stop_training)
+
+    def _note_written(self) -> None:
+        self._last, self._chunks = time.perf_counter(), 0
+
+    def _write(self, model: Any, epoch: int, edge: ChunkEdge, *, stopped: bool = False) -> None:
+        about = {
+            "format": _FORMAT,
+            "settings": self._settings,
+            "epoch": epoch,
+            "edge": {
+                "chunks": edge.chunks,
+                "loss_sum": edge.loss_sum,
+                "events": edge.events,
+                "seconds": edge.seconds,
+            },
+            "finished": self.finished,
+            "stopped": bool(stopped),
+            "seconds": self.seconds,
+        }
+        arrays = {f"variable{n}": v.numpy() for n, v in enumerate(_variables_of(model))}
+        arrays |= {f"state{n}": np.asarray(s) for n, s in enumerate(edge.states or ())}
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        try:
+            with whole_file(self.path) as file:
+                np.savez(file, **arrays)
+        except OSError as error:
+            raise OSError(
+                f"The checkpoint {str(self.path)!r} could not be written: {error}. The one before "
+                "it, if any, is whole. Make room on the disk, and go on from it."
+            ) from error
+        self.written += 1
+        self._note_written()
+
+    def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                # As written: packed members might be far larger than the file.
+                if any(member.compress_type for member in archive.infolist()):
+                    raise ValueError("it holds packed arrays")
+            with np.load(self.path, allow_pickle=False) as arrays:
+                about = json.loads(arrays["about"].tobytes())
+                if about["format"] != _FORMAT:
+                    raise ValueError(f"its format is {about['format']!r}, not {_FORMAT!r}")
+                held = [list(_numbered(arrays, name)) for name in ("variable", "state")]
+                missing = {"settings", "epoch", "edge", "finished", "stopped", "seconds"} - {*about}
+                if missing:
+                    raise ValueError(f"it has no {min(missing)}")
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{str(self.path)!r} is no whole checkpoint: {error}. Expected a file that "
+                "`Checkpoint` wrote. Remove it to begin anew."
+            ) from error
+        return about, *held
+
+    def _require_same(self, held: Mapping[str, Any]) -> None:
+        for name in sorted({*held, *self._settings}):
+            there, here = held.get(name, "nothing"), self._settings.get(name, "nothing")
+            if there != here:
+                raise ValueError(
+                    f"{str(self.path)!r} is the checkpoint of another training: `{name}` is "
+                    f"{there!r} in it, but {here!r} here. Go on with the settings and data that it "
+                    "was begun with, or remove it to begin anew."
+                )
+
+    def _fill(self, model: Any, values: list[np.ndarray]) -> None:
+        variables = _variables_of(model)
+        shapes = [
+            (tuple(v.shape), np.dtype(keras.backend.standardize_dtype(v.dtype))) for v in variables
+        ]
+        if shapes != [(value.shape, value.dtype) for value in values]:
+            raise ValueError(
+                f"{str(self.path)!r} has {len(values)} variables whose shapes are not those of "
+                f"the {len(variables)} that are trained. It was written with another version of "
+                "the model. Remove it to begin anew."
+            )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def _variables_of(model: Any) -> list[Any]:
+    """Everything that a training moves: weights, random states, slots, iterations."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _numbered(arrays: Any, name: str) -> Iterator[np.ndarray]:
+    number = 0
+    while f"{name}{number}" in arrays:
+        yield arrays[f"{name}{number}"]
+        number += 1
+
+
+def _require_own_start(stream: Any, epochs: range) -> None:
+    if not hasattr(stream, "from_epoch"):
+        raise ValueError(
+            f"`x` was {stream!r}, which cannot be started at an epoch, but a training with a "
+            "checkpoint must be able to. Pass a stream of hrec_tf.data.lanes as it came, without "
+            "`map`, `take` or the like."
+        )
+    if stream.first_epoch != epochs.start:
+        raise ValueError(
+            f"`x` begins with epoch {stream.first_epoch}, but `initial_epoch` was {epochs.start}. "
+            "With a checkpoint, which starts the stream itself, both must be the same. Make the "
+            f"stream with first_epoch={epochs.start}."
+        )
+
+
+def _settings_of(model: Any, stream: Any) -> dict[str, Any]:
+    """What must be the same in a training that goes on, flat: dotted name -> plain value."""
+    return dict(
+        _flat(
+            {
+                "model": {
+                    "class": keras.saving.get_registered_name(type(model)),
+                    **model.get_config(),
+                },
+                "compile": model.get_compile_config(),
+                "stream": stream.identity(),
+            }
+        )
+    )
+
+
+def _flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, Mapping):
+        for key, inner in values.items():
+            # Keras numbers its objects by the order in which a process makes them.
+            if key != "name":
+                yield from _flat(inner, f"{name}.{key}" if name else str(key))
+        return
+    # As they come back from JSON; long lists, such as supports, by their checksum.
+    text = json.dumps(values, default=str)
+    if len(text) > _LONGEST_SHOWN:
+        yield name, f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+    else:
+        yield name, json.loads(text)
