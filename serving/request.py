@@ -1,0 +1,78 @@
+"""Asks a served recommender, over gRPC or REST.
+
+python serving/request.py tea@1700000000 jam@1700000060
+python serving/request.py --rest http://127.0.0.1:8501 tea@1700000000
+
+An event is item@seconds, oldest first; without one, a new user is asked for. gRPC goes to
+`hrec serve` or TensorFlow Serving, REST to TensorFlow Serving.
+"""
+
+import argparse
+import json
+import urllib.request
+
+from hrec_tf.serving import Client
+
+MODEL = "recommender"
+
+
+def read_event(text):
+    """Returns item and seconds of "item@seconds"."""
+    item, _, seconds = text.rpartition("@")
+    return item, int(seconds)
+
+
+def body(history):
+    """What REST is sent: the inputs of the signature, one row for the one user."""
+    return {
+        "signature_name": "recommend",
+        "inputs": {
+            "item_ids": [[item for item, _ in history]],
+            "timestamps": [[seconds for _, seconds in history]],
+            "lengths": [len(history)],
+            "exclude_seen": [True],
+        },
+    }
+
+
+def call(url, data=None):
+    """Returns the JSON that a URL answers; with data, to a POST of it."""
+    with urllib.request.urlopen(url, data and json.dumps(data).encode(), timeout=10) as reply:
+        return json.load(reply)
+
+
+def over_rest(url, history):
+    """Returns (item, score) pairs, best first; places without an item included."""
+    model = f"{url}/v1/models/{MODEL}"
+    signatures = call(f"{model}/metadata")["metadata"]["signature_def"]["signature_def"]
+    if signatures["recommend"]["inputs"]["item_ids"]["dtype"] == "DT_INT64":
+        history = [(int(item), seconds) for item, seconds in history]
+    outputs = call(f"{model}:predict", body(history))["outputs"]
+    return list(zip(outputs["item_ids"][0], outputs["scores"][0], strict=True))
+
+
+def over_grpc(address, history):
+    """Returns (item, score) pairs, best first."""
+    with Client(address, MODEL) as client:
+        if client.metadata().id_type == "int64":
+            history = [(int(item), seconds) for item, seconds in history]
+        return client.recommend(history)
+
+
+def main():
+    """Reads the command line, asks, and prints the list."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("event", nargs="*", type=read_event, help="item@seconds, oldest first")
+    parser.add_argument("--grpc", default="127.0.0.1:8500", help="host:port (%(default)s)")
+    parser.add_argument("--rest", help="ask there instead, e.g. http://127.0.0.1:8501")
+    options = parser.parse_args()
+    if options.rest:
+        found = over_rest(options.rest, options.event)
+    else:
+        found = over_grpc(options.grpc, options.event)
+    for item, score in found:
+        print(f"{score:9.4f}  {item}")
+
+
+if __name__ == "__main__":
+    main()
