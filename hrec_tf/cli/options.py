@@ -2,7 +2,8 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -243,6 +244,35 @@ def takes(**groups: type) -> Callable[[Callable], Callable]:
     return with_groups
 
 
+def command_line(command: str, own: Mapping[str, Any], *groups: Any) -> str:
+    """Writes a command as one would type it, with the options that were set.
+
+    Args:
+        command: its name.
+        own: its own options: name -> value, or None where the default holds.
+        *groups: its dataclasses of options.
+
+    Example:
+        >>> command_line("compare", {"seeds": "0,1"}, RecipeOptions(epochs=3, set=["loss.logq=1"]))
+        'hrec compare --seeds 0,1 --epochs 3 --set loss.logq=1'
+    """
+    words = ["hrec", command]
+    values = dict(own)
+    for group in groups:
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            values[field.name] = None if value == field.default else value
+    for name, value in values.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(option if value else _OFF[name])
+        elif isinstance(value, list):
+            words += [word for one in value for word in (option, one)]
+        elif value is not None:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
 def whole_numbers(name: str, text: str) -> list[int]:
     """Reads "0,1,2"."""
     try:
@@ -268,6 +298,7 @@ def _none_or(text: str) -> str | None:
     return None if text == "none" else text
 
 
+_OFF = {"drop_repeats": "--keep-repeats"}
 _ID_COLUMNS = ("user", "item", "timestamp", "session")
 _PREPARING = (
     "idle_minutes",

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,11 +34,15 @@ class Result:
         evaluations: one per seed. Counting has no randomness, so a baseline's are one and
             the same.
         seconds: training time of each seed, compilation included.
+        history: of each seed, what `fit` logged per epoch: name -> values. Empty for a baseline.
+        fitted: the model or baseline of the last seed, if it was kept.
     """
 
     recipe: Recipe
     evaluations: tuple[Evaluation, ...]
     seconds: tuple[float, ...]
+    history: tuple[Mapping[str, Sequence[float]], ...] = ()
+    fitted: Any = None
 
     def metric(self, name: str) -> MeanSd:
         """Mean and sample standard deviation of a metric over the seeds."""
@@ -82,6 +86,11 @@ class Comparison:
         """The baseline with the highest mean of `metric`; None if none was compared."""
         counted = [result for result in self.results if result.recipe.entry.is_baseline]
         return max(counted, key=lambda result: result.metric(self.metric).mean, default=None)
+
+    @property
+    def best(self) -> Result:
+        """The result with the highest mean of `metric`; the first of equals."""
+        return max(self.results, key=lambda result: result.metric(self.metric).mean)
 
     @cached_property
     def against_best_baseline(self) -> dict[str, Against]:
@@ -144,7 +153,12 @@ class Comparison:
 
 
 def measure(
-    recipe: Recipe, log: PreparedLog, *, seeds: Sequence[int], watch: Watch | None = None
+    recipe: Recipe,
+    log: PreparedLog,
+    *,
+    seeds: Sequence[int],
+    watch: Watch | None = None,
+    keep: bool = False,
 ) -> Result:
     """Trains and evaluates one recipe with each seed, one after the other.
 
@@ -153,11 +167,14 @@ def measure(
         log: what to train and evaluate on.
         seeds: one run each. A baseline is counted for each, and evaluated once.
         watch: see `Watch`; shows progress.
+        keep: whether the result holds what was fitted with the last seed, to use it further.
     """
     checks.require_positive_int("seeds", len(seeds), mend="Pass at least one seed, e.g. 0.")
     watch = watch or (lambda what: nullcontext(None))
     evaluations: list[Evaluation] = []
     seconds = []
+    history = []
+    fitted: Any = None
     for seed in seeds:
         counted = recipe.entry.is_baseline
         label = recipe.name if counted else f"{recipe.name} (seed {seed})"
@@ -174,7 +191,10 @@ def measure(
         else:
             with watch(f"evaluating {label}"):
                 evaluations.append(evaluate(recipe, fitted, log.test))
-        # A model and its compiled functions refer to one another.
-        del fitted
-        gc.collect()
-    return Result(recipe, tuple(evaluations), tuple(seconds))
+        if not counted:
+            history.append(dict(fitted.history.history))
+        if not keep or seed != seeds[-1]:
+            # A model and its compiled functions refer to one another.
+            fitted = None
+            gc.collect()
+    return Result(recipe, tuple(evaluations), tuple(seconds), tuple(history), fitted)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hrec_tf.recipe import Recipe
     from hrec_tf.reporting.comparison import Comparison, Result
 
 
@@ -64,7 +65,7 @@ def comparison_table(comparison: "Comparison", *, metrics: Sequence[str] | None 
         head += ["difference", "p (Holm)"]
     rows = []
     for result in comparison.results:
-        row = [_label(result), *_spreads(result, metrics)]
+        row = [label(result), *_spreads(result, metrics)]
         row += [f"{result.tie_share:.1%}", f"{result.training_seconds.mean:.1f} s"]
         if tested:
             against = tested.get(result.recipe.name)
@@ -93,15 +94,20 @@ def p_value(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
 
 
+def label(result: "Result") -> str:
+    """What tables and figures call a result; see `recipe_label`."""
+    return recipe_label(result.recipe)
+
+
+def recipe_label(recipe: "Recipe") -> str:
+    """The model's title, and the recipe's name in brackets if it is another."""
+    title = recipe.entry.title
+    return title if recipe.name == recipe.model else f"{title} ({recipe.name})"
+
+
 def _spreads(result: "Result", metrics: Sequence[str]) -> list[str]:
     values = [result.metric(name) for name in metrics]
     return [spread(value.mean, value.sd) for value in values]
-
-
-def _label(result: "Result") -> str:
-    recipe = result.recipe
-    title = recipe.entry.title
-    return title if recipe.name == recipe.model else f"{title} ({recipe.name})"
 
 
 def _notes(comparison: "Comparison", best: "Result | None") -> tuple[str, ...]:

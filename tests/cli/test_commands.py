@@ -1,6 +1,9 @@
 """`hrec`: messages, exit status, and JSON that stands alone on stdout."""
 
+import html
 import json
+import re
+import shlex
 import subprocess
 import sys
 
@@ -62,11 +65,24 @@ def test_wrong_command_line_is_refused_with_the_nearest_name(capsys, arguments, 
             ["train", "--model", "pop", "--epochs", "3"],
             "`epochs` was set for pop, which is counted",
         ),
+        (
+            ["train", "--model", "pop", "--resume"],
+            "`resume` was True, but pop is counted in one go",
+        ),
+        (
+            ["train", "--model", "pop", "--checkpoint-seconds", "5"],
+            "`checkpoint_seconds` was 5.0, but pop is counted in one go",
+        ),
+        (["train", "--resume", "--out", "nowhere"], "`resume` was set, but there is no unfinished"),
+        (["train", "--checkpoint-seconds", "-1"], "`every_seconds` must be a finite number of"),
         (["train", "--set", "loss.forms=paper"], "Did you mean 'loss.form'?"),
         (["train", "--set", "loss.form"], "`set` was 'loss.form', but must be key=value"),
         (["train", "--extra", "-5", "--recipe", "nowhere.toml"], "nowhere.toml"),
         (["compare", "--seeds", "0;1"], "`seeds` was '0;1', but must be whole numbers"),
         (["compare", "--models", "pop,pop"], "`models` names 'pop' more than once"),
+        (["compare", "--seeds", "0,1,0"], "`seeds` names 0 more than once, but the same seed"),
+        (["compare", "--report", "no/where.html"], "but there is no folder 'no'. Make it first"),
+        (["compare", "--report", "."], "`report` was '.', which exists, and reports are never"),
         (["compare", "--metric", "Recall@7"], "`metric` was 'Recall@7', but must be one of"),
         (["compare", "--ks", "5,x"], "`ks` was '5,x'"),
         (["evaluate", "nowhere"], "holds no config.toml, so it is no run folder"),
@@ -112,6 +128,25 @@ def test_compare_baselines_prints_one_table(capsys, log):
         assert name in out
 
 
+def test_compare_writes_a_report_with_the_command_that_makes_it(capsys, log, tmp_path):
+    page = tmp_path / "a b.html"
+    options = ["--models", "pop,item-knn", "--keep-repeats", "--ks", "1,5", "--report", str(page)]
+    assert main(["compare", *log, *options, "--json"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert f"Written to {page}." in printed.err
+    text = page.read_text(encoding="utf-8")
+    recall = f"{found['results'][1]['metrics']['Recall@5']['mean']:.4f}".removeprefix("0")
+    assert f"<td><strong>{recall}</strong>" in text
+    command = html.unescape(re.search("<code>(.*)</code>", text)[1])
+    page.unlink()
+    assert main([*shlex.split(command)[1:], "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert [row["metrics"] for row in again["results"]] == [
+        row["metrics"] for row in found["results"]
+    ]
+
+
 def test_existing_run_folder_is_refused_before_training(capsys, log, tmp_path):
     said = complaint(capsys, "train", *log, "--out", tmp_path)
     assert "which exists, and runs are never overwritten" in said
@@ -149,7 +184,7 @@ def test_an_interrupted_run_leaves_nothing(capsys, log, tmp_path, monkeypatch):
     monkeypatch.setattr("hrec_tf.recipe.train", interrupted)
     out = tmp_path / "runs" / "pop"
     said = complaint(capsys, "train", *log, "--model", "pop", "--out", out, status=130)
-    assert said == "Interrupted; nothing was written.\n"
+    assert said == "Interrupted; no result was written.\n"
     assert not out.parent.exists()
 
 

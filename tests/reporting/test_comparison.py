@@ -5,9 +5,10 @@ import pytest
 
 from hrec_tf.data import Histories
 from hrec_tf.evaluation import Ranks, paired_wilcoxon, summarise
-from hrec_tf.recipe import Recipe
-from hrec_tf.reporting.comparison import Comparison, Result
+from hrec_tf.recipe import Recipe, evaluate
+from hrec_tf.reporting.comparison import Comparison, Result, measure
 from hrec_tf.reporting.tables import Table, comparison_table, p_value, spread
+from tests.reference.made_results import prepared_ring
 
 SESSIONS = 12
 HISTORIES = Histories.from_lists([[[1, 2, 3]] for _ in range(SESSIONS)], num_items=9)
@@ -107,3 +108,21 @@ def test_tables_are_aligned_or_markdown():
     table = Table(("model", "R"), (("POP", ".1"), ("HRNN Init", ".25")), ("A note.",))
     assert table.to_text() == "model        R\nPOP         .1\nHRNN Init  .25\n\nA note."
     assert table.to_markdown().splitlines()[:3] == ["| model | R |", "|---|---:|", "| POP | .1 |"]
+
+
+@pytest.mark.integration
+def test_measuring_keeps_history_and_on_request_what_was_fitted():
+    log = prepared_ring()
+    small = {"session_units": 4, "user_units": 4, "num_lanes": 4, "epochs": 2}
+    recipe = Recipe.load("quadrana2017", "hrnn-init").with_changes(small)
+    found = measure(recipe, log, seeds=[3, 4], keep=True)
+    assert [len(history["loss"]) for history in found.history] == [2, 2]
+    assert found.history[0]["loss"] != found.history[1]["loss"]
+    # The model of the last seed: it ranks as the last evaluation says.
+    again = evaluate(recipe, found.fitted, log.test)
+    assert again.metrics == found.evaluations[1].metrics
+    counted = Recipe.load("quadrana2017", "item-knn")
+    assert measure(counted, log, seeds=[0]).fitted is None
+    kept = measure(counted, log, seeds=[0, 1], keep=True)
+    assert kept.history == () and kept.fitted is not None
+    assert kept.evaluations[0] is kept.evaluations[1]
