@@ -168,7 +168,7 @@ def save(
         if report is not None:
             texts[REPORT] = report
         if not recipe.entry.is_baseline:
-            _save_weights(fitted, aside / WEIGHTS)
+            weight_files.save(fitted, aside / WEIGHTS)
             texts[HISTORY] = _history_csv(fitted.history.history)
         if tensorboard is not None:
             shutil.copytree(tensorboard, aside / TENSORBOARD)
@@ -178,9 +178,13 @@ def save(
         manifest.write(aside, kind=KIND, about=about)
         aside.chmod(0o755)
         aside.rename(path)
-    except BaseException:
+    except OSError as error:
+        raise OSError(
+            f"The run {str(path)!r} could not be written: {error}. It needs room for its files "
+            "on the disk; nothing of it is left there. Make room, and write it again."
+        ) from error
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
-        raise
     return path
 
 
@@ -282,16 +286,6 @@ def _config(path: Path) -> dict[str, Any]:
         if key not in config:
             raise ValueError(f"{path.name} has no `{key}`. {mend}")
     return config
-
-
-def _save_weights(fitted: Any, path: Path) -> None:
-    try:
-        fitted.save_weights(path)
-    except RuntimeError as error:  # HDF5 where the disk is full: not even an OSError.
-        raise OSError(
-            f"{path.name} could not be written: {error}. Make room on the disk, and write the run "
-            "again."
-        ) from error
 
 
 def _history_csv(history: Mapping[str, Sequence[float]]) -> str:

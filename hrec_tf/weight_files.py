@@ -1,19 +1,51 @@
-"""Weight files of Keras (`.weights.h5`), checked before Keras reads them.
+"""Weight files of Keras (`.weights.h5`): written with care, checked before Keras reads them.
 
 HDF5 can name other files, hold text and objects, and claim arrays far larger than the file.
 Weights need none of that.
 """
 
+import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
+
+from hrec_tf.data.atomic_files import whole_file
 
 MAX_BYTES = 64 * 2**30
 """Larger files are refused before they are opened."""
 
+_MEMBER = "model.weights.h5"
 _MAX_OBJECTS = 100_000
 _NUMBERS = "biuf"
 _MEND = "Use the file as it was written beside its config.toml, or train again."
+
+
+def save(model: Any, path: str | Path) -> None:
+    """Writes the weights of a Keras model, whole or not at all.
+
+    Args:
+        model: it must be serialisable.
+        path: of the file; for a moment, twice its size is needed beside it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    # HDF5 that meets a full disk crashes the process, so it writes into memory: Keras does so
+    # for the same file inside an archive.
+    archive = path.with_name(f"{path.name}.keras")
+    try:
+        model.save(archive)
+        with (
+            zipfile.ZipFile(archive) as members,
+            members.open(_MEMBER) as content,
+            whole_file(path) as file,
+        ):
+            shutil.copyfileobj(content, file)
+    finally:
+        archive.unlink(missing_ok=True)
 
 
 def require_plain(path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:

@@ -3,6 +3,8 @@
 import csv
 import importlib.metadata
 import json
+import resource
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -115,13 +117,35 @@ def test_folder_that_exists_is_not_overwritten(run, log, prepared, model):
 
 def test_a_failed_write_leaves_nothing(tmp_path, log, prepared):
     class FullDisk:
-        def save_weights(self, path):
+        def save(self, path):
             path.write_bytes(b"part")
             raise OSError("No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"runs/b' could not be written: No space left .* Make"):
         save(tmp_path / "runs" / "b", log, prepared, FullDisk())
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@contextmanager
+def file_size_limit(limit):
+    """No file of this process may grow beyond that: what a full disk does to a writer."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [200, 2_000, 20_000])
+def test_a_full_disk_leaves_nothing_and_no_old_run_is_touched(run, log, prepared, model, limit):
+    """pitfalls 4: whichever file it is that finds no room; weights are the largest."""
+    before = (run / "manifest.json").read_bytes()
+    with file_size_limit(limit), pytest.raises(OSError, match=r"runs/b' could not be written: \[E"):
+        save(run.parent / "b", log, prepared, model)
+    assert [path.name for path in run.parent.iterdir()] == ["a"]
+    assert (run / "manifest.json").read_bytes() == before
+    assert runs.load(run).seed == 3
 
 
 def test_vocabulary_of_another_run_is_refused(run):

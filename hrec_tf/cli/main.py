@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             _complain(f"Error: {error}")
         return 1
     if status == INTERRUPTED:  # Typer may have turned the interrupt into this status itself
-        _complain("Interrupted; nothing was written.")
+        _complain("Interrupted; no result was written.")
     return status
 
 

@@ -1,11 +1,13 @@
 """`hrec train`: one model, one seed, one run folder."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from hrec_tf import checks
 from hrec_tf.cli import console
 from hrec_tf.cli.options import EvaluationOptions, LogOptions, RecipeOptions, takes
 
@@ -24,54 +26,100 @@ def train(
             "--validation", help="Hold back each user's last training session; rank it each epoch."
         ),
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training of --out that was left.")
+    ] = False,
+    checkpoint_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between two savings of what --resume goes on from (60, or 5% of the "
+            "time if that is longer).",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     log: LogOptions,
     settings: RecipeOptions,
     ranking: EvaluationOptions,
 ) -> None:
-    """Trains a model, evaluates it on the test sessions, and writes a run folder."""
+    """Trains a model, evaluates it on the test sessions, and writes a run folder.
+
+    While it trains, <out>.unfinished holds what --resume goes on from, and event files that
+    TensorBoard can show.
+    """
     console.import_tensorflow()
     from hrec_tf import recipe as recipes
     from hrec_tf import runs
-    from hrec_tf.training import TrainingProgress
+    from hrec_tf.cli.unfinished import Unfinished
+    from hrec_tf.training import Checkpoint
 
     source = log.source()
     (recipe,) = settings.load(source, [model], ranking.changes())
     stem = source.data if source.is_named else Path(source.data).name.split(".")[0]
     path = runs.require_free(out or Path("runs") / f"{stem}-{recipe.name}-seed{seed}")
+    run: dict[str, Any] = {"recipe": recipe, "log": source, "seed": seed, "validation": validation}
+    unfinished = checkpoint = None
+    if checkpoint_seconds is not None:
+        mend = "Pass e.g. 60, or leave it out."
+        checks.require_number("checkpoint_seconds", checkpoint_seconds, minimum=0, mend=mend)
+    if recipe.entry.is_baseline:
+        _refuse_for_baseline(recipe, resume=resume, checkpoint_seconds=checkpoint_seconds)
+    else:
+        unfinished = Unfinished(path, runs.settings(**run), resume=resume)
+        checkpoint = Checkpoint(unfinished.checkpoint, every_seconds=checkpoint_seconds)
     progress = console.Progress()
     with progress.watch(f"preparing {source.data}"):
         prepared = source.load()
         histories, held_out = prepared.train, None
         if validation:
             histories, held_out = prepared.for_validation()
-    with progress.watch(f"training {recipe.name}") as show:
-        callbacks = []
-        if not recipe.entry.is_baseline:
-            pairs = recipes.num_pairs(recipe, histories)
-            callbacks = [TrainingProgress(pairs, show=show)]
-        begin = time.perf_counter()
-        fitted = recipes.train(
-            recipe, histories, seed=seed, validation=held_out, callbacks=callbacks
+    with unfinished.kept_if_left() if unfinished else nullcontext():
+        with progress.watch(f"training {recipe.name}") as show:
+            begin = time.perf_counter()
+            fitted = recipes.train(
+                recipe,
+                histories,
+                seed=seed,
+                validation=held_out,
+                callbacks=_callbacks(recipe, histories, unfinished, show),
+                checkpoint=checkpoint,
+            )
+            seconds = checkpoint.seconds if checkpoint else time.perf_counter() - begin
+        with progress.watch(f"evaluating {recipe.name}"):
+            evaluation = recipes.evaluate(recipe, fitted, prepared.test)
+        metrics = {**evaluation.summary(), "training_seconds": seconds}
+        runs.save(
+            path,
+            fitted,
+            **run,
+            vocabulary=prepared.vocabulary,
+            metrics=metrics,
+            histories=histories,
+            tensorboard=unfinished.tensorboard if unfinished else None,
         )
-        seconds = time.perf_counter() - begin
-    with progress.watch(f"evaluating {recipe.name}"):
-        evaluation = recipes.evaluate(recipe, fitted, prepared.test)
-    metrics = {**evaluation.summary(), "training_seconds": seconds}
-    runs.save(
-        path,
-        fitted,
-        recipe=recipe,
-        log=source,
-        seed=seed,
-        vocabulary=prepared.vocabulary,
-        metrics=metrics,
-        validation=validation,
-    )
     if json:
         console.print_json({"run": str(path), "model": recipe.model, "metrics": metrics})
         return
     _print_result(evaluation, seconds, path)
+
+
+def _refuse_for_baseline(recipe: Any, **options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            raise ValueError(
+                f"`{name}` was {value!r}, but {recipe.model} is counted in one go, so there is "
+                "nothing to go on with. Leave it out."
+            )
+
+
+def _callbacks(recipe: Any, histories: Any, unfinished: Any, show: Any) -> list[Any]:
+    from hrec_tf.recipe import num_pairs
+    from hrec_tf.training import EventFiles, TrainingProgress
+
+    if unfinished is None:
+        return []
+    progress = TrainingProgress(num_pairs(recipe, histories), show=show)
+    return [progress, EventFiles(unfinished.tensorboard)]
 
 
 def _print_result(evaluation: Any, seconds: float, path: Path) -> None:

@@ -19,6 +19,8 @@ from hrec_tf.data.chunks import ChunkEdge
 
 _FORMAT = "hrec_tf checkpoint 1"
 _LONGEST_SHOWN = 200
+_SECONDS = 60.0
+_TIMES_OF_WRITING = 20
 
 
 class Checkpoint:
@@ -45,6 +47,8 @@ class Checkpoint:
     Args:
         path: of the file; its folder must exist.
         every_seconds: write when so long has passed since the last time; 0 writes at every edge.
+            None is a minute, or 20 times what the last writing took if that is longer (with a
+            million items it takes many seconds), so that at most 5 % of the time goes into it.
         every_chunks: write after so many chunks, too, whatever the time.
 
     Raises:
@@ -56,12 +60,17 @@ class Checkpoint:
     """
 
     def __init__(
-        self, path: str | Path, *, every_seconds: float = 60.0, every_chunks: int | None = None
+        self,
+        path: str | Path,
+        *,
+        every_seconds: float | None = None,
+        every_chunks: int | None = None,
     ):
         self.path = Path(path)
-        self.every_seconds = checks.require_number(
-            "every_seconds", every_seconds, minimum=0, mend="Pass e.g. 60."
-        )
+        if every_seconds is not None:
+            mend = "Pass e.g. 60, or leave it out."
+            checks.require_number("every_seconds", every_seconds, minimum=0, mend=mend)
+        self.every_seconds = every_seconds
         if every_chunks is not None:
             mend = "Leave it out to go by time alone."
             checks.require_positive_int("every_chunks", every_chunks, mend=mend)
@@ -73,6 +82,7 @@ class Checkpoint:
         self._settings: dict[str, Any] = {}
         self._seconds_before = 0.0
         self._begin: float | None = None
+        self._writing_took = 0.0
 
     @property
     def seconds(self) -> float:
@@ -117,19 +127,25 @@ class Checkpoint:
         """Writes the file if it is time. Called by `fit` after every chunk."""
         self._chunks += 1
         is_due = self.every_chunks is not None and self._chunks >= self.every_chunks
-        if is_due or time.perf_counter() - self._last >= self.every_seconds:
+        if is_due or self._is_time():
             self._write(model, epoch, edge)
 
     def epoch_ended(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
         """Notes the logs of an epoch. Called by `fit` after its validation and callbacks."""
         self.finished.append((epoch, {name: float(value) for name, value in logs.items()}))
-        if time.perf_counter() - self._last >= self.every_seconds:
+        if self._is_time():
             self._write(model, epoch + 1, ChunkEdge())
 
     def training_ended(self, model: Any, epochs: range) -> None:
         """Writes the file a last time. Called by `fit` when all else is done."""
         last = self.finished[-1][0] + 1 if self.finished else epochs.start
         self._write(model, last, ChunkEdge(), stopped=model.stop_training)
+
+    def _is_time(self) -> bool:
+        wait = self.every_seconds
+        if wait is None:
+            wait = max(_SECONDS, _TIMES_OF_WRITING * self._writing_took)
+        return time.perf_counter() - self._last >= wait
 
     def _note_written(self) -> None:
         self._last, self._chunks = time.perf_counter(), 0
@@ -149,6 +165,7 @@ class Checkpoint:
             "stopped": bool(stopped),
             "seconds": self.seconds,
         }
+        begin = time.perf_counter()
         arrays = {f"variable{n}": v.numpy() for n, v in enumerate(_variables_of(model))}
         arrays |= {f"state{n}": np.asarray(s) for n, s in enumerate(edge.states or ())}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -161,6 +178,7 @@ class Checkpoint:
                 "it, if any, is whole. Make room on the disk, and go on from it."
             ) from error
         self.written += 1
+        self._writing_took = time.perf_counter() - begin
         self._note_written()
 
     def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:

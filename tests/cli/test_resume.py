@@ -1,0 +1,155 @@
+"""`hrec train` that is killed, resumed and stopped by a full disk, in processes of its own."""
+
+import csv
+import os
+import random
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.reference.tiny_log import OPTIONS, write_ring_log
+
+pytestmark = pytest.mark.integration
+
+# `hrec`, with all that makes two runs on a CPU equal bit by bit.
+HREC = """
+import sys, tensorflow as tf
+tf.config.experimental.enable_op_determinism()
+from hrec_tf.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+KILLED_WHILE_IT_WRITES = """
+import os
+written, fsync = [0], os.fsync
+def killing(handle):
+    written[0] += 1
+    if written[0] == 4:  # settings, two checkpoints, and this one, not yet renamed
+        os.kill(os.getpid(), 9)
+    fsync(handle)
+os.fsync = killing
+"""
+SETTINGS = ["--model", "hrnn-init", "--num-lanes", "2", "--epochs", "6", "--validation"]
+SIZES = ["session_units=8", "user_units=6", "user_dropout=0.2", "init_dropout=0.2"]
+SET = [part for size in SIZES for part in ("--set", f"arguments.{size}")]
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """The command without `--out`: some 600 windows, three chunks, in each of six epochs."""
+    log = write_ring_log(tmp_path_factory.mktemp("log") / "log.csv", num_users=80)
+    return ["train", "--data", str(log), *OPTIONS, *SETTINGS, *SET, "--checkpoint-seconds", "0"]
+
+
+def start(arguments, *, first="", limit=None):
+    code = first + HREC
+    if limit is not None:
+        code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, 2 * ({limit},))\n{code}"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def weights(run):
+    with h5py.File(run / "model.weights.h5") as file:
+        found = {}
+        file.visititems(
+            lambda name, item: found.update({name: item[()]}) if hasattr(item, "shape") else None
+        )
+    return found
+
+
+def history(run):
+    with (run / "history.csv").open() as file:
+        return [
+            {name: value for name, value in row.items() if name != "events_per_second"}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def whole(train, tmp_path_factory):
+    """A run that nothing happened to."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    status, _, err = finished(start([*train, "--out", run]))
+    assert status == 0, err
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
+    return run
+
+
+def killed_after_progress(process, checkpoint, seconds):
+    """Kills a process that long after it wrote a new checkpoint; says whether it was in time."""
+    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+    while process.poll() is None:
+        if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+            time.sleep(seconds)
+            break
+        time.sleep(0.005)
+    process.kill()
+    return finished(process)[0] == -9
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_weights(train, whole, tmp_path):
+    """pitfalls 4: a run killed mid-epoch; 5: artefacts are whole or not there."""
+    run = tmp_path / "run"
+    checkpoint = tmp_path / "run.unfinished" / "training.npz"
+    command = [*train, "--out", run]
+
+    status, _, err = finished(start(command, first=KILLED_WHILE_IT_WRITES))
+    assert status == -9, err
+    assert [path.name for path in checkpoint.parent.glob(".training.npz.*")], "cut short"
+    moments, kills = random.Random(7), 0
+    for _ in range(3):
+        moment = moments.uniform(0.0, 0.4)
+        print(f"killed {moment:.3f} s after a new checkpoint")
+        kills += killed_after_progress(start([*command, "--resume"]), checkpoint, moment)
+    assert kills >= 2, "the training is too short for this test"
+    assert not run.exists()
+    status, _, err = finished(start([*command, "--resume"]))
+    assert status == 0, err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+    assert history(run) == history(whole)
+    ours, theirs = weights(run), weights(whole)
+    assert ours.keys() == theirs.keys() and len(ours) > 10
+    for name, values in ours.items():
+        np.testing.assert_array_equal(values, theirs[name], err_msg=name)
+    # A file for each process that ended an epoch.
+    assert len(list((run / "tensorboard" / "train").iterdir())) >= 2
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_of_a_run(train, whole, tmp_path):
+    """pitfalls 4: a disk that fills up while writing."""
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    status, out, err = finished(start([*train, "--out", tmp_path / "run"], limit=4_000))
+    assert (status, out) == (1, "")
+    assert "Error: The checkpoint" in err and "could not be written: [Errno 27]" in err
+    assert "Make room on the disk" in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_what_was_trained_outlives_a_disk_that_was_full_at_the_end(train, whole, tmp_path):
+    run = tmp_path / "run"
+    rare = [*train, "--out", run, "--checkpoint-seconds", "3600"]
+    size = (whole / "model.weights.h5").stat().st_size
+    status, out, err = finished(start(rare, limit=size - 100))
+    assert (status, out) == (1, "")
+    assert f"Error: The run {str(run)!r} could not be written: [Errno 27]" in err
+    assert "the same command with --resume goes on" in err and "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.unfinished"]
+    status, _, err = finished(start([*rare, "--resume"]))
+    assert status == 0, err
+    assert history(run) == history(whole)
