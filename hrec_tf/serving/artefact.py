@@ -200,9 +200,9 @@ def _require_known_types(folder: Path, name: str, signature: Any) -> None:
 
 def _said_by_graph(message: str) -> str:
     """What an operator said, without the graph's names; an assertion says it in brackets."""
-    text = message.split("\n\t [[")[0].removeprefix("Graph execution error:").strip()
-    text = text.rsplit("\n\n", 1)[-1]
-    if text.startswith("assertion failed: [") and "]" in text:
-        said, _, values = text.removeprefix("assertion failed: [").partition("]")
+    text = message.partition("\n\t [[")[0].removeprefix("Graph execution error:").strip()
+    _, is_assertion, asserted = text.partition("assertion failed: [")
+    if is_assertion:
+        said, _, values = asserted.partition("]")
         text = f"{said}{values}"
     return text or "The model could not answer."

@@ -89,6 +89,14 @@ def test_tensors_are_those_of_tensorflow(values, kind):
     np.testing.assert_array_equal(tensors.to_array(back), values)
 
 
+def test_fewer_values_than_elements_repeat_the_last():
+    short = tensor_pb2.TensorProto(dtype=tensors.INT64.number, int64_val=[4, 7])
+    short.tensor_shape.dim.add(size=2)
+    short.tensor_shape.dim.add(size=3)
+    assert tensors.to_array(short).tolist() == [[4, 7, 7], [7, 7, 7]]
+    np.testing.assert_array_equal(tensors.to_array(short), tf.make_ndarray(short))
+
+
 @settings(deadline=None, max_examples=50)
 @given(data=st.binary(max_size=40))
 def test_any_bytes_are_a_tensor_or_a_value_error(data):

@@ -222,6 +222,8 @@ def test_a_changed_artefact_and_a_taken_port_are_refused(made, tmp_path, capfd):
     vocabulary.write_text(vocabulary.read_text(encoding="utf-8").replace("i7", "i8"))
     assert main(["serve", str(base), "--port", "0"]) == 1
     assert "'vocabulary.txt' of" in capfd.readouterr().err.replace("assets/", "")
+    assert main(["serve", str(base / "1"), "--port", "0"]) == 1
+    assert "Error: " in (said := capfd.readouterr().err) and "Pass the folder above it" in said
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
