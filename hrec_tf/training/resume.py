@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Checkpoint:
             None is a minute, or 20 times what the last writing took if that is longer (with a
             million items it takes many seconds), so that at most 5 % of the time goes into it.
         every_chunks: write after so many chunks, too, whatever the time.
+        clock: seconds now; for tests.
 
     Raises:
         ValueError: a bad argument.
@@ -65,6 +66,7 @@ class Checkpoint:
         *,
         every_seconds: float | None = None,
         every_chunks: int | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         self.path = Path(path)
         if every_seconds is not None:
@@ -74,7 +76,7 @@ class Checkpoint:
         if every_chunks is not None:
             mend = "Leave it out to go by time alone."
             checks.require_positive_int("every_chunks", every_chunks, mend=mend)
-        self.every_chunks = every_chunks
+        self.every_chunks, self.clock = every_chunks, clock
         self.finished: list[tuple[int, dict[str, float]]] = []
         """Epochs that are done, and their logs."""
         self.written = 0
@@ -87,7 +89,7 @@ class Checkpoint:
     @property
     def seconds(self) -> float:
         """Seconds of training so far, with those of earlier processes up to what they kept."""
-        now = 0.0 if self._begin is None else time.perf_counter() - self._begin
+        now = 0.0 if self._begin is None else self.clock() - self._begin
         return self._seconds_before + now
 
     def begin(self, model: Any, stream: Any, epochs: range) -> tuple[Any, range, ChunkEdge]:
@@ -119,7 +121,7 @@ class Checkpoint:
             self._seconds_before = float(held["seconds"])
             stop = held["epoch"] if held["stopped"] else epochs.stop
             epochs = range(held["epoch"], stop)
-        self._begin = time.perf_counter()
+        self._begin = self.clock()
         self._note_written()
         return stream.from_epoch(epochs.start), epochs, edge
 
@@ -145,10 +147,10 @@ class Checkpoint:
         wait = self.every_seconds
         if wait is None:
             wait = max(_SECONDS, _TIMES_OF_WRITING * self._writing_took)
-        return time.perf_counter() - self._last >= wait
+        return self.clock() - self._last >= wait
 
     def _note_written(self) -> None:
-        self._last, self._chunks = time.perf_counter(), 0
+        self._last, self._chunks = self.clock(), 0
 
     def _write(self, model: Any, epoch: int, edge: ChunkEdge, *, stopped: bool = False) -> None:
         about = {
@@ -165,7 +167,7 @@ class Checkpoint:
             "stopped": bool(stopped),
             "seconds": self.seconds,
         }
-        begin = time.perf_counter()
+        begin = self.clock()
         arrays = {f"variable{n}": v.numpy() for n, v in enumerate(_variables_of(model))}
         arrays |= {f"state{n}": np.asarray(s) for n, s in enumerate(edge.states or ())}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -178,7 +180,7 @@ class Checkpoint:
                 "it, if any, is whole. Make room on the disk, and go on from it."
             ) from error
         self.written += 1
-        self._writing_took = time.perf_counter() - begin
+        self._writing_took = self.clock() - begin
         self._note_written()
 
     def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:

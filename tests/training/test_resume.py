@@ -110,13 +110,45 @@ def test_a_checkpoint_alone_changes_nothing_and_leaves_nothing_else(tmp_path):
     assert checkpoint.seconds > 0
 
 
-def test_it_is_written_when_it_is_time(tmp_path):
-    rare = Checkpoint(tmp_path / "rare.npz")
-    fit(gru4rec(), rare)
-    assert rare.written == 1, "only at the end: a minute had not passed"
-    counted = Checkpoint(tmp_path / "counted.npz", every_chunks=2)
+def test_it_is_written_after_so_many_chunks(tmp_path):
+    counted = Checkpoint(tmp_path / "training.npz", every_chunks=2)
     fit(gru4rec(), counted)
     assert counted.written == 6 // 2 + 1
+
+
+class Ticking(keras.callbacks.Callback):
+    """A clock by which every chunk takes 35 seconds."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.now += 35.0
+
+
+@pytest.mark.parametrize(
+    ("writing", "every_seconds", "written"),
+    [
+        # Six chunks, so 210 seconds, and once more at the end.
+        (0.0, None, 3 + 1),
+        (8.0, None, 1 + 1),  # after 70 seconds, and not again before 20 * 8 more
+        (8.0, 70.0, 3 + 1),
+        (0.0, 35.0, 6 + 1),
+    ],
+)
+def test_it_is_written_when_it_is_time(tmp_path, monkeypatch, writing, every_seconds, written):
+    ticking = Ticking()
+
+    def slow(_):
+        ticking.now += writing
+
+    monkeypatch.setattr(os, "fsync", slow)
+    path = tmp_path / "training.npz"
+    timed = Checkpoint(path, every_seconds=every_seconds, clock=lambda: ticking.now)
+    fit(gru4rec(), timed, callbacks=[ticking])
+    assert timed.written == written
+    assert timed.seconds == 6 * 35.0 + written * writing
 
 
 @pytest.mark.integration
