@@ -207,10 +207,12 @@ class Inference:
             is_fed &= tf.pad(~session_start[:, 1:], [[0, 0], [0, 1]])
         nothing_fed = ~tf.reduce_any(is_fed, axis=1, keepdims=True)
         is_first = tf.cumsum(tf.cast(is_fed, tf.int32), axis=1) == 1
+        # The last column is never fed, but where it is the only one: a loop needs a step.
+        columns = tf.maximum(tf.shape(steps)[0] - 1, 1)
         events = {
-            ITEM_IDS: tf.where(is_fed, item_ids, PADDING_ID)[:, :-1],
-            SESSION_START: session_start[:, :-1],
-            USER_START: (is_first & is_fed)[:, :-1],
+            ITEM_IDS: tf.where(is_fed, item_ids, PADDING_ID)[:, :columns],
+            SESSION_START: session_start[:, :columns],
+            USER_START: (is_first & is_fed)[:, :columns],
         }
         batch_size = tf.shape(item_ids)[0]
         _, states = self.model.encode(events, self.model.initial_states(batch_size))

@@ -109,7 +109,7 @@ class Signatures(tf.Module):
 
 def _history_checks(item_ids, timestamps, lengths) -> list[tf.Operation]:
     shape, width = tf.shape(item_ids), tf.shape(item_ids)[1]
-    is_real = tf.range(1, tf.shape(timestamps)[1]) < lengths[:, None]
+    is_real = tf.range(tf.shape(timestamps)[1])[1:] < lengths[:, None]
     goes_back = is_real & (timestamps[:, 1:] < timestamps[:, :-1])
     return [
         _require(

@@ -1,0 +1,189 @@
+"""Compares every form with Keras, which reads events that were laid out by hand.
+
+recommender  `Recommender`
+evaluation   `rank_model` on the same histories
+saved_model  recommend, serving_default, step by step, and score, in a Session of a process
+             that has neither Keras nor hrec_tf
+tflite       recommend, and step by step, in LiteRT's interpreter
+"""
+
+import dataclasses
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from hrec_tf import manifest
+from hrec_tf.data.histories import Histories
+from hrec_tf.evaluation import rank_model
+from hrec_tf.export import saved_model as saved_models
+from hrec_tf.export.parity import forms, trials
+from hrec_tf.export.parity.forms import Answered
+from hrec_tf.export.parity.questions import Questions
+from hrec_tf.export.session_process import SessionProcess
+from hrec_tf.export.tflite import check_tflite
+from hrec_tf.inference import UNFILLED
+from hrec_tf.recommender import Recommender
+from hrec_tf.schema import PADDING_ID
+
+TOLERANCES = {None: 1e-5, "float16": 5e-3, "int8": 5e-2}
+"""Greatest allowed difference of scores by `quantize`, as a share of the largest score of the
+history, or of 1 where that is less."""
+
+
+class ParityError(ValueError):
+    """A form answers something else than the model that it was made of."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What `check_parity` found.
+
+    Attributes:
+        differences: form -> greatest difference of a score, see `TOLERANCES`; for "evaluation"
+            of a rank, beyond items whose scores differ by less than the tolerance.
+        num_histories: histories tried.
+    """
+
+    differences: dict[str, float]
+    num_histories: int
+
+
+def check_parity(
+    recommender: Recommender,
+    *,
+    saved_model: str | Path | None = None,
+    tflite: str | Path | None = None,
+    seed: int = 0,
+    process: SessionProcess | None = None,
+) -> Parity:
+    """Asks every form the same, and raises where one departs from Keras.
+
+    Args:
+        recommender: what was exported.
+        saved_model: folder of a version that `export_saved_model` wrote.
+        tflite: file that `export_tflite` wrote.
+        seed: of the histories.
+        process: what asks the SavedModel; one of its own if None.
+
+    Raises:
+        ParityError: a form departs.
+        ValueError, FileNotFoundError: files that are missing, were changed or are of another
+            model.
+        ImportError: `tflite` needs LiteRT, which is not installed.
+        RuntimeError: the SavedModel does not run in a Session.
+    """
+    tried = trials.make_trials(
+        recommender.vocabulary.num_items, recommender.idle_minutes, seed=seed
+    )
+    questions = Questions(recommender.vocabulary, tried, seed=seed)
+    comparison = _Comparison(recommender, tried)
+    for answered in forms.ask_recommender(recommender, questions):
+        comparison.add(answered)
+    comparison.add_evaluation()
+    if saved_model is not None:
+        about = manifest.check(saved_model, kind=saved_models.KIND)
+        _require_same_model("saved_model", about, recommender)
+        # A process that was given stays open for others.
+        with SessionProcess() if process is None else nullcontext(process) as asking:
+            for answered in forms.ask_saved_model(asking, Path(saved_model), questions):
+                comparison.add(answered, k=about["k"])
+    if tflite is not None:
+        about = check_tflite(tflite)
+        _require_same_model("tflite", about, recommender)
+        state_size = recommender.inference.state_size
+        for answered in forms.ask_tflite(Path(tflite), questions, state_size=state_size):
+            comparison.add(answered, k=about["k"], quantize=about["quantize"])
+    return Parity(comparison.differences, len(tried))
+
+
+class _Comparison:
+    """Holds answers against the scores of Keras, and keeps the greatest difference of each form.
+
+    Args:
+        recommender: whose model is asked.
+        tried: the histories.
+    """
+
+    def __init__(self, recommender: Recommender, tried: list[trials.Trial]):
+        self._model, self._trials = recommender.model, tried
+        self._idle_minutes = recommender.idle_minutes
+        supports = recommender.vocabulary.supports
+        self._scores = trials.keras_scores(self._model, supports, tried, self._idle_minutes)
+        self.differences: dict[str, float] = {}
+
+    def add(self, answered: Answered, *, k: int | None = None, quantize: str | None = None) -> None:
+        """Raises unless an answer is that of Keras.
+
+        Args:
+            answered: of a form.
+            k: length that a list must have.
+            quantize: says which tolerance holds.
+        """
+        form, row, item_ids, scores, exclude_seen, is_list = answered
+        if is_list and k not in (None, len(scores)):
+            self._fail(form, row, f"a list has {len(scores)} places, its manifest says {k}")
+        # Column 0 is of item id 0: places that are not filled, and unknown candidates.
+        expected = np.concatenate([np.full(1, UNFILLED, np.float32), self._scores[row]])
+        scale = max(1.0, float(np.abs(expected[1:]).max()))
+        if exclude_seen:
+            expected[self._trials[row].item_ids] = UNFILLED
+        # Items of nearly equal scores may stand in either order, but each has its own score.
+        wanted = [expected[item_ids]]
+        if is_list:
+            wanted.append(np.sort(expected[1:])[::-1][: len(scores)])
+            listed = item_ids[item_ids != PADDING_ID]
+            if len(set(listed.tolist())) < len(listed):
+                self._fail(form, row, f"an item stands twice in {item_ids.tolist()}")
+        for values in wanted:
+            is_filled = values > UNFILLED
+            if not np.array_equal(scores > UNFILLED, is_filled):
+                self._fail(form, row, f"the list is {item_ids.tolist()} with {scores.tolist()}")
+            difference = np.abs(scores - values)[is_filled].max(initial=0.0) / scale
+            self._note(form, row, float(difference), TOLERANCES[quantize], "a score")
+
+    def add_evaluation(self) -> None:
+        """Raises unless `rank_model` ranks the next items as the scores do."""
+        longer = [trials.with_next_item(trial) for trial in self._trials]
+        sessions = [trials.sessions_of(trial, self._idle_minutes) for trial in longer]
+        rows = [row for row, user in enumerate(sessions) if len(user[-1]) > 1]
+        histories = Histories.from_lists(
+            [sessions[row] for row in rows], num_items=self._model.num_items
+        )
+        weights = np.zeros(histories.num_events, np.float32)
+        weights[histories.user_offsets[1:] - 1] = 1
+        ranks = rank_model(self._model, dataclasses.replace(histories, target_weights=weights))
+        for row, greater in zip(rows, ranks.greater, strict=True):
+            scores = self._scores[row]
+            target = scores[self._trials[row].next_item_id - 1]
+            noise = TOLERANCES[None] * max(1.0, float(np.abs(scores).max()))
+            least = np.count_nonzero(scores > target + noise)
+            most = np.count_nonzero(scores >= target - noise) - 1
+            difference = float(max(least - greater, greater - most, 0))
+            self._note("evaluation", row, difference, 0.0, "the rank of the next item")
+
+    def _note(self, form: str, row: int, difference: float, allowed: float, what: str) -> None:
+        self.differences[form] = max(self.differences.get(form, 0.0), difference)
+        if not difference <= allowed:  # NaN too
+            self._fail(form, row, f"{what} differs by {difference:.3g}, and may by {allowed:g}")
+
+    def _fail(self, form: str, row: int, what: str) -> NoReturn:
+        trial = self._trials[row]
+        gaps = np.diff(trial.timestamps[:8], prepend=trial.timestamps[:1]).tolist()
+        raise ParityError(
+            f"{form!r} departs from Keras after history {row} ({len(trial.item_ids)} events; the "
+            f"first item ids {trial.item_ids[:8]}, seconds between them {gaps}): {what}. All "
+            "forms must answer alike. Do not use this export: make it again, and report it as a "
+            "bug if it departs again."
+        )
+
+
+def _require_same_model(name: str, about: dict[str, Any], recommender: Recommender) -> None:
+    for key, value in saved_models.about_of(recommender, about["k"]).items():
+        if about.get(key) != value:
+            raise ValueError(
+                f"`{name}` was exported with {key} {about.get(key)!r}, but `recommender` has "
+                f"{value!r}. Pass the recommender that was exported, or export this one."
+            )

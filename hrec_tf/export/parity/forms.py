@@ -1,0 +1,160 @@
+"""What each form of a recommender answers to the same questions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hrec_tf.export.parity.questions import Questions
+from hrec_tf.export.session_process import SessionProcess
+from hrec_tf.inference import UNFILLED
+from hrec_tf.recommender import Recommender
+from hrec_tf.schema import PADDING_ID
+
+
+class Answered(NamedTuple):
+    """One list, or the scores of candidates.
+
+    Attributes:
+        form: who answered.
+        row: number of the trial.
+        item_ids: int (k,), 0 where a place is not filled; or the candidates.
+        scores: float (k,).
+        exclude_seen: whether the trial's own items were to be left out.
+        is_list: the best items, or else candidates in the order they were given in.
+    """
+
+    form: str
+    row: int
+    item_ids: np.ndarray
+    scores: np.ndarray
+    exclude_seen: bool = False
+    is_list: bool = True
+
+
+def ask_recommender(recommender: Recommender, questions: Questions) -> Iterator[Answered]:
+    """Asks in Python."""
+    k = min(20, recommender.vocabulary.num_items)
+    histories = [
+        list(zip(raw_ids, trial.timestamps, strict=True))
+        for raw_ids, trial in zip(questions.raw_ids, questions.trials, strict=True)
+    ]
+    for exclude_seen in (False, True):
+        lists = recommender.recommend_batch(histories, k=k, exclude_seen=exclude_seen)
+        for row, found in enumerate(lists):
+            item_ids, scores = np.zeros(k, np.int64), np.full(k, UNFILLED)
+            item_ids[: len(found)] = recommender.vocabulary.encode([item for item, _ in found])
+            scores[: len(found)] = [score for _, score in found]
+            yield Answered("recommender", row, item_ids, scores, exclude_seen)
+
+
+class _Call(NamedTuple):
+    """A call, who it is told of as, and which places of its batch answer which trial."""
+
+    form: str
+    signature: str
+    inputs: dict[str, Any]
+    rows: list[tuple[int, int]]
+
+
+def ask_saved_model(
+    process: SessionProcess, folder: Path, questions: Questions
+) -> Iterator[Answered]:
+    """Asks every signature, all in one go."""
+    item_ids, raw_ids = questions.candidates()
+    calls = [
+        *_replays(questions),
+        _Call(
+            "saved_model score",
+            "score",
+            {**questions.padded(questions.lengths), "candidates": raw_ids},
+            list(enumerate(range(len(item_ids)))),
+        ),
+        *_steps(questions),
+    ]
+    outputs = process(folder, [(call.signature, call.inputs) for call in calls])
+    for call, output in zip(calls, outputs, strict=True):
+        is_list = call.signature != "score"
+        found = questions.numbers(output["item_ids"], output["scores"]) if is_list else item_ids
+        exclude_seen = call.inputs.get("exclude_seen", np.zeros(len(found), bool))
+        for place, row in call.rows:
+            scores, flag = output["scores"][place], bool(exclude_seen[place])
+            yield Answered(call.form, row, found[place], scores, flag, is_list)
+
+
+def _replays(questions: Questions) -> Iterator[_Call]:
+    whole = questions.padded(questions.lengths)
+    num = len(questions.trials)
+    everyone = list(enumerate(range(num)))
+    for name, parity in (("recommend", 0), ("serving_default", 1)):
+        inputs = {**whole, "exclude_seen": np.arange(num) % 2 == parity}
+        yield _Call(f"saved_model {name}", name, inputs, everyone)
+    for row, length in enumerate(questions.lengths):
+        # Without padding; the empty history without any time.
+        inputs = {name: values[row : row + 1] for name, values in whole.items()}
+        inputs |= {name: inputs[name][:, :length] for name in ("item_ids", "timestamps")}
+        inputs["exclude_seen"] = np.array([True])
+        yield _Call("saved_model recommend", "recommend", inputs, [(0, row)])
+
+
+def _steps(questions: Questions) -> Iterator[_Call]:
+    """Steps go on from the states of the call before, or as new users where it gave none."""
+    num, lengths = len(questions.trials), questions.lengths
+    for column in range(lengths.max()):
+        ended = [(row, row) for row in np.flatnonzero(lengths == column + 1).tolist()]
+        event = questions.events(np.full(num, column))
+        yield _Call("saved_model step", "step", event, ended)
+    # All but the last event at once, and then that one.
+    shorter = questions.padded(np.maximum(lengths - 1, 0))
+    yield _Call("", "recommend", {**shorter, "exclude_seen": np.zeros(num, bool)}, [])
+    rows = [(row, row) for row in np.flatnonzero(lengths).tolist()]
+    yield _Call("saved_model recommend, then step", "step", questions.events(lengths - 1), rows)
+
+
+def ask_tflite(file: Path, questions: Questions, *, state_size: int) -> Iterator[Answered]:
+    """Asks LiteRT's interpreter, user by user."""
+    interpreter = litert_interpreter()(model_path=str(file))
+    recommend = interpreter.get_signature_runner("recommend")
+    step = interpreter.get_signature_runner("step")
+    for row, trial in enumerate(questions.trials):
+        # Of a user without events the file is to be asked by an unknown one.
+        item_ids = np.array([trial.item_ids or [PADDING_ID]], np.int32)
+        timestamps = np.array([trial.timestamps or [0]], np.int64)
+        for flag in (False, True):
+            given = recommend(
+                item_ids=item_ids, timestamps=timestamps, exclude_seen=np.array([flag])
+            )
+            yield _first("tflite recommend", row, given, flag)
+        given = {
+            "state": np.zeros((1, state_size), np.float32),
+            "state_info": np.zeros((1, 4), np.int64),
+        }
+        for column in range(item_ids.shape[1]):
+            event = {"item_ids": item_ids[:, column], "timestamps": timestamps[:, column]}
+            given = step(**event, state=given["state"], state_info=given["state_info"])
+        yield _first("tflite step", row, given)
+        if len(trial.item_ids) > 1:
+            given = recommend(
+                item_ids=item_ids[:, :-1],
+                timestamps=timestamps[:, :-1],
+                exclude_seen=np.array([True]),
+            )
+            given = step(**event, state=given["state"], state_info=given["state_info"])
+            yield _first("tflite recommend, then step", row, given)
+
+
+def _first(form: str, row: int, given: dict[str, Any], flag: bool = False) -> Answered:
+    return Answered(form, row, given["item_ids"][0], given["scores"][0], flag)
+
+
+def litert_interpreter() -> Any:
+    """Returns LiteRT's class, or raises where it is not installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError(
+            f"LiteRT cannot be imported ({error}), but a .tflite file must be tried before it is "
+            "used, and LiteRT is what runs it. Run: pip install 'hrec-tf[litert]'"
+        ) from error
+    return Interpreter

@@ -1,0 +1,96 @@
+"""Trials as an application asks them: raw ids, padded batches, single events."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.export.parity.trials import Trial
+from hrec_tf.inference import UNFILLED
+from hrec_tf.schema import PADDING_ID
+
+NUM_CANDIDATES = 50
+
+
+class Questions:
+    """The same histories in the shapes that signatures take.
+
+    Args:
+        vocabulary: gives known items their raw ids.
+        trials: the histories.
+        seed: of the candidates.
+
+    Attributes:
+        raw_ids: of each trial's events; unknown items have ids near to known ones.
+        lengths: int32 (trials,).
+    """
+
+    def __init__(self, vocabulary: Vocabulary, trials: Sequence[Trial], *, seed: int):
+        self.vocabulary, self.trials, self._seed = vocabulary, trials, seed
+        self._strange = unknown_ids(vocabulary)
+        self.raw_ids = [
+            self._named(trial.item_ids, unknown=row) for row, trial in enumerate(trials)
+        ]
+        self.lengths = np.array([len(trial.item_ids) for trial in trials], np.int32)
+
+    def padded(self, lengths: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the first `lengths` (trials,) events; padding holds what must be ignored."""
+        width = int(lengths.max())
+        filler = self.vocabulary.raw_ids[0]
+        item_ids, timestamps = [], []
+        for raw_ids, trial, length in zip(self.raw_ids, self.trials, lengths, strict=True):
+            rest = width - length
+            item_ids.append([*raw_ids[:length], *[filler] * rest])
+            timestamps.append([*trial.timestamps[:length], *[-7] * rest])
+        return {
+            "item_ids": np.array(item_ids),
+            "timestamps": np.array(timestamps, np.int64),
+            "lengths": lengths,
+        }
+
+    def events(self, places: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns one event of each trial: an unknown one where `places` (trials,) has none."""
+        item_ids, timestamps = [], []
+        for row, place in enumerate(places):
+            times, raw_ids = self.trials[row].timestamps, self.raw_ids[row]
+            is_there = 0 <= place < len(times)
+            item_ids.append(raw_ids[place] if is_there else self._strange[0])
+            timestamps.append(times[place] if is_there else (times or [0])[-1])
+        return {"item_ids": np.array(item_ids), "timestamps": np.array(timestamps, np.int64)}
+
+    def candidates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns item ids and raw ids (trials, candidates), some unknown and some twice."""
+        shape = len(self.trials), NUM_CANDIDATES
+        item_ids = np.random.default_rng(self._seed).integers(
+            0, self.vocabulary.num_items + 1, shape
+        )
+        item_ids[:, 0], item_ids[:, 1] = PADDING_ID, item_ids[:, 2]
+        return item_ids, np.array([self._named(row.tolist()) for row in item_ids])
+
+    def numbers(self, raw_ids: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Returns the item ids of an answer; 0 at places that are not filled."""
+        unfilled = "" if self.vocabulary.id_type == "text" else -1
+        item_ids = self.vocabulary.encode(raw_ids.ravel().tolist()).reshape(raw_ids.shape)
+        # The raw id of an empty place could be that of an item, too.
+        return np.where((raw_ids == unfilled) & (scores <= UNFILLED), PADDING_ID, item_ids)
+
+    def _named(self, item_ids: Sequence[int], *, unknown: int = 0) -> list[Any]:
+        strange, raw_ids = self._strange, self.vocabulary.raw_ids
+        return [
+            raw_ids[item_id - 1]
+            if item_id != PADDING_ID
+            else strange[(unknown + place) % len(strange)]
+            for place, item_id in enumerate(item_ids)
+        ]
+
+
+def unknown_ids(vocabulary: Vocabulary) -> list[Any]:
+    """Returns raw ids of the vocabulary's type that it does not hold, near ones among them."""
+    known = vocabulary.raw_ids.head(3).to_list()
+    if vocabulary.id_type == "text":
+        strange = ["no such item", "", "-1", "é中 \t,"]
+        strange += [f"{raw_id} " for raw_id in known] + [f" {raw_id}" for raw_id in known]
+    else:
+        strange = [-1, 0, 2**63 - 1, -(2**63)] + [raw_id + 1 for raw_id in known]
+    return [raw_id for raw_id in strange if not vocabulary.encode([raw_id])[0]]

@@ -1,0 +1,184 @@
+"""Every model answers alike in every form; and a form that departs is found."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.export import export_saved_model, export_tflite, session_runner
+from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity
+from hrec_tf.export.parity.forms import litert_interpreter
+from hrec_tf.export.session_process import SessionProcess
+from hrec_tf.models import HRNN
+from hrec_tf.recommender import Recommender
+from tests.conformance.cases import CASES, NUM_ITEMS
+from tests.reference.weights import fill_distinct
+
+# Ids that a reader of files may bend: the last two are é, composed and not.
+TEXTS = ["tea", "gin, dry", "two words", "a\ttab", "ø 茶", "42", "1e3", " edge ", "-0", "{}"]
+TEXTS += ["\u00e9", "e\u0301"]
+NUMBERS = [42, 0, -3, 2**53 + 1, 7, 2**62, 10, 11, 12, -(2**40), 5, 1]
+LISTS = {"text": TEXTS, "int64": NUMBERS}
+EXPORTS = {
+    "saved_model recommend",
+    "saved_model serving_default",
+    "saved_model score",
+    "saved_model step",
+    "saved_model recommend, then step",
+    "tflite recommend",
+    "tflite step",
+    "tflite recommend, then step",
+}
+
+
+def recommender_of(case, id_type, idle_minutes=30.0):
+    model = case.build()
+    fill_distinct(model, scale=0.9)
+    supports = np.arange(NUM_ITEMS, 0, -1)
+    return Recommender(model, Vocabulary(LISTS[id_type], supports), idle_minutes=idle_minutes)
+
+
+@pytest.fixture(scope="module")
+def process():
+    with SessionProcess() as process:
+        yield process
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("case", "id_type"),
+    [(case, ("text", "int64")[row % 2]) for row, case in enumerate(CASES)],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_every_form_answers_as_keras_does(case, id_type, process, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    recommender = recommender_of(case, id_type)
+    found = check_parity(
+        recommender,
+        saved_model=export_saved_model(recommender, tmp_path / "served", k=NUM_ITEMS),
+        tflite=export_tflite(recommender, tmp_path / "model.tflite", k=NUM_ITEMS),
+        process=process,
+    )
+    assert set(found.differences) == EXPORTS | {"recommender", "evaluation"}
+    assert max(found.differences.values()) < 1e-5
+    assert found.num_histories > 20
+
+
+@pytest.fixture(scope="module")
+def larger():
+    """Large enough that "int8" has something to shorten, and with a history as one session."""
+    model = HRNN(num_items=300, session_units=32, user_units=32, user_gates="rzh", seed=1)
+    fill_distinct(model, scale=0.9)
+    return Recommender(model, Vocabulary(range(300)), idle_minutes=None)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("quantize", "least"), [("float16", 1e-5), ("int8", 1e-4)])
+def test_a_shortened_file_stays_within_its_tolerance(larger, quantize, least, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    file = export_tflite(larger, tmp_path / "model.tflite", quantize=quantize)
+    found = check_parity(larger, tflite=file, seed=1).differences
+    largest = max(value for form, value in found.items() if form.startswith("tflite"))
+    # If it differed by less, nothing would have been shortened.
+    assert least < largest < TOLERANCES[quantize]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A recommender and its artefact."""
+    recommender = recommender_of(CASES[6], "text")
+    base = tmp_path_factory.mktemp("models") / "shop"
+    return recommender, export_saved_model(recommender, base, k=4)
+
+
+@pytest.mark.integration
+def test_a_form_that_departs_is_named_with_the_history(exported, process):
+    recommender, folder = exported
+    # Same ids and weights: only users without a known event get other items.
+    same_ids = Vocabulary(TEXTS, np.arange(1, NUM_ITEMS + 1))
+    other = Recommender(recommender.model, same_ids)
+    with pytest.raises(
+        ParityError,
+        match=r"'saved_model recommend' departs from Keras after history 0 \(0 events.*a score "
+        r"differs by 0\.\d+, and may by 1e-05\. All forms must answer alike",
+    ):
+        check_parity(other, saved_model=folder, process=process)
+
+
+@pytest.mark.integration
+def test_an_export_of_another_model_is_refused(exported, process):
+    recommender, folder = exported
+    other = Recommender(recommender.model, recommender.vocabulary, idle_minutes=31)
+    with pytest.raises(ValueError, match="`saved_model` was exported with model_number"):
+        check_parity(other, saved_model=folder, process=process)
+
+
+def test_a_missing_runtime_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match=r"Run: pip install 'hrec-tf\[litert\]'"):
+        litert_interpreter()
+
+
+def run(*arguments):
+    command = [sys.executable, "-P", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("package", ["keras", "hrec_tf.models"])
+def test_the_process_of_a_session_can_import_neither_keras_nor_the_library(package):
+    folder = str(Path(session_runner.__file__).parent)
+    code = (
+        f"import sys; sys.path.insert(0, {folder!r}); import session_runner\n"
+        f"sys.meta_path.insert(0, session_runner.Refusing)\nimport {package}"
+    )
+    said = run("-c", code).stderr
+    name = package.partition(".")[0]
+    assert f"ImportError: {name} was imported, but an artefact must not need it." in said
+
+
+@pytest.mark.integration
+def test_a_session_goes_on_from_the_call_before(exported, tmp_path):
+    """The runner by hand, as its first lines show it."""
+    recommender, folder = exported
+    request = {
+        "0/recommend/item_ids": [["tea", "two words"]],
+        "0/recommend/timestamps": [[5, 65]],
+        "0/recommend/lengths": [2],
+        "0/recommend/exclude_seen": [True],
+        "1/step/item_ids": ["ø 茶"],
+        "1/step/timestamps": [90],
+    }
+    np.savez(tmp_path / "request.npz", **request)
+    process = run(session_runner.__file__, folder, tmp_path / "request.npz", tmp_path / "out.npz")
+    assert process.returncode == 0, process.stderr
+    history = [("tea", 5), ("two words", 65)]
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as answers:
+        assert answers["1/step/state_info"][0, :2].tolist() == [90, 3]
+        found = {
+            call: answers[f"{call}/item_ids"][0].tolist() for call in ("0/recommend", "1/step")
+        }
+    wanted = recommender.recommend(history, k=4)
+    assert found["0/recommend"] == [item for item, _ in wanted]
+    wanted = recommender.recommend([*history, ("ø 茶", 90)], k=4, exclude_seen=False)
+    assert found["1/step"] == [item for item, _ in wanted]
+
+
+@pytest.mark.integration
+def test_a_call_that_is_refused_says_why_and_the_process_lives_on(exported, process):
+    _, folder = exported
+    inputs = {
+        "item_ids": np.array([["tea"]]),
+        "timestamps": np.array([[5]]),
+        "lengths": np.array([2], np.int32),
+        "exclude_seen": np.array([True]),
+    }
+    with pytest.raises(
+        RuntimeError, match=r"could not be asked in a Session: InvalidArg[\s\S]*`lengths` must lie"
+    ):
+        process(folder, [("recommend", inputs)])
+    inputs["lengths"] = np.array([1], np.int32)
+    (answer,) = process(folder, [("recommend", inputs)])
+    assert answer["item_ids"].shape == (1, 4)
