@@ -134,7 +134,8 @@ class Checkpoint:
 
     def epoch_ended(self, model: Any, epoch: int, logs: Mapping[str, float]) -> None:
         """Notes the logs of an epoch. Called by `fit` after its validation and callbacks."""
-        self.finished.append((epoch, {name: float(value) for name, value in logs.items()}))
+        # In the order in which Keras hands logs to callbacks, so that a history begins alike.
+        self.finished.append((epoch, {name: float(logs[name]) for name in sorted(logs)}))
         if self._is_time():
             self._write(model, epoch + 1, ChunkEdge())
 

@@ -96,6 +96,7 @@ def test_killed_at_every_chunk_it_ends_with_the_same_bits(tmp_path, build):
     assert kills >= 5
     assert set(expected) == {"loss", "events", "val_loss"}
     assert history == expected
+    assert list(history) == list(expected), "columns of history.csv"
     assert bits(model) == bits(whole)
 
 
