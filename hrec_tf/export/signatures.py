@@ -75,19 +75,22 @@ class Signatures(tf.Module):
         return {"serving_default": made["recommend"], **made}
 
     def _recommend(self, item_ids, timestamps, lengths, exclude_seen):
-        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths)):
+        rows = {"lengths": lengths, "exclude_seen": exclude_seen}
+        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths, rows)):
             ids = self._encode(item_ids)
         answer = self._inference.recommend(ids, timestamps, lengths, exclude_seen, k=self._k)
         return self._decoded(answer)
 
     def _step(self, item_ids, timestamps, state, state_info):
         number = self._inference.model_number
-        with tf.control_dependencies(_state_checks(timestamps, state, state_info, number)):
+        checks = _state_checks(item_ids, timestamps, state, state_info, number)
+        with tf.control_dependencies(checks):
             ids = self._encode(item_ids)
         return self._decoded(self._inference.step(ids, timestamps, state, state_info, k=self._k))
 
     def _score(self, item_ids, timestamps, lengths, candidates):
-        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths)):
+        rows = {"lengths": lengths, "candidates": candidates}
+        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths, rows)):
             ids = self._encode(item_ids)
         scores = self._inference.score(ids, timestamps, lengths, self._encode(candidates))
         return {"scores": scores}
@@ -107,16 +110,21 @@ class Signatures(tf.Module):
         return {**answer._asdict(), "item_ids": raw_ids}
 
 
-def _history_checks(item_ids, timestamps, lengths) -> list[tf.Operation]:
+def _history_checks(item_ids, timestamps, lengths, rows) -> list[tf.Operation]:
     shape, width = tf.shape(item_ids), tf.shape(item_ids)[1]
+    same_shape = _require(
+        tf.reduce_all(tf.shape(timestamps) == shape),
+        "`timestamps` must have the shape of `item_ids`: one time per event. Shapes of both:",
+        [tf.shape(timestamps), shape],
+    )
+    shapes = [same_shape, *_same_batch(item_ids, rows)]
+    # What follows would stop at shapes that do not fit, with words of its own.
+    with tf.control_dependencies(shapes):
+        lengths = tf.identity(lengths)
     is_real = tf.range(tf.shape(timestamps)[1])[1:] < lengths[:, None]
     goes_back = is_real & (timestamps[:, 1:] < timestamps[:, :-1])
     return [
-        _require(
-            tf.reduce_all(tf.shape(timestamps) == shape),
-            "`timestamps` must have the shape of `item_ids`: one time per event. Shapes of both:",
-            [tf.shape(timestamps), shape],
-        ),
+        *shapes,
         _require(
             tf.reduce_all((lengths >= 0) & (lengths <= width)),
             "`lengths` must lie in 0..time: the number of real events of a row. Got, for time:",
@@ -130,11 +138,17 @@ def _history_checks(item_ids, timestamps, lengths) -> list[tf.Operation]:
     ]
 
 
-def _state_checks(timestamps, state, state_info, model_number: int) -> list[tf.Operation]:
+def _state_checks(item_ids, timestamps, state, state_info, model_number) -> list[tf.Operation]:
+    rows = {"timestamps": timestamps, "state": state, "state_info": state_info}
+    shapes = _same_batch(item_ids, rows)
+    with tf.control_dependencies(shapes):
+        state_info = tf.identity(state_info)
     number, last = state_info[:, 3], state_info[:, 0]
     is_ours = (number == 0) | (number == model_number)
+    is_finite = tf.reduce_all(tf.math.is_finite(state), axis=1)
     goes_back = (number != 0) & (timestamps < last)
     return [
+        *shapes,
         _require(
             tf.reduce_all(is_ours),
             "`state` comes from another model or version: ask `recommend` with the history "
@@ -142,10 +156,10 @@ def _state_checks(timestamps, state, state_info, model_number: int) -> list[tf.O
             [tf.where(~is_ours)[:, 0]],
         ),
         _require(
-            tf.reduce_all(tf.math.is_finite(state)),
+            tf.reduce_all(is_finite),
             "`state` holds NaN or infinity: pass the state of the answer before, or zeros for a "
             "new user. Rows:",
-            [tf.where(~tf.reduce_all(tf.math.is_finite(state), axis=1))[:, 0]],
+            [tf.where(~is_finite)[:, 0]],
         ),
         _require(
             ~tf.reduce_any(goes_back),
@@ -155,5 +169,19 @@ def _state_checks(timestamps, state, state_info, model_number: int) -> list[tf.O
     ]
 
 
+def _same_batch(item_ids: tf.Tensor, rows: dict[str, tf.Tensor]) -> list[tf.Operation]:
+    """Requires a row of each input for each row of `item_ids`; one row would be repeated."""
+    batch = tf.shape(item_ids)[0]
+    return [
+        _require(
+            tf.shape(values)[0] == batch,
+            f"`{name}` must have the batch of `item_ids`: one row for each. Batches of both:",
+            [tf.shape(values)[0], batch],
+        )
+        for name, values in rows.items()
+    ]
+
+
 def _require(holds: tf.Tensor, message: str, values: list[tf.Tensor]) -> tf.Operation:
-    return tf.debugging.Assert(holds, [message, *values])
+    # The op itself: `tf.debugging.Assert` wraps it in a branch, which costs more than the check.
+    return tf.raw_ops.Assert(condition=holds, data=[tf.constant(message), *values], summarize=10)

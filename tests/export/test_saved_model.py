@@ -118,6 +118,30 @@ def test_a_bad_history_is_an_invalid_argument(signatures, signature, changes, me
         signatures[signature](**history(**changes), **more[signature])
 
 
+@pytest.mark.parametrize(
+    ("signature", "name", "value"),
+    [
+        ("recommend", "exclude_seen", tf.constant([True])),
+        ("recommend", "lengths", tf.constant([1])),
+        ("score", "candidates", tf.constant([["tea"]])),
+        ("step", "timestamps", tf.constant([NOON], tf.int64)),
+        ("step", "state_info", tf.zeros((1, 4), tf.int64)),
+    ],
+)
+def test_one_row_is_not_silently_repeated(signatures, signature, name, value):
+    exclude = {"exclude_seen": tf.constant([True, False])}
+    inputs = {
+        "recommend": history() | exclude,
+        "score": history() | {"candidates": tf.constant([["tea"], ["jam"]])},
+        "step": step_inputs(signatures["recommend"](**history(), **exclude)),
+    }[signature]
+    signatures[signature](**inputs)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=rf"`{name}` must have the batch of .* \[1\] \[2\]"
+    ):
+        signatures[signature](**inputs | {name: value})
+
+
 def test_padding_may_hold_anything(signatures):
     exclude = tf.constant([False, False])
     padded = signatures["recommend"](**history(), exclude_seen=exclude)
