@@ -147,9 +147,7 @@ def _scan(cell, steps, states):
     its result, a weight's gradient is the sum over t of x_tᵀ g_t: one product of the stacked
     factors, after the loop.
     """
-    time_major = tf.nest.map_structure(
-        lambda sequence: tf.transpose(sequence, [1, 0, *range(2, len(sequence.shape))]), steps
-    )
+    time_major = tf.nest.map_structure(_time_major, steps)
     flags = {name: time_major[name] for name in ("reset", "is_event") if name in time_major}
     flat = tf.nest.flatten(time_major["projected"])
     is_float = [sequence.dtype.is_floating for sequence in flat]
@@ -204,6 +202,15 @@ def _scan(cell, steps, states):
 
     outputs, *last = scan(floats, states, weights)
     return tf.transpose(outputs, [1, 0, 2]), last
+
+
+def _time_major(sequence):
+    """Swaps the first two axes."""
+    if sequence.dtype == tf.bool:
+        # oneDNN complains on stderr where it cannot transpose bools, which needs AVX-512. A
+        # cast would be moved behind the transpose again by TensorFlow's graph optimiser.
+        return _time_major(tf.where(sequence, 1, 0)) > 0
+    return tf.transpose(sequence, [1, 0, *range(2, len(sequence.shape))])
 
 
 def _scan_gradient(step_at, position, num_steps, saved, output_gradients, state_gradients):
