@@ -9,7 +9,13 @@ import typer
 
 from hrec_tf import checks
 from hrec_tf.cli import console
-from hrec_tf.cli.options import EvaluationOptions, LogOptions, RecipeOptions, takes
+from hrec_tf.cli.options import (
+    EvaluationOptions,
+    LogOptions,
+    RecipeOptions,
+    command_line,
+    takes,
+)
 
 
 @takes(log=LogOptions, settings=RecipeOptions, ranking=EvaluationOptions)
@@ -51,6 +57,7 @@ def train(
     from hrec_tf import recipe as recipes
     from hrec_tf import runs
     from hrec_tf.cli.unfinished import Unfinished
+    from hrec_tf.reporting.report import report_of_run
     from hrec_tf.training import Checkpoint
 
     source = log.source()
@@ -88,6 +95,17 @@ def train(
         with progress.watch(f"evaluating {recipe.name}"):
             evaluation = recipes.evaluate(recipe, fitted, prepared.test)
         metrics = {**evaluation.summary(), "training_seconds": seconds}
+        own = {"model": model, "seed": seed, "out": out, "validation": validation or None}
+        page = report_of_run(
+            recipe,
+            evaluation,
+            prepared,
+            source,
+            seed=seed,
+            seconds=seconds,
+            history=None if recipe.entry.is_baseline else fitted.history.history,
+            command=command_line("train", own, log, settings, ranking),
+        )
         runs.save(
             path,
             fitted,
@@ -95,6 +113,7 @@ def train(
             vocabulary=prepared.vocabulary,
             metrics=metrics,
             histories=histories,
+            report=page,
             tensorboard=unfinished.tensorboard if unfinished else None,
         )
     if json:

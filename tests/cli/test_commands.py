@@ -156,6 +156,8 @@ def test_train_and_evaluate_a_baseline(capsys, log, tmp_path):
     out = tmp_path / "runs" / "knn"
     assert main(["train", *log, "--model", "item-knn", "--out", str(out), "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)["metrics"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"hrec train --model item-knn --seed 0 --out {out} --data" in page
     assert main(["evaluate", str(out), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)["metrics"]
     assert again == {k: v for k, v in trained.items() if k != "training_seconds"}
@@ -204,6 +206,8 @@ def test_train_and_evaluate_a_model_with_equal_metrics(capsys, log, tmp_path):
     options = ["--model", "hrnn-init", *SMALL, "--validation", "--out", str(out)]
     assert main(["train", *log, *options, "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)["metrics"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Validation: Recall@20 per epoch" in page and "--validation" in page
     assert main(["evaluate", str(out), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)["metrics"]
     assert again == {k: v for k, v in trained.items() if k != "training_seconds"}
