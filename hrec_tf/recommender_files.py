@@ -76,7 +76,7 @@ def write(
         vocabulary.save(aside / VOCABULARY)
         texts = [[raw_id, text] for raw_id, text in descriptions.items()]
         (aside / DESCRIPTIONS).write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
-        model.save_weights(aside / WEIGHTS)
+        weight_files.save(model, aside / WEIGHTS)
         manifest.write(aside, kind=KIND, about={"model": name, "version": __version__})
         aside.chmod(0o755)
         aside.rename(path)

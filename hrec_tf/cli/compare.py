@@ -78,7 +78,7 @@ def run_comparison(
     *,
     seeds: list[int],
     metric: str | None,
-    as_json: bool,
+    as_json: bool | None,
     report: str | None = None,
     command: str | None = None,
     keep: bool = False,
@@ -90,7 +90,7 @@ def run_comparison(
         recipes: what is compared.
         seeds: of every model.
         metric: what is tested; Recall at the largest k if None.
-        as_json: whether JSON is printed instead.
+        as_json: whether JSON is printed instead; None prints nothing.
         report: HTML file to write, if any.
         command: the command line that makes the comparison again, for the report.
         keep: whether each result holds what was fitted with the last seed.
@@ -115,7 +115,8 @@ def run_comparison(
     ]
     comparison = Comparison(tuple(results), metric, tuple(seeds))
     # Printed first: what was measured is not lost if the page cannot be written.
-    _print(comparison, prepared, source, as_json=as_json)
+    if as_json is not None:
+        _print(comparison, prepared, source, as_json=as_json)
     if report is not None:
         from hrec_tf.data.atomic_files import write_whole
         from hrec_tf.reporting.report import report as page

@@ -6,10 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from hrec_tf import runs
+from hrec_tf import manifest, runs
+from hrec_tf.cli import quickstart
 from hrec_tf.cli.main import main
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
@@ -260,7 +262,9 @@ def test_progress_goes_to_stderr_and_the_status_is_that_of_the_process(tmp_path)
 
 
 @pytest.mark.integration
-def test_quickstart_compares_six_methods_on_the_bundled_log(capsys):
+@KERAS_SAVES
+def test_quickstart_compares_exports_and_serves(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert main(["quickstart", "--epochs", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     names = [row["recipe"] for row in found["results"]]
@@ -268,3 +272,19 @@ def test_quickstart_compares_six_methods_on_the_bundled_log(capsys):
     assert found["num_points"] == 22_281
     recall = {row["recipe"]: row["metrics"]["Recall@20"]["mean"] for row in found["results"]}
     assert recall["hrnn-init"] > recall["ppop"] > recall["pop"]
+    assert found["report"] == "runs/quickstart/report.html"
+    assert "</html>" in Path(found["report"]).read_text(encoding="utf-8")
+    assert runs.load(found["run"]).recipe.model in ("gru4rec", "hrnn-init")
+    assert manifest.check(found["artefact"], kind="saved_model")["k"] == 20
+    known, new, nobody = found["served"]
+    assert [len(answer["recommended"]) for answer in found["served"]] == [5, 5, 5]
+    assert known["asked"][-2:] == new["asked"]
+    # The three most frequent items of the training log, for somebody of whom nothing is known.
+    top = [row["item"] for row in nobody["recommended"][:3]]
+    assert top == ["85123A", "85099B", "22423"]
+    seen = {item for item, _ in known["asked"]}
+    assert not seen & {row["item"] for row in known["recommended"]}
+    # The next one goes into a folder of its own.
+    assert quickstart._new_folder(None) == Path("runs/quickstart-2")
+    assert main(["quickstart", "--out", "runs"]) == 1
+    assert "`out` was 'runs', which exists" in capsys.readouterr().err
