@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hrec_tf import __version__, checks
-from hrec_tf.cli import compare, data, evaluate, quickstart, serve, train
+from hrec_tf.cli import compare, data, evaluate, export, quickstart, recommend, serve, train
 
 # Typer brings its own copy of Click, or uses the one beside it: the class, which stands for all
 # that may be wrong with a command line, is asked of Typer.
@@ -25,6 +25,8 @@ app.add_typer(data.app, name="data")
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="compare")(compare.compare)
+app.command(name="recommend")(recommend.recommend)
+app.command(name="export")(export.export)
 app.command(name="serve")(serve.serve)
 app.command(name="quickstart")(quickstart.quickstart)
 
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(getattr(error, "exit_code", 2))
     except (typer.Abort, KeyboardInterrupt):
         status = INTERRUPTED
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, RuntimeError) as error:
         if os.environ.get(_SHOW_TRACEBACK):
             traceback.print_exc()
         else:

@@ -61,7 +61,7 @@ def export_tflite(
     aside = Path(tempfile.mkdtemp(dir=file.parent, prefix=f".{file.stem}.", suffix=".part"))
     moved: list[Path] = []
     try:
-        vocabulary, listed = _beside(file)
+        _, vocabulary, listed = files_of(file)
         _convert(recommender.inference, aside / file.name, k, quantize)
         recommender.vocabulary.save(aside / vocabulary.name)
         manifest.write(aside, kind=KIND, about=about_of(recommender, k) | {"quantize": quantize})
@@ -91,8 +91,8 @@ def check_tflite(file: str | Path) -> dict[str, Any]:
         ValueError: one of them was changed.
     """
     file = Path(file)
-    vocabulary, listed = _beside(file)
-    for path in (file, vocabulary, listed):
+    _, vocabulary, listed = files_of(file)
+    for path in files_of(file):
         if not path.is_file():
             raise FileNotFoundError(
                 f"{str(path)!r} is no file, but a LiteRT export is {file.name}, "
@@ -106,10 +106,10 @@ def check_tflite(file: str | Path) -> dict[str, Any]:
         return manifest.check(folder, kind=KIND)
 
 
-def _beside(file: Path) -> tuple[Path, Path]:
-    return file.with_name(f"{file.stem}.vocabulary.txt"), file.with_name(
-        f"{file.stem}.manifest.json"
-    )
+def files_of(file: Path) -> tuple[Path, Path, Path]:
+    """Returns where the file, its vocabulary and its manifest lie."""
+    stem = file.stem
+    return file, file.with_name(f"{stem}.vocabulary.txt"), file.with_name(f"{stem}.manifest.json")
 
 
 def _checked_file(file: str | Path) -> Path:
@@ -119,7 +119,7 @@ def _checked_file(file: str | Path) -> Path:
             f"`file` was {str(file)!r}, but the name of a LiteRT file ends in .tflite. Pass for "
             f"example {str(file.with_suffix('.tflite'))!r}."
         )
-    for path in (file, *_beside(file)):
+    for path in files_of(file):
         if path.exists():
             raise ValueError(
                 f"`file` was {str(file)!r}, but {str(path)!r} exists, and exports are never "

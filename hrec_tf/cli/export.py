@@ -1,0 +1,162 @@
+"""`hrec export`: a run as a SavedModel for servers, and as a LiteRT file for devices."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hrec_tf.cli import console
+
+if TYPE_CHECKING:
+    from hrec_tf.export.parity import Parity
+    from hrec_tf.recommender import Recommender
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="A folder that `hrec train` wrote.")],
+    saved_model: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Base path of a SavedModel: DIR/<version> is made."),
+    ] = None,
+    tflite: Annotated[
+        str | None, typer.Option(metavar="FILE", help="LiteRT file to make, FILE.tflite.")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Number of the SavedModel's version (the next free one).")
+    ] = None,
+    k: Annotated[int, typer.Option(help="Length of the recommended lists.")] = 20,
+    idle_minutes: Annotated[
+        str | None,
+        typer.Option(help="Idle time that ends a session, or `none` (that of the run's log)."),
+    ] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="Shorten the weights of the LiteRT file: float16 or int8.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Exports a trained model, and checks that what was written answers as the model does."""
+    _check_options(saved_model, tflite, version, quantize)
+    minutes = _minutes(idle_minutes)
+    console.import_tensorflow()
+    from hrec_tf import runs
+    from hrec_tf.export.parity.forms import litert_interpreter
+    from hrec_tf.recommender import Recommender
+
+    if tflite is not None:
+        _or_complain(litert_interpreter)
+    progress = console.Progress()
+    with progress.watch(f"loading {run}"):
+        recommender = Recommender.load(run, **minutes)
+    card = Path(run) / runs.MODEL_CARD
+    made: dict[str, Path] = {}
+    try:
+        if saved_model is not None:
+            from hrec_tf.export import export_saved_model
+
+            with progress.watch("writing the SavedModel"):
+                made["saved_model"] = export_saved_model(
+                    recommender,
+                    saved_model,
+                    version=version,
+                    k=k,
+                    card=card.read_text(encoding="utf-8") if card.is_file() else None,
+                )
+        if tflite is not None:
+            from hrec_tf.export import export_tflite
+
+            with progress.watch("converting to LiteRT"):
+                made["tflite"] = _or_complain(
+                    export_tflite, recommender, tflite, k=k, quantize=quantize
+                )
+        from hrec_tf.export.parity import check_parity
+
+        with progress.watch("comparing all forms"):
+            parity = _or_complain(check_parity, recommender, **made)
+    except BaseException:
+        # Nothing may be taken into service that was not found to answer as the model does.
+        for path in made.values():
+            _remove(path)
+        raise
+    if json:
+        paths = {
+            name: str(made[name]) if name in made else None for name in ("saved_model", "tflite")
+        }
+        found = {"histories": parity.num_histories, "differences": parity.differences}
+        console.print_json({"run": run, **paths, "k": k, "parity": found})
+        return
+    _print_result(recommender, made, parity, k)
+
+
+def _check_options(
+    saved_model: str | None, tflite: str | None, version: int | None, quantize: str | None
+) -> None:
+    if saved_model is None and tflite is None:
+        raise ValueError(
+            "Neither `--saved-model` nor `--tflite` was given, but one must say what to make. "
+            "Pass for example --saved-model models/recommender."
+        )
+    if version is not None and saved_model is None:
+        raise ValueError(
+            f"`version` was {version}, but only a SavedModel has versions. Pass --saved-model "
+            "too, or leave it out."
+        )
+    if quantize is not None and tflite is None:
+        raise ValueError(
+            f"`quantize` was {quantize!r}, but only a LiteRT file is shortened. Pass --tflite "
+            "too, or leave it out."
+        )
+
+
+def _minutes(text: str | None) -> dict[str, float | None]:
+    """The argument of `Recommender.load`, if one was given."""
+    if text is None:
+        return {}
+    if text == "none":
+        return {"idle_minutes": None}
+    try:
+        return {"idle_minutes": float(text)}
+    except ValueError:
+        raise ValueError(
+            f"`idle_minutes` was {text!r}, but must be a number of minutes, or none for histories "
+            "that are one session. Pass for example 30."
+        ) from None
+
+
+def _or_complain(function: Any, *arguments: Any, **options: Any) -> Any:
+    """Calls a function; what the machine lacks is said as any other mistake is."""
+    try:
+        return function(*arguments, **options)
+    except (ImportError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+        return
+    from hrec_tf.export.tflite import files_of
+
+    for file in files_of(path):
+        file.unlink(missing_ok=True)
+
+
+def _print_result(
+    recommender: "Recommender", made: dict[str, Path], parity: "Parity", k: int
+) -> None:
+    minutes = recommender.idle_minutes
+    rule = "a history is one session" if minutes is None else f"{minutes:g} idle minutes"
+    for name, path in made.items():
+        files = path.rglob("*") if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        kind = "SavedModel" if name == "saved_model" else "LiteRT"
+        print(f"{path}  {kind}, {size / 1000:,.0f} kB, lists of {k}, sessions: {rule}")
+    largest = max(parity.differences, key=lambda form: parity.differences[form])
+    print(
+        f"Checked: {len(parity.differences)} ways to ask answer alike on {parity.num_histories} "
+        f"histories; the greatest difference is {parity.differences[largest]:.1e} ({largest})."
+    )
+    if "saved_model" in made:
+        print(f"Serve it: hrec serve {made['saved_model'].parent}")
+    if "tflite" in made:
+        print(f"Item id i is line i of {made['tflite'].stem}.vocabulary.txt, beside the file.")

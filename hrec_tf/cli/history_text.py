@@ -1,0 +1,86 @@
+"""Histories as the command line gets them: text, or a CSV."""
+
+import re
+import sys
+from typing import Any, NamedTuple
+
+
+class AskedHistory(NamedTuple):
+    """A user's history as text: raw ids, and seconds or None."""
+
+    user: str | None
+    item_ids: list[str]
+    seconds: list[str | None]
+
+
+def split_ids(text: str, name: str) -> list[str]:
+    """Returns the ids between the commas; none of an empty text."""
+    parts = text.split(",") if text else []
+    for place, part in enumerate(parts):
+        if not part:
+            raise ValueError(
+                f"`{name}` was {text!r}, which has nothing at place {place}, but items are "
+                "separated by single commas. Take one comma out; ids with commas go through "
+                "--history-file."
+            )
+    return parts
+
+
+def of_text(text: str) -> AskedHistory:
+    """Reads `id@seconds,id@seconds`, or ids alone."""
+    pairs = [
+        part.rpartition("@") if "@" in part else (part, "", None)
+        for part in split_ids(text, "history")
+    ]
+    for raw_id, sign, seconds in pairs:
+        if not raw_id:
+            raise ValueError(
+                f"`history` holds {sign + str(seconds)!r}, which has no item before the @, but an "
+                "event is item@seconds. Write for example 85123A@1291191960."
+            )
+    return AskedHistory(
+        None, [raw_id for raw_id, _, _ in pairs], [seconds for _, _, seconds in pairs]
+    )
+
+
+def of_file(path: str) -> list[AskedHistory]:
+    """Reads a CSV; users in the order in which they first come."""
+    import polars as pl
+
+    source: Any = sys.stdin.buffer.read() if path == "-" else path
+    try:
+        rows = pl.read_csv(source, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(
+            f"`history_file` was {path!r}, which is no CSV ({error}). Pass a file with a heading, "
+            "item,timestamp or user,item,timestamp."
+        ) from error
+    strange = [name for name in rows.columns if name not in ("user", "item", "timestamp")]
+    if strange or "item" not in rows.columns:
+        raise ValueError(
+            f"`history_file` {path!r} has the columns {', '.join(rows.columns)}, but a history "
+            "has item, and may have timestamp and user. Rename or drop the others."
+        )
+    for name in rows.columns:
+        missing = rows[name].is_null().arg_true()
+        if len(missing):
+            raise ValueError(
+                f"`history_file` {path!r} has no {name} at row {missing[0]} (after the heading, "
+                "from 0), but every event needs one. Fill it in, or drop the row."
+            )
+    times = rows["timestamp"].to_list() if "timestamp" in rows.columns else [None] * len(rows)
+    users = rows["user"].to_list() if "user" in rows.columns else [None] * len(rows)
+    asked: dict[str | None, AskedHistory] = {}
+    for user, item, seconds in zip(users, rows["item"].to_list(), times, strict=True):
+        one = asked.setdefault(user, AskedHistory(user, [], []))
+        one.item_ids.append(item)
+        one.seconds.append(seconds)
+    return list(asked.values()) or [AskedHistory(None, [], [])]
+
+
+def whole_number(text: str, complaint: str) -> int:
+    """Returns the number, or raises with the complaint."""
+    # `int` would also take 1_000, which is another id than 1000.
+    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
+        raise ValueError(complaint)
+    return int(text)
