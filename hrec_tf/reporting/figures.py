@@ -88,7 +88,7 @@ def interval_figure(rows: Sequence[Row], *, name: str, metric: str) -> str:
             color = TRAINED if row.trained else COUNTED
             axes.plot([row.low, row.high], [place, place], color=color, linewidth=2.5)
             axes.plot(row.value, place, marker="o", color=color, markersize=7)
-        axes.set_xlim(left=0)
+        _from_zero(axes, max(row.high for row in rows))
         about = "; ".join(f"{r.label} {r.value:.4f} [{r.low:.4f}, {r.high:.4f}]" for r in rows)
         kinds = [
             Line2D([], [], marker="o", linewidth=2.5, color=color, label=kind)
@@ -131,8 +131,7 @@ def group_figure(
             }
             axes.plot(row, range(len(labels)), **style)
             marks.append(Line2D([], [], label=group, **style))
-        # From zero: a part of the scale would make small differences look large.
-        axes.set_xlim(left=0)
+        _from_zero(axes, float(np.nanmax(values)))
         _legend(figure, marks)
         about = "; ".join(
             f"{label}: " + ", ".join(f"{group} {held[label]:.4f}" for group, held in groups.items())
@@ -192,6 +191,11 @@ def _rows_of(labels: Sequence[str], metric: str) -> tuple[Figure, Axes]:
     axes.set_xlabel(metric)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     return figure, axes
+
+
+def _from_zero(axes: Axes, largest: float) -> None:
+    # A part of the scale only would make small differences look large.
+    axes.set_xlim(0, 1.06 * largest if largest > 0 else 1)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -75,6 +75,12 @@ def test_intervals_stand_in_order_from_zero():
     assert ratio == pytest.approx(3, rel=1e-3)
 
 
+def test_values_that_are_all_zero_have_an_axis_all_the_same():
+    rows = [Row("A", 0.0, 0.0, 0.0, trained=True)]
+    svg = ElementTree.fromstring(interval_figure(rows, name="a", metric="R"))
+    assert texts(svg)[:2] == ["0.0", "0.2"]
+
+
 def test_a_group_without_points_has_no_mark():
     svg = drawn("groups")
     # One more of each colour stands in the legend.
