@@ -99,6 +99,8 @@ def run_comparison(
     from hrec_tf.recipes.keys import EVALUATION
     from hrec_tf.reporting.comparison import Comparison, measure
 
+    for key in ("ks", "average"):
+        _require_same(recipes, key, EVALUATION[key])
     ks = recipes[0].evaluation.get("ks", EVALUATION["ks"])
     names = [f"{name}@{k}" for name in ("Recall", "MRR", "Precision", "NDCG") for k in ks]
     metric = checks.require_choice("metric", metric or f"Recall@{max(ks)}", names)
@@ -125,6 +127,24 @@ def run_comparison(
             write_whole(report, page(comparison, prepared, source, command=command).encode())
         progress.console.print(f"Written to {report}.", markup=False, soft_wrap=True)
     return comparison, prepared
+
+
+def _require_same(recipes: "list[Recipe]", key: str, default: object) -> None:
+    """Refuses recipes whose metrics have no common columns."""
+
+    def value(recipe: "Recipe") -> object:
+        held = recipe.evaluation.get(key, default)
+        return tuple(held) if isinstance(held, list) else held
+
+    first, *others = recipes
+    expected = value(first)
+    for recipe in others:
+        given = value(recipe)
+        if given != expected:
+            raise ValueError(
+                f"`{key}` is {given!r} in the recipe {recipe.name}, but {expected!r} in "
+                f"{first.name}, and one table has one of them. Pass --{key} to set it for all."
+            )
 
 
 def _require_free(report: str) -> None:

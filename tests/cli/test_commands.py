@@ -130,6 +130,18 @@ def test_compare_baselines_prints_one_table(capsys, log):
         assert name in out
 
 
+def test_recipes_that_are_averaged_in_different_ways_are_refused(capsys, tmp_path):
+    recipes = tmp_path / "own.toml"
+    recipes.write_text(
+        '[recipes.pop]\nmodel = "pop"\nevaluation = { average = "user" }\n'
+        '[recipes.ppop]\nmodel = "ppop"\nevaluation = { ks = [5, 20] }\n'
+    )
+    arguments = ["compare", "--recipe", recipes, "--models", "pop,ppop"]
+    said = complaint(capsys, *arguments)
+    assert "`average` is 'micro' in the recipe ppop, but 'user' in pop" in said
+    assert "Pass --average to set it for all." in said
+
+
 def test_compare_writes_a_report_with_the_command_that_makes_it(capsys, log, tmp_path):
     page = tmp_path / "a b.html"
     options = ["--models", "pop,item-knn", "--keep-repeats", "--ks", "1,5", "--report", str(page)]
