@@ -1,5 +1,5 @@
 # make test         everything a change must pass, in an environment made on the first call
-# make quickstart   the shortest way from a checkout to a trained and compared recommender
+# make quickstart   the shortest way from a checkout to a trained, compared and served recommender
 # Both use .venv, made with $(PYTHON): by default the first Python below that runs and is supported.
 
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \

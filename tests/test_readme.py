@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from hrec_tf.recommender import Recommender
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "docs/equations.md", "docs/evaluation.md", "docs/serving.md")
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.mark.integration
-def test_example_trains_and_evaluates(tmp_path):
+def test_example_trains_and_recommends(tmp_path):
     process = subprocess.run(
         [sys.executable, "-c", EXAMPLE],
         cwd=tmp_path,
@@ -24,11 +27,15 @@ def test_example_trains_and_evaluates(tmp_path):
         check=False,
     )
     assert process.returncode == 0, process.stderr[-2000:]
-    (recall,) = re.findall(r"'Recall@20': (?:np\.float64\()?([0-9.]+)", process.stdout)
-    assert 0 < float(recall) < 1
+    listed = re.findall(r"^(\S+) (-?[0-9.]+)$", process.stdout, flags=re.MULTILINE)
+    scores = [float(score) for _, score in listed]
+    assert len({item for item, _ in listed}) == 10
+    assert scores == sorted(scores, reverse=True)
+    assert not {"85123A", "22423", "never seen"} & {item for item, _ in listed}
+    assert Recommender.load(tmp_path / "my_recommender").vocabulary.num_items == 3665
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/equations.md", "docs/evaluation.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_relative_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
@@ -37,7 +44,7 @@ def test_relative_links_lead_to_files(page):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/equations.md", "docs/evaluation.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_source_paths_named_in_the_docs_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for named in re.findall(r"`((?:hrec_tf|tests|benchmarks)/[\w./]*)`", text):
