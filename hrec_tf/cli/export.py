@@ -1,6 +1,7 @@
 """`hrec export`: a run as a SavedModel for servers, and as a LiteRT file for devices."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,7 @@ def export(
     from hrec_tf.recommender import Recommender
 
     if tflite is not None:
-        _or_complain(litert_interpreter)
+        _require(litert_interpreter)
     progress = console.Progress()
     with progress.watch(f"loading {run}"):
         recommender = Recommender.load(run, **minutes)
@@ -66,13 +67,11 @@ def export(
             from hrec_tf.export import export_tflite
 
             with progress.watch("converting to LiteRT"):
-                made["tflite"] = _or_complain(
-                    export_tflite, recommender, tflite, k=k, quantize=quantize
-                )
+                made["tflite"] = export_tflite(recommender, tflite, k=k, quantize=quantize)
         from hrec_tf.export.parity import check_parity
 
         with progress.watch("comparing all forms"):
-            parity = _or_complain(check_parity, recommender, **made)
+            parity = check_parity(recommender, **made)
     except BaseException:
         # Nothing may be taken into service that was not found to answer as the model does.
         for path in made.values():
@@ -123,11 +122,11 @@ def _minutes(text: str | None) -> dict[str, float | None]:
         ) from None
 
 
-def _or_complain(function: Any, *arguments: Any, **options: Any) -> Any:
-    """Calls a function; what the machine lacks is said as any other mistake is."""
+def _require(importing: Callable[[], Any]) -> None:
+    """Says what the machine lacks as any other mistake is said."""
     try:
-        return function(*arguments, **options)
-    except (ImportError, RuntimeError) as error:
+        importing()
+    except ImportError as error:
         raise ValueError(str(error)) from error
 
 

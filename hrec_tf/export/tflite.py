@@ -7,8 +7,9 @@
 `hrec_tf.inference` says what they mean. One user at a time; time is free, but at least 1: of a
 user without events pass one event with item id 0. Ids are numbers: line i of
 `<stem>.vocabulary.txt`, counted from 0, is the raw id of item id i, and whatever is not in it is
-0, unknown. A LiteRT file cannot check what it is given: times must not go back, and `state` must
-be of an answer of this file, or zeros.
+0, unknown. Places beyond the candidates hold item id 0 and the lowest float32, or the lowest
+float16 where numbers were shortened to it. A LiteRT file cannot check what it is given: times
+must not go back, and `state` must be of an answer of this file, or zeros.
 """
 
 import os

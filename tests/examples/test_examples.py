@@ -41,3 +41,22 @@ def test_an_example_runs_and_learns(path, tmp_path):
         recall = [float(value) for value in re.findall(r"Recall@20 ([0-9.]+)", process.stdout)]
         assert min(recall) > 0.08
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("stem", ["export_saved_model", "export_tflite"])
+def test_an_export_of_an_example_lists_described_products(stem, tmp_path):
+    """It goes where the argument says, and what was just recommended and taken goes on."""
+    path = ROOT / "examples" / f"{stem}.py"
+    target = tmp_path / ("shop.tflite" if stem == "export_tflite" else "models")
+    process = subprocess.run(
+        [sys.executable, str(path), "--small", str(target)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    assert process.returncode == 0, process.stderr
+    listed = re.findall(r"^    (\S+) +-?[0-9.]+  [A-Z].*", process.stdout, re.MULTILINE)
+    assert len(listed) == (10 if stem == "export_tflite" else 15)
+    assert f"and then {listed[0]}\n" in process.stdout
+    assert target.exists()

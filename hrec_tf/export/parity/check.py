@@ -31,6 +31,8 @@ from hrec_tf.schema import PADDING_ID
 TOLERANCES = {None: 1e-5, "float16": 5e-3, "int8": 5e-2}
 """Greatest allowed difference of scores by `quantize`, as a share of the largest score of the
 history, or of 1 where that is less."""
+_LOWEST = {None: UNFILLED, "float16": float(np.finfo(np.float16).min), "int8": UNFILLED}
+"""Score of places that are not filled, by `quantize`: it is a constant of the graph too."""
 
 
 class ParityError(ValueError):
@@ -139,7 +141,7 @@ class _Comparison:
                 self._fail(form, row, f"an item stands twice in {item_ids.tolist()}")
         for values in wanted:
             is_filled = values > UNFILLED
-            if not np.array_equal(scores > UNFILLED, is_filled):
+            if not np.array_equal(scores > _LOWEST[quantize], is_filled):
                 self._fail(form, row, f"the list is {item_ids.tolist()} with {scores.tolist()}")
             difference = np.abs(scores - values)[is_filled].max(initial=0.0) / scale
             self._note(form, row, float(difference), TOLERANCES[quantize], "a score")
