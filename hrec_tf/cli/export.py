@@ -71,7 +71,9 @@ def export(
         from hrec_tf.export.parity import check_parity
 
         with progress.watch("comparing all forms"):
-            parity = check_parity(recommender, **made)
+            parity = check_parity(
+                recommender, saved_model=made.get("saved_model"), tflite=made.get("tflite")
+            )
     except BaseException:
         # Nothing may be taken into service that was not found to answer as the model does.
         for path in made.values():

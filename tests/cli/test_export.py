@@ -63,7 +63,7 @@ def test_json_says_where_things_lie_and_how_much_they_differ(capsys, saved, tmp_
 
 
 def test_what_departs_is_not_left_behind(capsys, saved, tmp_path, monkeypatch):
-    def departs(recommender, *, saved_model):
+    def departs(recommender, *, saved_model, tflite):
         assert (saved_model / "saved_model.pb").is_file()
         raise ParityError("departs")
 
