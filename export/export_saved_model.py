@@ -22,15 +22,20 @@ options = parser.parse_args()
 # The model, the vocabulary, and the idle time that ended a session in the log.
 recommender = Recommender.load(options.run)
 
+
+def check(folder):
+    """In a process without Keras and hrec_tf, every signature must answer as the model does."""
+    parity = check_parity(recommender, saved_model=folder)
+    print(f"equal to the model up to {max(parity.differences.values()):.1e}")
+
+
+# The version takes its place, where servers look, when it has passed the check.
 card = Path(options.run) / "model_card.md"
 folder = export_saved_model(
     recommender,
     options.base_path,
     k=options.k,
     card=card.read_text(encoding="utf-8") if card.is_file() else None,
+    check=check,
 )
-
-# In a process that has neither Keras nor hrec_tf, every signature must answer as the model does.
-parity = check_parity(recommender, saved_model=folder)
-print(f"{folder}: equal to the model up to {max(parity.differences.values()):.1e}")
-print(f"Serve it: hrec serve {folder.parent}")
+print(f"{folder}\nServe it: hrec serve {folder.parent}")

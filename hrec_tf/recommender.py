@@ -59,7 +59,12 @@ class Recommender:
                     "scores have no order. Train again with a lower learning rate."
                 )
         self.model, self.vocabulary = model, vocabulary
-        self.descriptions = dict(descriptions or {})
+        # NumPy's numbers as Python's own, which a file can hold.
+        plain = (
+            (getattr(raw_id, "item", lambda raw_id=raw_id: raw_id)(), text)
+            for raw_id, text in (descriptions or {}).items()
+        )
+        self.descriptions = dict(plain)
         self.inference = Inference(model, vocabulary.supports, idle_minutes=idle_minutes)
 
     @property

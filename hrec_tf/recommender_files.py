@@ -11,13 +11,12 @@ arguments, then its weights are filled in.
 """
 
 import json
-import shutil
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from hrec_tf import __version__, checks, manifest, registry, weight_files
+from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.recipes import plain_toml
 
@@ -26,7 +25,16 @@ SETTINGS, VOCABULARY = "recommender.toml", "vocabulary.txt"
 DESCRIPTIONS, WEIGHTS = "descriptions.json", "model.weights.h5"
 
 _FORMAT = "hrec_tf recommender 1"
-_KEYS = ("format", "version", "class", "num_items", "vocabulary", "idle_minutes", "arguments")
+_KEYS = (
+    "format",
+    "version",
+    "class",
+    "num_items",
+    "vocabulary",
+    "weights",
+    "idle_minutes",
+    "arguments",
+)
 _MAX_TEXT_BYTES = 2**30
 
 
@@ -59,30 +67,24 @@ def write(
         )
     config = model.get_config()
     arguments = {key: config[key] for key in registry.settings_of(model_class) if key in config}
-    settings = {
-        "format": _FORMAT,
-        "version": __version__,
-        "class": name,
-        "num_items": vocabulary.num_items,
-        "vocabulary": vocabulary.fingerprint,
-        "idle_minutes": idle_minutes,
-        "arguments": arguments,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    try:
+    with whole_folder(path) as aside:
+        weight_files.save(model, aside / WEIGHTS)
+        settings = {
+            "format": _FORMAT,
+            "version": __version__,
+            "class": name,
+            "num_items": vocabulary.num_items,
+            "vocabulary": vocabulary.fingerprint,
+            "weights": weight_files.digest_of(aside / WEIGHTS),
+            "idle_minutes": idle_minutes,
+            "arguments": arguments,
+        }
         text = plain_toml.to_toml(plain_toml.to_words(settings))
         (aside / SETTINGS).write_text(text, encoding="utf-8")
         vocabulary.save(aside / VOCABULARY)
         texts = [[raw_id, text] for raw_id, text in descriptions.items()]
         (aside / DESCRIPTIONS).write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
-        weight_files.save(model, aside / WEIGHTS)
         manifest.write(aside, kind=KIND, about={"model": name, "version": __version__})
-        aside.chmod(0o755)
-        aside.rename(path)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
     return path
 
 
@@ -117,15 +119,13 @@ def read(path: str | Path) -> tuple[Any, Vocabulary, float | None, dict[Any, str
     arguments = settings.get("arguments", {})
     for key in arguments:
         checks.require_choice("arguments", key, registry.settings_of(model_class))
-    model = model_class(num_items=vocabulary.num_items, **arguments)
-    weight_files.require_plain(path / WEIGHTS)
-    try:
-        model.load_weights(path / WEIGHTS)
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path / WEIGHTS} does not fit {SETTINGS} beside it: {error}. Use the files of one "
-            "recommender."
-        ) from error
+    model = weight_files.load(
+        lambda: model_class(num_items=vocabulary.num_items, **arguments),
+        path / WEIGHTS,
+        digest=settings["weights"],
+        arguments=arguments,
+        settings=SETTINGS,
+    )
     descriptions = dict(json.loads(_text(path / DESCRIPTIONS)))
     return model, vocabulary, settings["idle_minutes"], descriptions
 

@@ -22,7 +22,6 @@ import io
 import json
 import platform
 import shutil
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from hrec_tf import __version__, checks, manifest, model_card, weight_files
+from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.data.vocabulary import Vocabulary
@@ -43,7 +43,17 @@ MODEL_CARD, REPORT = "model_card.md", "report.html"
 
 _FORMAT = "hrec_tf run 1"
 _MAX_CONFIG_BYTES = 2**20
-_KEYS = ("format", "version", "seed", "validation", "num_items", "vocabulary", "log", "recipe")
+_KEYS = (
+    "format",
+    "version",
+    "seed",
+    "validation",
+    "num_items",
+    "vocabulary",
+    "weights",
+    "log",
+    "recipe",
+)
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -59,6 +69,7 @@ class Run:
         vocabulary: the items.
         validation: whether the training held sessions back, see `PreparedLog.for_validation`.
         about: versions and fingerprints, as its manifest has them.
+        weights: checksum of the weight file; None for a baseline.
     """
 
     path: Path
@@ -68,6 +79,7 @@ class Run:
     vocabulary: Vocabulary
     validation: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
 
     def fitted(self, train_histories: Histories) -> Any:
         """Returns the trained model, or the baseline, counted on its training histories.
@@ -85,23 +97,21 @@ class Run:
         Raises:
             ValueError: a run of a baseline, or weights that do not fit the settings.
         """
-        if self.recipe.entry.is_baseline:
+        if self.weights is None:
             raise ValueError(
                 f"{str(self.path)!r} is a run of {self.recipe.model}, which is counted and has no "
                 "weights. Call `fitted` with its training histories."
             )
-        model = self.recipe.entry.build(
-            num_items=self.vocabulary.num_items, seed=self.seed, **self.recipe.arguments
+        arguments = self.recipe.arguments
+        return weight_files.load(
+            lambda: self.recipe.entry.build(
+                num_items=self.vocabulary.num_items, seed=self.seed, **arguments
+            ),
+            self.path / WEIGHTS,
+            digest=self.weights,
+            arguments=arguments,
+            settings=CONFIG,
         )
-        weight_files.require_plain(self.path / WEIGHTS)
-        try:
-            model.load_weights(self.path / WEIGHTS)
-        except (ValueError, KeyError) as error:
-            raise ValueError(
-                f"{self.path / WEIGHTS} does not fit {CONFIG} beside it: {error}. Use the files "
-                "of one run, or train again."
-            ) from error
-        return model
 
 
 def require_free(path: str | Path) -> Path:
@@ -150,7 +160,6 @@ def save(
         OSError: it cannot be written; nothing is left behind.
     """
     path = require_free(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = None if histories is None else histories.fingerprint
     about = {
         "model": recipe.model,
@@ -161,39 +170,33 @@ def save(
         "data": data,
         "versions": versions(),
     }
-    run = Run(path, recipe, log, seed, vocabulary, validation, about)
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    try:
-        texts = _texts(run, metrics, histories)
-        if report is not None:
-            texts[REPORT] = report
+    with whole_folder(path) as aside:
+        weights = None
         if not recipe.entry.is_baseline:
             weight_files.save(fitted, aside / WEIGHTS)
+            weights = weight_files.digest_of(aside / WEIGHTS)
+        run = Run(path, recipe, log, seed, vocabulary, validation, about, weights)
+        texts = _texts(run, metrics, histories)
+        if weights is not None:
             texts[HISTORY] = _history_csv(fitted.history.history)
+        if report is not None:
+            texts[REPORT] = report
         if tensorboard is not None:
             shutil.copytree(tensorboard, aside / TENSORBOARD)
         vocabulary.save(aside / VOCABULARY)
         for name, text in texts.items():
             (aside / name).write_text(text, encoding="utf-8")
         manifest.write(aside, kind=KIND, about=about)
-        aside.chmod(0o755)
-        aside.rename(path)
-    except OSError as error:
-        raise OSError(
-            f"The run {str(path)!r} could not be written: {error}. It needs room for its files "
-            "on the disk; nothing of it is left there. Make room, and write it again."
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return path
 
 
 def _texts(run: Run, metrics: Mapping[str, Any], histories: Histories | None) -> dict[str, str]:
     """Name of a file -> its text, for the files that are text in every run."""
     decided = settings(recipe=run.recipe, log=run.log, seed=run.seed, validation=run.validation)
-    vocabulary = {
+    files = {
         "num_items": run.vocabulary.num_items,
         "vocabulary": run.vocabulary.fingerprint,
+        "weights": plain_toml.to_words(run.weights),
     }
     card = model_card.text(
         recipe=run.recipe,
@@ -206,7 +209,7 @@ def _texts(run: Run, metrics: Mapping[str, Any], histories: Histories | None) ->
         versions=run.about["versions"],
     )
     return {
-        CONFIG: plain_toml.to_toml({"format": _FORMAT, **decided, **vocabulary}),
+        CONFIG: plain_toml.to_toml({"format": _FORMAT, **decided, **files}),
         METRICS: json.dumps(dict(metrics), indent=2) + "\n",
         MODEL_CARD: card,
     }
@@ -238,9 +241,15 @@ def load(path: str | Path) -> Run:
     """
     path = Path(path)
     if not (path / CONFIG).is_file():
-        raise FileNotFoundError(
-            f"{str(path)!r} holds no {CONFIG}, so it is no run folder. Pass a folder that "
-            "`hrec train --out` wrote."
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        cure = "Pass a folder that `hrec train --out` wrote."
+        if unfinished.is_dir():
+            cure = f"Its training is unfinished ({unfinished}): go on with `hrec train … --resume`."
+        raise FileNotFoundError(f"{str(path)!r} holds no {CONFIG}, so it is no run folder. {cure}")
+    if path.name.endswith(".unfinished"):
+        raise ValueError(
+            f"{str(path)!r} is a training that is unfinished, not a run folder. Go on with it by "
+            "`hrec train … --resume`."
         )
     about = manifest.check(path, kind=KIND)
     config = _config(path / CONFIG)
@@ -260,7 +269,13 @@ def load(path: str | Path) -> Run:
         )
     log = LogSource.from_dict(plain_toml.from_words(config["log"]))
     validation = bool(config["validation"])
-    return Run(path, recipe, log, int(config["seed"]), vocabulary, validation, about)
+    weights = plain_toml.from_words(config["weights"])
+    if (weights is None) != recipe.entry.is_baseline:
+        raise ValueError(
+            f"`weights` of {CONFIG} is {weights!r}, which does not fit {recipe.model}. Use the "
+            "files of one run."
+        )
+    return Run(path, recipe, log, int(config["seed"]), vocabulary, validation, about, weights)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -4,12 +4,15 @@ HDF5 can name other files, hold text and objects, and claim arrays far larger th
 Weights need none of that.
 """
 
+import hashlib
 import shutil
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
+import tensorflow as tf
 
 from hrec_tf.data.atomic_files import whole_file
 
@@ -48,8 +51,63 @@ def save(model: Any, path: str | Path) -> None:
         archive.unlink(missing_ok=True)
 
 
-def require_plain(path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
-    """Raises unless a file holds groups of plain numeric arrays, and nothing else.
+def load(
+    build: Callable[[], Any],
+    path: str | Path,
+    *,
+    digest: str,
+    arguments: Mapping[str, Any],
+    settings: str,
+) -> Any:
+    """Returns a model with the weights of a file, which is looked at before the model is made.
+
+    Args:
+        build: makes the model.
+        path: a `.weights.h5` file.
+        digest: what `digest_of` said when it was written.
+        arguments: sizes of the model among others; those that the file has no room for are
+            refused before memory is asked for them.
+        settings: name of the file that they come from.
+
+    Raises:
+        ValueError: no file of plain weights, or one that does not fit the arguments.
+    """
+    path = Path(path)
+    room = require_plain(path)
+    if digest_of(path) != digest:
+        raise ValueError(
+            f"{path} is not the file that {settings} beside it was written for: its checksum is "
+            "another. Use the files of one model."
+        )
+    for name, value in arguments.items():
+        for size in value if isinstance(value, list | tuple) else (value,):
+            if not isinstance(size, int) or name == "seed":
+                continue
+            # A recurrent matrix is square; any other size is an edge of some array.
+            if 4 * (size * size if name.endswith("units") else size) > room:
+                raise ValueError(
+                    f"{path} does not fit {settings} beside it: `{name}` is {size}, for which "
+                    f"{room:,} bytes of weights are too few. Use the files of one model."
+                )
+    try:
+        model = build()
+        model.load_weights(path)
+    except (ValueError, KeyError, MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise ValueError(
+            f"{path} does not fit {settings} beside it: {error}. Use the files of one model, or "
+            "train again."
+        ) from error
+    return model
+
+
+def digest_of(path: str | Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_plain(path: str | Path, *, max_bytes: int = MAX_BYTES) -> int:
+    """Returns the bytes of a file's arrays, or raises if it holds anything but plain numbers.
 
     Args:
         path: a `.weights.h5` file.
@@ -90,6 +148,7 @@ def require_plain(path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
             f"{path.name} is no file of plain weights: {error}. Expected numeric arrays alone. "
             f"{_MEND}"
         ) from error
+    return claimed
 
 
 def _plain_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:

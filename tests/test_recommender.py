@@ -171,6 +171,11 @@ def test_a_folder_that_was_changed_is_refused(tmp_path):
             lambda s: s.replace("session_units = 4", "session_units = 5"),
             "model.weights.h5 does not fit",
         ),
+        (
+            "recommender.toml",
+            lambda s: s.replace("session_units = 4", "session_units = 100000"),
+            "`session_units` is 100000, for which [0-9,]+ bytes of weights are too few",
+        ),
         ("vocabulary.txt", lambda s: s.replace("\njam\n", "\nham\n"), "item numbers would mean"),
     ],
 )
@@ -179,6 +184,29 @@ def test_files_that_do_not_fit_one_another_are_refused(tmp_path, name, edit, mes
     changed(folder, name, edit)
     with pytest.raises(ValueError, match=message):
         Recommender.load(folder)
+
+
+def test_weights_of_another_model_of_the_same_shape_are_refused(tmp_path):
+    folder = RECOMMENDER.save(tmp_path / "kept")
+    other = HRNN(num_items=6, session_units=4, user_units=3, seed=5)
+    weights = made(model=other).save(tmp_path / "other") / "model.weights.h5"
+    (folder / "model.weights.h5").write_bytes(weights.read_bytes())
+    manifest.write(folder, kind="recommender", about={})
+    with pytest.raises(ValueError, match=r"is not the file that recommender.toml .* written for"):
+        Recommender.load(folder)
+
+
+def test_a_place_that_cannot_be_written_is_named():
+    with pytest.raises(OSError, match=r"'/proc/kept' could not be written: .*choose another place"):
+        RECOMMENDER.save("/proc/kept")
+
+
+def test_texts_by_numpys_numbers_are_kept(tmp_path):
+    ids = np.array([70, -1, 5, 9, 0, 3])
+    model = RECOMMENDER.model
+    texts = dict(zip(ids, "abcdef", strict=True))
+    folder = Recommender(model, Vocabulary(ids, SUPPORTS), descriptions=texts).save(tmp_path / "r")
+    assert Recommender.load(folder).describe(70) == "a"
 
 
 def test_a_class_of_ones_own_is_not_saved(tmp_path):

@@ -121,7 +121,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, log, prepared):
             path.write_bytes(b"part")
             raise OSError("No space left on device")
 
-    with pytest.raises(OSError, match=r"runs/b' could not be written: No space left .* Make"):
+    with pytest.raises(OSError, match=r"runs/b' could not be written: No space left .* Mend"):
         save(tmp_path / "runs" / "b", log, prepared, FullDisk())
     assert list((tmp_path / "runs").iterdir()) == []
 
@@ -346,3 +346,12 @@ def test_weights_with_a_link_in_them_are_not_given_to_keras(run):
     held = runs.load(run)
     with pytest.raises(ValueError, match=r"is no file of plain weights: '/x' is a link"):
         held.model()
+
+
+def test_a_training_that_is_unfinished_is_named(tmp_path):
+    (tmp_path / "run.unfinished").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"Its training is unfinished .*--resume"):
+        runs.load(tmp_path / "run")
+    (tmp_path / "run.unfinished" / "config.toml").write_text("")
+    with pytest.raises(ValueError, match="is a training that is unfinished, not a run folder"):
+        runs.load(tmp_path / "run.unfinished")

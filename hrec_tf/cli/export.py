@@ -1,7 +1,7 @@
 """`hrec export`: a run as a SavedModel for servers, and as a LiteRT file for devices."""
 
-import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +41,8 @@ def export(
     minutes = _minutes(idle_minutes)
     console.import_tensorflow()
     from hrec_tf import runs
+    from hrec_tf.export import export_saved_model, export_tflite
+    from hrec_tf.export.parity import Parity, check_parity
     from hrec_tf.export.parity.forms import litert_interpreter
     from hrec_tf.recommender import Recommender
 
@@ -51,40 +53,38 @@ def export(
         recommender = Recommender.load(run, **minutes)
     card = Path(run) / runs.MODEL_CARD
     made: dict[str, Path] = {}
-    try:
-        if saved_model is not None:
-            from hrec_tf.export import export_saved_model
+    found: list[Parity] = []
 
-            with progress.watch("writing the SavedModel"):
-                made["saved_model"] = export_saved_model(
-                    recommender,
-                    saved_model,
-                    version=version,
-                    k=k,
-                    card=card.read_text(encoding="utf-8") if card.is_file() else None,
-                )
-        if tflite is not None:
-            from hrec_tf.export import export_tflite
+    def check(**form: Path) -> None:
+        with progress.watch("comparing with the model"):
+            found.append(check_parity(recommender, **form))  # type: ignore[arg-type]
 
-            with progress.watch("converting to LiteRT"):
-                made["tflite"] = export_tflite(recommender, tflite, k=k, quantize=quantize)
-        from hrec_tf.export.parity import check_parity
-
-        with progress.watch("comparing all forms"):
-            parity = check_parity(
-                recommender, saved_model=made.get("saved_model"), tflite=made.get("tflite")
+    if saved_model is not None:
+        with progress.watch("exporting a SavedModel"):
+            made["saved_model"] = export_saved_model(
+                recommender,
+                saved_model,
+                version=version,
+                k=k,
+                card=card.read_text(encoding="utf-8") if card.is_file() else None,
+                check=lambda folder: check(saved_model=folder),
             )
-    except BaseException:
-        # Nothing may be taken into service that was not found to answer as the model does.
-        for path in made.values():
-            _remove(path)
-        raise
+    if tflite is not None:
+        with progress.watch("converting to LiteRT"):
+            made["tflite"] = export_tflite(
+                recommender,
+                tflite,
+                k=k,
+                quantize=quantize,
+                check=lambda file: check(tflite=file),
+            )
+    parity = _together(found)
     if json:
         paths = {
             name: str(made[name]) if name in made else None for name in ("saved_model", "tflite")
         }
-        found = {"histories": parity.num_histories, "differences": parity.differences}
-        console.print_json({"run": run, **paths, "k": k, "parity": found})
+        compared = {"histories": parity.num_histories, "differences": parity.differences}
+        console.print_json({"run": run, **paths, "k": k, "parity": compared})
         return
     _print_result(recommender, made, parity, k)
 
@@ -132,14 +132,13 @@ def _require(importing: Callable[[], Any]) -> None:
         raise ValueError(str(error)) from error
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-        return
-    from hrec_tf.export.tflite import files_of
-
-    for file in files_of(path):
-        file.unlink(missing_ok=True)
+def _together(found: "list[Parity]") -> "Parity":
+    """The greatest differences of what was compared."""
+    differences: dict[str, float] = {}
+    for parity in found:
+        for form, difference in parity.differences.items():
+            differences[form] = max(difference, differences.get(form, 0.0))
+    return replace(found[0], differences=differences)
 
 
 def _print_result(

@@ -1,13 +1,14 @@
 """SavedModel: the artefact that TensorFlow Serving loads."""
 
-import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from hrec_tf import checks, manifest
+from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.export.signatures import Signatures
 from hrec_tf.export.warmup import write_warmup
 from hrec_tf.recommender import Recommender
@@ -23,6 +24,7 @@ def export_saved_model(
     version: int | None = None,
     k: int = 20,
     card: str | None = None,
+    check: Callable[[Path], Any] | None = None,
 ) -> Path:
     """Writes `path/<version>/`, whole or not at all, as TensorFlow Serving wants it.
 
@@ -36,6 +38,9 @@ def export_saved_model(
         version: number of the new version; the next free one if None.
         k: length of the recommended lists.
         card: text of the model card.
+        check: called with the folder before it takes its place, where servers look. What it
+            raises leaves nothing, e.g. `lambda folder: check_parity(recommender,
+            saved_model=folder)`.
 
     Returns:
         The folder of the version.
@@ -47,10 +52,8 @@ def export_saved_model(
     base = Path(path)
     k = checked_k(k, recommender)
     target = base / str(_free_version(base, version))
-    base.mkdir(parents=True, exist_ok=True)
-    # A name that is no number: TensorFlow Serving does not look at it.
-    aside = Path(tempfile.mkdtemp(dir=base, prefix=f".{target.name}.", suffix=".part"))
-    try:
+    # Its name is no number at first, so that TensorFlow Serving does not look at it.
+    with whole_folder(target) as aside:
         _write(recommender, aside, k)
         extra = aside / "assets.extra"
         extra.mkdir()
@@ -58,11 +61,8 @@ def export_saved_model(
         if card is not None:
             (extra / MODEL_CARD).write_text(card, encoding="utf-8")
         manifest.write(aside, kind=KIND, about=about_of(recommender, k))
-        aside.chmod(0o755)
-        aside.rename(target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        if check is not None:
+            check(aside)
     return target
 
 
@@ -77,7 +77,7 @@ def _write(recommender: Recommender, folder: Path, k: int) -> None:
             id_type=recommender.vocabulary.id_type,
             k=k,
         )
-        # Nobody trains an artefact, and gradients would need a batch of known size.
+        # Nobody trains an artefact.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(folder), module.functions(), options)
 

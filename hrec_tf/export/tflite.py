@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ QUANTIZATIONS = ("float16", "int8")
 
 
 def export_tflite(
-    recommender: Recommender, file: str | Path, *, k: int = 20, quantize: str | None = None
+    recommender: Recommender,
+    file: str | Path,
+    *,
+    k: int = 20,
+    quantize: str | None = None,
+    check: Callable[[Path], Any] | None = None,
 ) -> Path:
     """Writes a LiteRT file, and beside it `<stem>.vocabulary.txt` and `<stem>.manifest.json`.
 
@@ -46,6 +52,7 @@ def export_tflite(
         k: length of the recommended lists.
         quantize: "float16" halves the weights; "int8" quarters those of the matrix products.
             Scores then differ by what `hrec_tf.export.parity.TOLERANCES` allows.
+        check: called with the file before it takes its place; what it raises leaves nothing.
 
     Returns:
         The file.
@@ -67,6 +74,8 @@ def export_tflite(
         recommender.vocabulary.save(aside / vocabulary.name)
         manifest.write(aside, kind=KIND, about=about_of(recommender, k) | {"quantize": quantize})
         (aside / manifest.FILE).rename(aside / listed.name)
+        if check is not None:
+            check(aside / file.name)
         # The file itself comes last: where it is, the others are.
         for target in (vocabulary, listed, file):
             (aside / target.name).chmod(0o644)
@@ -121,7 +130,8 @@ def _checked_file(file: str | Path) -> Path:
             f"example {str(file.with_suffix('.tflite'))!r}."
         )
     for path in files_of(file):
-        if path.exists():
+        # A link that leads nowhere would be replaced, too.
+        if path.exists() or path.is_symlink():
             raise ValueError(
                 f"`file` was {str(file)!r}, but {str(path)!r} exists, and exports are never "
                 "overwritten. Choose another name, or remove it."

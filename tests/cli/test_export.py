@@ -10,7 +10,7 @@ import pytest
 from hrec_tf import manifest
 from hrec_tf.cli.main import main
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.export import check_tflite
+from hrec_tf.export import check_tflite, export_saved_model
 from hrec_tf.export.parity import ParityError
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
@@ -62,16 +62,18 @@ def test_json_says_where_things_lie_and_how_much_they_differ(capsys, saved, tmp_
     assert about["idle_minutes"] is None
 
 
-def test_what_departs_is_not_left_behind(capsys, saved, tmp_path, monkeypatch):
-    def departs(recommender, *, saved_model, tflite):
-        assert (saved_model / "saved_model.pb").is_file()
+def test_what_departs_never_stands_where_servers_look(saved, tmp_path):
+    seen = []
+
+    def departs(folder):
+        assert (folder / "saved_model.pb").is_file()
+        seen.append([path.name.isdecimal() for path in (tmp_path / "shop").iterdir()])
         raise ParityError("departs")
 
-    monkeypatch.setattr("hrec_tf.export.parity.check_parity", departs)
-    base = tmp_path / "shop"
-    assert main(["export", saved, "--saved-model", str(base), "--k", "3"]) == 1
-    assert capsys.readouterr().err == "Error: departs\n"
-    assert list(base.iterdir()) == []
+    with pytest.raises(ParityError, match="departs"):
+        export_saved_model(Recommender.load(saved), tmp_path / "shop", k=3, check=departs)
+    assert seen == [[False]]
+    assert list((tmp_path / "shop").iterdir()) == []
 
 
 def test_an_earlier_version_stays_where_a_new_one_fails(capsys, saved, tmp_path):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hrec_tf.data.atomic_files import write_whole
+from hrec_tf.data.atomic_files import whole_folder, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -28,3 +28,23 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_stands_when_it_is_whole(tmp_path):
+    with whole_folder(tmp_path / "deep" / "runs") as aside:
+        (aside / "file.txt").write_text("all")
+        assert not (tmp_path / "deep" / "runs").exists()
+    assert (tmp_path / "deep" / "runs" / "file.txt").read_text() == "all"
+    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["runs"]
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"runs' could not be written: .*No space.* write it again"),
+        whole_folder(tmp_path / "runs") as aside,
+    ):
+        (aside / "file.txt").write_text("part")
+        raise OSError(28, "No space left on device")
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "runs"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
