@@ -207,9 +207,9 @@ def _scan(cell, steps, states):
 def _time_major(sequence):
     """Swaps the first two axes."""
     if sequence.dtype == tf.bool:
-        # oneDNN complains on stderr where it cannot transpose bools, which needs AVX-512. A
+        # Without AVX-512, oneDNN transposes floats alone, and complains on stderr of the rest. A
         # cast would be moved behind the transpose again by TensorFlow's graph optimiser.
-        return _time_major(tf.where(sequence, 1, 0)) > 0
+        return _time_major(tf.where(sequence, 1.0, 0.0)) > 0
     return tf.transpose(sequence, [1, 0, *range(2, len(sequence.shape))])
 
 
