@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from hrec_tf.inference import Answer, Inference
 from hrec_tf.schema import PADDING_ID
+from hrec_tf.user_history import LATEST_SECONDS
 
 UNFILLED_ID = {"text": "", "int64": -1}
 """Raw id of a place that no candidate is left for."""
@@ -121,8 +122,8 @@ def _history_checks(item_ids, timestamps, lengths, rows) -> list[tf.Operation]:
     # What follows would stop at shapes that do not fit, with words of its own.
     with tf.control_dependencies(shapes):
         lengths = tf.identity(lengths)
-    is_real = tf.range(tf.shape(timestamps)[1])[1:] < lengths[:, None]
-    goes_back = is_real & (timestamps[:, 1:] < timestamps[:, :-1])
+    is_real = tf.range(tf.shape(timestamps)[1]) < lengths[:, None]
+    goes_back = is_real[:, 1:] & (timestamps[:, 1:] < timestamps[:, :-1])
     return [
         *shapes,
         _require(
@@ -135,6 +136,7 @@ def _history_checks(item_ids, timestamps, lengths, rows) -> list[tf.Operation]:
             "`timestamps` must not go back inside a row: sort the events by time. Rows:",
             [tf.where(tf.reduce_any(goes_back, axis=1))[:, 0]],
         ),
+        _require_seconds(tf.where(is_real, timestamps, 0)),
     ]
 
 
@@ -143,12 +145,23 @@ def _state_checks(item_ids, timestamps, state, state_info, model_number) -> list
     shapes = _same_batch(item_ids, rows)
     with tf.control_dependencies(shapes):
         state_info = tf.identity(state_info)
-    number, last = state_info[:, 3], state_info[:, 0]
+    last, known_events, pending, number = (state_info[:, i] for i in range(4))
     is_ours = (number == 0) | (number == model_number)
     is_finite = tf.reduce_all(tf.math.is_finite(state), axis=1)
     goes_back = (number != 0) & (timestamps < last)
+    # Of a new user all is zero: half of an answer would lose the history without a word.
+    is_empty = tf.reduce_all(state == 0, axis=1) & tf.reduce_all(state_info == 0, axis=1)
+    is_possible = (known_events >= 0) & ((pending == 0) | (pending == 1))
+    is_whole = tf.where(number == 0, is_empty, is_possible)
     return [
         *shapes,
+        _require_seconds(timestamps[:, None]),
+        _require(
+            tf.reduce_all(is_whole | ~is_finite | ~is_ours),
+            "`state` and `state_info` do not belong together: pass both of one answer as they "
+            "came, or zeros for a new user. Rows:",
+            [tf.where(~is_whole)[:, 0]],
+        ),
         _require(
             tf.reduce_all(is_ours),
             "`state` comes from another model or version: ask `recommend` with the history "
@@ -167,6 +180,17 @@ def _state_checks(item_ids, timestamps, state, state_info, model_number) -> list
             [tf.where(goes_back)[:, 0]],
         ),
     ]
+
+
+def _require_seconds(timestamps: tf.Tensor) -> tf.Operation:
+    is_late = (timestamps >= LATEST_SECONDS) | (timestamps <= -LATEST_SECONDS)
+    is_late = tf.reduce_any(is_late, axis=1)
+    return _require(
+        ~tf.reduce_any(is_late),
+        f"`timestamps` must be Unix seconds below {LATEST_SECONDS}: divide milliseconds by 1000. "
+        "Rows:",
+        [tf.where(is_late)[:, 0]],
+    )
 
 
 def _same_batch(item_ids: tf.Tensor, rows: dict[str, tf.Tensor]) -> list[tf.Operation]:

@@ -12,7 +12,7 @@ from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity
 from hrec_tf.export.parity.forms import litert_interpreter
 from hrec_tf.export.session_process import SessionProcess
-from hrec_tf.models import HRNN
+from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
 from tests.conformance.cases import CASES, NUM_ITEMS
 from tests.reference.weights import fill_distinct
@@ -105,6 +105,17 @@ def test_a_form_that_departs_is_named_with_the_history(exported, process):
         match=r"'saved_model recommend' departs from Keras after history 0 \(0 events.*a score "
         r"differs by 0\.\d+, and may by 1e-05\. All forms must answer alike",
     ):
+        check_parity(other, saved_model=folder, process=process)
+
+
+@pytest.mark.integration
+def test_a_departure_of_small_scores_is_found(process, tmp_path):
+    """The shares of 200 000 items are below the tolerance of a score near 1."""
+    model, rising = GRU4Rec(num_items=200_000, units=(2,), seed=0), np.arange(1, 200_001)
+    recommender = Recommender(model, Vocabulary(range(200_000), rising[::-1]))
+    folder = export_saved_model(recommender, tmp_path)
+    other = Recommender(model, Vocabulary(range(200_000), rising))
+    with pytest.raises(ParityError, match="'saved_model recommend' departs from Keras"):
         check_parity(other, saved_model=folder, process=process)
 
 

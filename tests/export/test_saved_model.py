@@ -103,6 +103,14 @@ def test_an_export_that_fails_leaves_nothing(recommender, tmp_path):
             r"`timestamps` must not go back inside a row.*\[0\]",
         ),
         (
+            {"timestamps": tf.constant([[0, 0], [NOON * 1000, 0]], tf.int64)},
+            r"`timestamps` must be Unix seconds below 100000000000: divide .*\[1\]",
+        ),
+        (
+            {"timestamps": tf.constant([[-(2**63), 0], [0, 0]], tf.int64)},
+            r"`timestamps` must be Unix seconds below .*\[0\]",
+        ),
+        (
             {"timestamps": tf.constant([[NOON], [NOON]], tf.int64)},
             "`timestamps` must have the shape of `item_ids`",
         ),
@@ -187,6 +195,14 @@ def test_a_state_that_is_not_ours_is_refused(signatures):
     broken = tf.concat([answer["state"][:, :-1], [[np.nan], [0.0]]], axis=1)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"NaN or infinity.*\[0\]"):
         signatures["step"](**step_inputs(answer, state=broken))
+    for info in ([0, 0, 0, 0], [NOON, -1, 0, 1], [NOON, 2, 9, 1]):
+        changed = answer["state_info"].numpy()
+        changed[0] = [*info[:3], changed[0, 3] * info[3]]
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"do not belong together.*\[0\]"):
+            signatures["step"](**step_inputs(answer, state_info=tf.constant(changed)))
+    late = tf.constant([NOON * 1000, NOON + 90], tf.int64)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must be Unix seconds below"):
+        signatures["step"](**step_inputs(answer, timestamps=late))
     early = tf.constant([NOON + 59, NOON + 90], tf.int64)
     with pytest.raises(tf.errors.InvalidArgumentError, match="must not lie before the event"):
         signatures["step"](**step_inputs(answer, timestamps=early))

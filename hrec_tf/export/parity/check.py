@@ -30,7 +30,7 @@ from hrec_tf.schema import PADDING_ID
 
 TOLERANCES = {None: 1e-5, "float16": 5e-3, "int8": 5e-2}
 """Greatest allowed difference of scores by `quantize`, as a share of the largest score of the
-history, or of 1 where that is less."""
+history; of 1 where that is less and numbers were shortened, which small ones bear worst."""
 _LOWEST = {None: UNFILLED, "float16": float(np.finfo(np.float16).min), "int8": UNFILLED}
 """Score of places that are not filled, by `quantize`: it is a constant of the graph too."""
 
@@ -129,7 +129,9 @@ class _Comparison:
             self._fail(form, row, f"a list has {len(scores)} places, its manifest says {k}")
         # Column 0 is of item id 0: places that are not filled, and unknown candidates.
         expected = np.concatenate([np.full(1, UNFILLED, np.float32), self._scores[row]])
-        scale = max(1.0, float(np.abs(expected[1:]).max()))
+        scale = _largest(expected[1:])
+        if quantize is not None:
+            scale = max(1.0, scale)
         if exclude_seen:
             expected[self._trials[row].item_ids] = UNFILLED
         # Items of nearly equal scores may stand in either order, but each has its own score.
@@ -160,7 +162,7 @@ class _Comparison:
         for row, greater in zip(rows, ranks.greater, strict=True):
             scores = self._scores[row]
             target = scores[self._trials[row].next_item_id - 1]
-            noise = TOLERANCES[None] * max(1.0, float(np.abs(scores).max()))
+            noise = TOLERANCES[None] * _largest(scores)
             least = np.count_nonzero(scores > target + noise)
             most = np.count_nonzero(scores >= target - noise) - 1
             difference = float(max(least - greater, greater - most, 0))
@@ -180,6 +182,10 @@ class _Comparison:
             "forms must answer alike. Do not use this export: make it again, and report it as a "
             "bug if it departs again."
         )
+
+
+def _largest(scores: np.ndarray) -> float:
+    return float(np.abs(scores).max()) or 1.0
 
 
 def _require_same_model(name: str, about: dict[str, Any], recommender: Recommender) -> None:
