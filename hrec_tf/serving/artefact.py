@@ -75,6 +75,7 @@ class Artefact:
 
     def __init__(self, folder: Path, version: int, *, limits: Limits):
         self.about = manifest.check(folder, kind=KIND)
+        _require_servable(folder, self.about, limits)
         self.folder, self.version, self._limits = folder, version, limits
         config = tf.compat.v1.ConfigProto()
         config.gpu_options.allow_growth = True  # a GPU may have other guests
@@ -153,7 +154,7 @@ class Artefact:
                 f"{', '.join(self.signatures)}. {checks.did_you_mean(name, self.signatures)}",
             )
         wanted = requests.wanted_outputs(name, signature, output_filter)
-        feeds = requests.read_inputs(name, signature, inputs, self._limits)
+        feeds = requests.read_inputs(name, signature, inputs, self._limits, self.about["num_items"])
         run = self._call(name, signature, wanted)
         try:
             values = run(*(feeds[alias] for alias in sorted(signature.inputs)))
@@ -186,6 +187,22 @@ def _load(session: Any, folder: Path) -> Any:
         return tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
     finally:
         tf.compat.v1.logging.set_verbosity(level)
+
+
+def _require_servable(folder: Path, about: dict[str, Any], limits: Limits) -> None:
+    """The size of the catalogue says how much work one row is."""
+    num_items = about.get("num_items")
+    if isinstance(num_items, bool) or not isinstance(num_items, int) or num_items < 1:
+        raise ValueError(
+            f"The manifest of {str(folder)!r} says `num_items` {num_items!r}, but must give the "
+            "size of the catalogue. Export the model again."
+        )
+    if num_items > limits.max_scores:
+        raise ValueError(
+            f"`max_scores` was {limits.max_scores}, but one row of {str(folder)!r} has {num_items} "
+            "scores: no request could be answered. Raise it, e.g. to the scores of 32 rows: "
+            f"{32 * num_items}."
+        )
 
 
 def _require_known_types(folder: Path, name: str, signature: Any) -> None:

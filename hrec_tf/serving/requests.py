@@ -33,12 +33,14 @@ class Limits(NamedTuple):
     """What one request may ask for.
 
     Attributes:
-        max_batch: rows: every row is scored against the whole catalogue.
+        max_batch: rows.
         max_elements: elements of all input tensors together; a few bytes may claim many.
+        max_scores: rows times items of the catalogue: each row is scored against all of it.
     """
 
     max_batch: int
     max_elements: int
+    max_scores: int
 
 
 def wanted_outputs(name: str, signature: Any, output_filter: Iterable[str]) -> tuple[str, ...]:
@@ -62,7 +64,9 @@ def wanted_outputs(name: str, signature: Any, output_filter: Iterable[str]) -> t
     return tuple(sorted(asked) or known)
 
 
-def read_inputs(name: str, signature: Any, inputs: Any, limits: Limits) -> dict[str, np.ndarray]:
+def read_inputs(
+    name: str, signature: Any, inputs: Any, limits: Limits, num_items: int
+) -> dict[str, np.ndarray]:
     """Returns input name -> array, of exactly the types and shapes of the signature.
 
     Args:
@@ -70,6 +74,7 @@ def read_inputs(name: str, signature: Any, inputs: Any, limits: Limits) -> dict[
         signature: its SignatureDef; the first axis of every input is the batch.
         inputs: input name -> TensorProto.
         limits: of the request.
+        num_items: of the catalogue.
 
     Raises:
         RefusedError: anything else than that was sent.
@@ -88,6 +93,7 @@ def read_inputs(name: str, signature: Any, inputs: Any, limits: Limits) -> dict[
             for alias in sorted(inputs)
         },
         limits,
+        num_items,
     )
     arrays = {}
     for alias in inputs:
@@ -100,7 +106,7 @@ def read_inputs(name: str, signature: Any, inputs: Any, limits: Limits) -> dict[
     return arrays
 
 
-def _check_sizes(shapes: dict[str, tuple[int, ...]], limits: Limits) -> None:
+def _check_sizes(shapes: dict[str, tuple[int, ...]], limits: Limits, num_items: int) -> None:
     batches: dict[int, str] = {}
     for alias, shape in shapes.items():
         batches.setdefault(shape[0] if shape else 1, alias)
@@ -111,11 +117,19 @@ def _check_sizes(shapes: dict[str, tuple[int, ...]], limits: Limits) -> None:
             f"Input `{first}` has batch {one}, but `{second}` has batch {other}. Send the same "
             "number of rows in every input.",
         )
-    if max(batches, default=0) > limits.max_batch:
+    rows = max(batches, default=0)
+    if rows > limits.max_batch:
         raise RefusedError(
             _INVALID,
-            f"The batch has {max(batches)} rows, but at most {limits.max_batch} are answered at "
+            f"The batch has {rows} rows, but at most {limits.max_batch} are answered at "
             "once. Send several requests.",
+        )
+    if rows * num_items > limits.max_scores:
+        raise RefusedError(
+            _INVALID,
+            f"The batch has {rows} rows for a catalogue of {num_items} items, which makes "
+            f"{rows * num_items} scores, but at most {limits.max_scores} are computed at once "
+            f"(`max_scores`). Send at most {limits.max_scores // num_items} rows in one request.",
         )
     elements = sum(math.prod(shape) for shape in shapes.values())
     if elements > limits.max_elements:

@@ -9,12 +9,14 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
 from hrec_tf import manifest
 from hrec_tf.serving import Client, Server, ServingError
 from hrec_tf.serving.artefact import newest_version
 from tests.serving import toy
+
+ABOUT = {"num_items": len(toy.TEXT)}
 
 
 @pytest.fixture
@@ -23,10 +25,10 @@ def base(toy_base, tmp_path):
     return shutil.copytree(toy_base, tmp_path / "base")
 
 
-def sealed(folder):
+def sealed(folder, about=ABOUT):
     """Writes the manifest again, so that only what it lists is wrong."""
     (folder / manifest.FILE).unlink()
-    manifest.write(folder, kind="saved_model", about={})
+    manifest.write(folder, kind="saved_model", about=about)
 
 
 def test_the_highest_number_is_the_newest(tmp_path):
@@ -122,6 +124,7 @@ def test_warm_up_runs_every_record_and_is_not_needed(base, toy_server):
         ({"model_name": ""}, "`model_name` was empty"),
         ({"workers": 0}, "`workers` must be a positive int, but was 0"),
         ({"max_batch": 0}, "`max_batch` must be a positive int, but was 0"),
+        ({"max_scores": 0}, "`max_scores` must be a positive int, but was 0"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments, message):
@@ -182,6 +185,41 @@ def test_limits(served, toy_server):
     assert "elements, but at most 2000" in code_and_text(served, wide)[1]
     large = toy.request("", toy.recommend_inputs(item_ids=[["t" * (17 * 2**20)]]))
     assert code_and_text(served, large)[0] == "RESOURCE_EXHAUSTED"
+
+
+def test_a_few_bytes_do_not_ask_for_many_scores(toy_base):
+    """One value may stand for many rows, and each row costs the whole catalogue of 6 items."""
+    asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
+    with (
+        Server(toy_base, max_scores=20) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for rows in (3, 4):
+            for tensor in asked.inputs.values():
+                tensor.tensor_shape.dim[0].size = rows
+            if rows == 3:
+                assert len(stub.Predict(asked, timeout=20).outputs["scores"].float_val) == 12
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Predict(asked, timeout=20)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == (
+        "The batch has 4 rows for a catalogue of 6 items, which makes 24 scores, but at most 20 "
+        "are computed at once (`max_scores`). Send at most 3 rows in one request."
+    )
+
+
+@pytest.mark.parametrize("about", [{}, {"num_items": 0}, {"num_items": "6"}])
+def test_a_manifest_without_the_size_of_the_catalogue_is_refused(base, about):
+    sealed(base / "1", about)
+    with pytest.raises(ValueError, match=r"says `num_items` .*, but must give .*Export the model"):
+        Server(base).start()
+
+
+def test_a_catalogue_beyond_the_limit_is_refused_at_once(toy_base):
+    message = r"`max_scores` was 5, but one row of .* has 6 scores.* Raise it, .*: 192\."
+    with pytest.raises(ValueError, match=message):
+        Server(toy_base, max_scores=5).start()
 
 
 def test_a_long_name_is_not_quoted_in_full(served):

@@ -111,7 +111,7 @@ def write_toy(base, *, version=1, raw_ids=TEXT, k=K, warmup=None):
     with tf.io.TFRecordWriter(str(path)) as file:
         for record in warmup:
             file.write(record)
-    manifest.write(folder, kind="saved_model", about={"toy": True})
+    manifest.write(folder, kind="saved_model", about={"num_items": len(raw_ids)})
     return folder
 
 
