@@ -1,6 +1,7 @@
 """Raw histories as the padded tensors of a request."""
 
 import numbers
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,36 @@ from hrec_tf.user_history import UserHistory
 SHORTEST = 8
 """Histories are padded to this many events, or twice, four times, ... as many."""
 
+MAX_ROWS = 32
+"""Histories in one request. A server bounds rows times items: this fits 2**20 items in ours."""
+MAX_CELLS = 2**18
+"""Rows times padded events in one request, and with ids and times half of what ours reads."""
+
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+
+
+def bucket_of(length: int) -> int:
+    """Returns the number of events to which a history of that length is padded."""
+    bucket = SHORTEST
+    while bucket < length:
+        bucket *= 2
+    return bucket
+
+
+def parts(lengths: list[int]) -> Iterator[slice]:
+    """Cuts histories of these lengths into requests, in their order, that a server accepts.
+
+    A history that alone is beyond `MAX_CELLS` is a request alone.
+    """
+    first = longest = 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        rows = row + 1 - first
+        if rows > 1 and (rows > MAX_ROWS or rows * bucket_of(longest) > MAX_CELLS):
+            yield slice(first, row)
+            first, longest = row, length
+    if lengths:
+        yield slice(first, len(lengths))
 
 
 def pad(
@@ -33,9 +63,7 @@ def pad(
         for history, name in zip(events, names, strict=True)
     ]
     lengths = [min(len(ids), max_history) for ids, _ in encoded]
-    bucket = SHORTEST
-    while bucket < max(lengths):
-        bucket *= 2
+    bucket = bucket_of(max(lengths))
     kind = encoded[0][1]
     item_ids = np.full((len(events), bucket), b"" if kind is tensors.STRING else 0, kind.numpy)
     timestamps = np.zeros(item_ids.shape, np.int64)

@@ -13,12 +13,10 @@ import numpy as np
 from hrec_tf import checks
 from hrec_tf.schema import Recommendation
 from hrec_tf.serving import protocol, tensors
-from hrec_tf.serving.batches import encode, pad
+from hrec_tf.serving.batches import encode, pad, parts
 from hrec_tf.serving.metadata import Metadata, read_metadata
 from hrec_tf.user_history import UserHistory, read_history
 
-BATCH_SIZE = 256
-"""Histories that are sent in one request."""
 UNFILLED = float(np.finfo(np.float32).min)
 """Score of a place without an item, and of an unknown candidate."""
 
@@ -124,7 +122,10 @@ class Client:
         k: int | None = None,
         exclude_seen: bool = True,
     ) -> list[list[Recommendation]]:
-        """Returns the best items for each of several users; see `recommend`."""
+        """Returns the best items for each of several users, in their order; see `recommend`.
+
+        Many users are asked for in several requests, which the limits of `Server` let through.
+        """
         histories = list(histories)
         names = [f"histories[{row}]" for row in range(len(histories))]
         events = [read_history(h, name=name) for h, name in zip(histories, names, strict=True)]
@@ -231,8 +232,7 @@ class Client:
         wanted = ["item_ids", "scores", *(["state", "state_info"] if with_state else [])]
         lists: list[list[Recommendation]] = []
         states: list[State] = []
-        for first in range(0, len(events), BATCH_SIZE):
-            rows = slice(first, first + BATCH_SIZE)
+        for rows in parts([min(len(one.raw_ids), self.max_history) for one in events]):
             inputs = pad(events[rows], names[rows], metadata.id_type, self.max_history)
             exclude = np.full(len(events[rows]), bool(exclude_seen))
             outputs = self._ask(

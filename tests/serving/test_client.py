@@ -1,5 +1,6 @@
 """The client: what it sends, what it makes of the answers, and what it refuses to send."""
 
+import inspect
 import math
 import subprocess
 import sys
@@ -11,9 +12,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from hrec_tf.schema import Recommendation
-from hrec_tf.serving import Client, Server, ServingError, State
-from hrec_tf.serving import client as client_module
-from hrec_tf.serving.batches import pad
+from hrec_tf.serving import Client, Server, ServingError, State, batches
+from hrec_tf.serving.batches import pad, parts
 from hrec_tf.serving.metadata import read_metadata
 from hrec_tf.user_history import read_history
 from tests.serving import toy
@@ -66,11 +66,49 @@ def test_whole_numbers_come_back_as_such(numbers):
 
 
 def test_a_batch_is_its_rows_in_parts_of_a_request(client, monkeypatch):
-    monkeypatch.setattr(client_module, "BATCH_SIZE", 2)
+    monkeypatch.setattr(batches, "MAX_ROWS", 2)
     histories = [["tea"], [], [("gin", NOON)], toy.TEXT, ["nothing known"]]
     batch = client.recommend_batch(histories, k=3)
     assert batch == [client.recommend(history, k=3) for history in histories]
     assert client.recommend_batch([]) == []
+
+
+@pytest.mark.parametrize(
+    ("lengths", "requests"),
+    [
+        ([], []),
+        ([0], [1]),
+        ([5] * 32, [32]),
+        ([5] * 65, [32, 32, 1]),
+        ([2**14] * 40, [16, 16, 8]),
+        ([2**14 + 1] * 20, [8, 8, 4]),
+        ([5, 2**14 + 1, *[5] * 10], [8, 4]),
+        ([3, 2**19, 3], [1, 1, 1]),
+    ],
+)
+def test_requests_are_cut_by_rows_and_by_padded_events(lengths, requests):
+    cut = list(parts(lengths))
+    assert [rows.stop - rows.start for rows in cut] == requests
+    assert [row for rows in cut for row in range(rows.start, rows.stop)] == [*range(len(lengths))]
+
+
+def test_requests_of_a_batch_are_within_the_usual_limits_of_the_server():
+    usual = {name: one.default for name, one in inspect.signature(Server).parameters.items()}
+    assert usual["max_batch"] >= batches.MAX_ROWS
+    assert usual["max_scores"] >= batches.MAX_ROWS * 2**20  # a million items
+    ids_times_and_rest = 2 * batches.MAX_CELLS + 2 * batches.MAX_ROWS
+    assert ids_times_and_rest <= usual["max_elements"]
+    with_ids_of_30_letters = batches.MAX_CELLS * (30 + 2 + 6)
+    assert with_ids_of_30_letters <= usual["max_message_bytes"]
+
+
+def test_long_histories_of_many_users_are_not_refused(client, monkeypatch):
+    """The toy server reads 2000 elements at once: 7 rows of 128 events, not 50."""
+    histories = [[item] * 100 for item in toy.TEXT * 8]
+    monkeypatch.setattr(batches, "MAX_CELLS", 960)
+    found = client.recommend_batch(histories, k=1, exclude_seen=False)
+    follower = dict(zip(toy.TEXT, [*toy.TEXT[1:], toy.TEXT[0]], strict=True))
+    assert [one[0].item for one in found] == [follower[history[0]] for history in histories]
 
 
 def test_scores_are_those_of_the_candidates_in_their_order(client):
