@@ -73,7 +73,8 @@ class Client:
         *,
         max_history: int = 512,
     ):
-        if not isinstance(address, str) or not address.rpartition(":")[2].isdecimal():
+        host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+        if not host or not (port.isascii() and port.isdecimal()):
             raise ValueError(
                 f"`address` was {address!r}, but must be host:port. Pass for example "
                 "'127.0.0.1:8500'."
@@ -253,7 +254,9 @@ class Client:
         for name, (values, kind) in inputs.items():
             tensors.fill(request.inputs[name], values, kind)
         response = self._called(self._predict, request)
-        if self._metadata and response.model_spec.version.value != self._metadata.version:
+        known = self._metadata  # other threads may forget or renew it
+        is_other = known is not None and response.model_spec.version.value != known.version
+        if is_other and self._metadata is known:
             self._metadata = None  # a new version may have other lists and ids
         return {name: tensors.to_array(response.outputs[name]) for name in wanted}
 

@@ -160,6 +160,25 @@ def test_metadata_and_status(client, numbers):
     assert numbers.status() == {3: "AVAILABLE"}
 
 
+class Forgetful(Client):
+    """Its metadata are gone after two looks, as if another thread noticed a new version."""
+
+    @property
+    def _metadata(self):
+        self._looks += 1
+        return self._held if self._looks <= 2 else None
+
+    @_metadata.setter
+    def _metadata(self, value):
+        self._held, self._looks = value, 0
+
+
+def test_threads_may_forget_the_metadata_of_each_other(client):
+    with Forgetful(client.address) as one:
+        one.metadata()
+        assert items(one.recommend(["tea"], k=1)) == ["jam"]
+
+
 def test_a_new_version_is_noticed(tmp_path, client):
     """Another server behind the same address, with another version and other lists."""
     toy.write_toy(tmp_path, version=2, k=2)
@@ -280,6 +299,10 @@ def test_errors_of_the_server_tell_code_and_reason(client):
     [
         ({"address": "localhost"}, "`address` was 'localhost', but must be host:port"),
         ({"address": 8500}, "`address` was 8500, but must be host:port"),
+        ({"address": "8500"}, "`address` was '8500', but must be host:port"),
+        ({"address": ":8500"}, "`address` was ':8500', but must be host:port"),
+        ({"address": "localhost:"}, "`address` was 'localhost:', but must be host:port"),
+        ({"address": "localhost:٣"}, "`address` was 'localhost:٣', but must be host:port"),
         ({"timeout": 0}, "`timeout` must be a finite number of at least 0.001, but was 0"),
         ({"max_history": 0}, "`max_history` must be a positive int, but was 0"),
     ],
