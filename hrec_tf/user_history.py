@@ -1,7 +1,7 @@
 """A user's history as an application knows it: raw item ids, with or without times."""
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +39,10 @@ def read_history(history: Iterable[Any], *, name: str = "history") -> UserHistor
         >>> read_history(["tea", "jam"]).timestamps.tolist()
         [0, 0]
     """
-    if isinstance(history, str | bytes) or not isinstance(history, Iterable):
+    # A mapping would lose its times, and a set has no order.
+    if isinstance(history, str | bytes | Mapping | set | frozenset) or not isinstance(
+        history, Iterable
+    ):
         raise TypeError(
             f"`{name}` was {history!r}, but must be a list of (item, Unix seconds), or of items. "
             f'Pass for example {name}=[("tea", 1700000000)].'

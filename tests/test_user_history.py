@@ -18,6 +18,9 @@ def test_events_with_and_without_times():
     [
         ("tea", TypeError, "`history` was 'tea', but must be a list of"),
         (7, TypeError, "`history` was 7, but must be a list of"),
+        ({7: 1}, TypeError, "`history` was {7: 1}, but must be a list of"),
+        ({7, -1}, TypeError, r"`history` was \{.*\}, but must be a list of"),
+        (frozenset({7}), TypeError, r"`history` was frozenset\(\{7\}\), but must be a list of"),
         ([("tea", 60), "jam"], ValueError, r"without a time \('jam', row 1\)"),
         ([("tea", 60, 5)], ValueError, r"holds \('tea', 60, 5\) \(row 0\), but an event is"),
         ([("tea", 60), ("jam", 59)], ValueError, r"go back at row 1 \(59 after 60\)"),
