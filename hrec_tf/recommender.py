@@ -35,8 +35,8 @@ class Recommender:
         >>> from hrec_tf.models import HRNN
         >>> model = HRNN(num_items=3, session_units=4, user_units=4, seed=0)
         >>> recommender = Recommender(model, Vocabulary(["tea", "jam", "rum"]))
-        >>> {item for item, score in recommender.recommend([("tea", 1_700_000_000)], k=2)}
-        {'jam', 'rum'}
+        >>> sorted(item for item, _ in recommender.recommend([("tea", 1_700_000_000)], k=2))
+        ['jam', 'rum']
     """
 
     def __init__(

@@ -146,6 +146,7 @@ def test_baseline_by_recipe_and_what_it_would_ignore():
         train(recipe, histories, seed=0, validation=histories)
 
 
+@pytest.mark.integration
 def test_logq_gets_the_supports_of_the_training_histories():
     recipe = hrnn(**SMALL, **{"loss.name": "cross_entropy", "loss.logq": 1.0, "extra": 6})
     model = train(recipe, ring_histories(num_users=4), seed=0)

@@ -21,6 +21,7 @@ RECORD = {
 }
 
 
+@pytest.mark.integration
 def test_page_is_what_the_records_say():
     assert report.REPORT.read_text(encoding="utf-8") == report.report(), (
         "run: python -m benchmarks.report"

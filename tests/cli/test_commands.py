@@ -123,6 +123,7 @@ def test_inspect_and_list_for_people(capsys, tmp_path):
     assert "hrnn-init" in listed["globo-news"]["recipes"]
 
 
+@pytest.mark.integration
 def test_compare_baselines_prints_one_table(capsys, log):
     assert main(["compare", *log, "--models", "pop,s-pop,ppop,item-knn", "--seeds", "0,1"]) == 0
     out = capsys.readouterr().out

@@ -107,6 +107,7 @@ def test_a_fit_lowers_the_loss(case):
     assert history["loss"][-1] < 0.93 * history["loss"][0]
 
 
+@pytest.mark.integration
 @every_model
 def test_a_saved_model_scores_alike_and_trains_on_in_other_lanes(case, tmp_path):
     """A `.keras` file holds what `compile` was given, the optimizer's sums, and no lane's states.

@@ -122,6 +122,7 @@ def test_new_weights_are_seen_though_the_model_was_compiled_before():
     np.testing.assert_array_equal(after.greater, NUM_ITEMS - 1 - before.greater - before.equal)
 
 
+@pytest.mark.integration
 def test_reading_by_xla_gives_the_same():
     histories = evaluation_histories()
     model = CountingModel(num_items=NUM_ITEMS)

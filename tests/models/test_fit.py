@@ -145,6 +145,7 @@ def fitted(windows_per_chunk=None, jit_compile=False, run_eagerly=False):
     return model, history
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "how",
     [
@@ -163,6 +164,7 @@ def test_chunks_and_compilation_change_nothing(how):
         np.testing.assert_allclose(history[name], other_history[name], rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.integration
 def test_validation_metrics_are_those_of_slow_ranks():
     """Evaluation 1.2 and 1.3; pitfalls 1.11: every target, micro average, ties lost.
 

@@ -80,6 +80,7 @@ SINGLE_SESSIONS = Histories.from_lists(
 )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("user_gates", [None, "rzh"])
 def test_with_one_session_a_user_it_is_gru4rec(user_gates):
     """B-T1: "zero": scores, losses, gradients, and the weights after a fit of two epochs."""
