@@ -55,7 +55,9 @@ class Client:
         address: "host:port" of the server's gRPC port.
         model_name: as the server calls it.
         timeout: seconds for one request.
-        max_history: events of a history that are sent, the newest; those before are left out.
+        max_history: events of a history that are sent, the newest; the model reads none before
+            them. Lists are not shorter for it, see `recommend`. What long histories cost is
+            measured in `benchmarks/serving_speed.txt`.
 
     Raises:
         ValueError: an argument out of its range.
@@ -71,7 +73,7 @@ class Client:
         model_name: str = "recommender",
         timeout: float = 5.0,
         *,
-        max_history: int = 512,
+        max_history: int = 2048,
     ):
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not (port.isascii() and port.isdecimal()):
@@ -80,7 +82,7 @@ class Client:
                 "'127.0.0.1:8500'."
             )
         checks.require_number("timeout", timeout, minimum=0.001, mend="Pass seconds, e.g. 5.")
-        checks.require_positive_int("max_history", max_history, mend="Pass for example 512.")
+        checks.require_positive_int("max_history", max_history, mend="Pass for example 2048.")
         self.address, self.model_name = address, model_name
         self.timeout, self.max_history = timeout, max_history
         self._channel = grpc.insecure_channel(
@@ -109,7 +111,9 @@ class Client:
             k: length of the list, at most the exported one, which is also the default. The list
                 is shorter where no items are left.
             exclude_seen: leave out the items of the history, also of events before the newest
-                `max_history`.
+                `max_history`. The server knows nothing of these, so they are taken out of its
+                list. Where that leaves fewer than `k` although there are more, the whole history
+                is sent after all.
 
         Raises:
             ValueError, TypeError: a history or `k` that cannot be asked for.
@@ -167,7 +171,8 @@ class Client:
             "state_info": (info[None], tensors.INT64),
         }
         outputs = self._ask("step", inputs, ["item_ids", "scores", "state", "state_info"])
-        return _list(outputs, 0, k), State(outputs["state"][0], outputs["state_info"][0])
+        answer = {name: values[0] for name, values in outputs.items()}
+        return _list(answer, set(), k), State(answer["state"], answer["state_info"])
 
     def score(self, history: Iterable[Any], candidates: Sequence[Any]) -> list[float]:
         """Returns the scores of given items, in their order; -inf for items it does not know.
@@ -228,24 +233,44 @@ class Client:
         *,
         with_state: bool = False,
     ) -> tuple[list[list[Recommendation]], list[State]]:
-        metadata = self.metadata()
-        k = _checked_k(k, metadata)
+        k = _checked_k(k, self.metadata())
+        answers = self._answers(events, names, exclude_seen, with_state, self.max_history)
+        # The server has not seen what was too old to be sent.
+        older = [set(one.raw_ids[: -self.max_history] if exclude_seen else ()) for one in events]
+        short = [row for row, answer in enumerate(answers) if _lacks(answer, k, older[row])]
+        whole = [events[row] for row in short]
+        longest = max((len(one.raw_ids) for one in whole), default=0)
+        again = self._answers(
+            whole, [names[row] for row in short], exclude_seen, with_state, longest
+        )
+        for row, answer in zip(short, again, strict=True):
+            answers[row] = answer
+        lists = [_list(*one, k) for one in zip(answers, older, strict=True)]
+        states = [State(one["state"], one["state_info"]) for one in answers if with_state]
+        return lists, states
+
+    def _answers(
+        self,
+        events: list[UserHistory],
+        names: list[str],
+        exclude_seen: bool,
+        with_state: bool,
+        max_history: int,
+    ) -> list[dict[str, Any]]:
+        """What the server answers for each user, from the newest `max_history` events."""
         wanted = ["item_ids", "scores", *(["state", "state_info"] if with_state else [])]
-        lists: list[list[Recommendation]] = []
-        states: list[State] = []
-        for rows in parts([min(len(one.raw_ids), self.max_history) for one in events]):
-            inputs = pad(events[rows], names[rows], metadata.id_type, self.max_history)
+        answers: list[dict[str, Any]] = []
+        for rows in parts([min(len(one.raw_ids), max_history) for one in events]):
+            inputs = pad(events[rows], names[rows], self.metadata().id_type, max_history)
             exclude = np.full(len(events[rows]), bool(exclude_seen))
             outputs = self._ask(
                 "recommend", inputs | {"exclude_seen": (exclude, tensors.BOOL)}, wanted
             )
-            for row, history in enumerate(events[rows]):
-                # The server has not seen what was too old to be sent.
-                older = history.raw_ids[: -self.max_history] if exclude_seen else []
-                lists.append(_list(outputs, row, k, left_out=older))
-                if with_state:
-                    states.append(State(outputs["state"][row], outputs["state_info"][row]))
-        return lists, states
+            answers += [
+                {name: values[row] for name, values in outputs.items()}
+                for row in range(len(exclude))
+            ]
+        return answers
 
     def _ask(self, signature: str, inputs: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
         request = protocol.PredictRequest(output_filter=wanted)
@@ -308,14 +333,17 @@ def _checked_state(state: State, metadata: Metadata, timestamp: int) -> tuple[An
     return values, info
 
 
-def _list(
-    outputs: dict[str, Any], row: int, k: int, left_out: Iterable[Any] = ()
-) -> list[Recommendation]:
-    left_out = set(left_out)
-    scores = outputs["scores"][row].tolist()
+def _lacks(answer: dict[str, Any], k: int, left_out: set[Any]) -> bool:
+    """Whether a list is short for what is left out of it, and not because no items are left."""
+    is_full = bool(answer["scores"][-1] > UNFILLED)
+    return is_full and len(_list(answer, left_out, k)) < k
+
+
+def _list(answer: dict[str, Any], left_out: set[Any], k: int) -> list[Recommendation]:
+    scores = answer["scores"].tolist()
     items = [
         raw_id.decode("utf-8") if isinstance(raw_id, bytes) else raw_id
-        for raw_id in outputs["item_ids"][row].tolist()
+        for raw_id in answer["item_ids"].tolist()
     ]
     return [
         Recommendation(item, score)

@@ -148,8 +148,20 @@ def test_padding_is_no_item_and_the_newest_events_are_kept():
 
 def test_items_that_are_too_old_to_be_sent_are_still_left_out(client):
     with Client(client.address, max_history=1) as short:
-        assert items(short.recommend(["tea", "jam"])) == ["rum", "gin", "ale"]
+        assert items(short.recommend(["tea", "jam"], k=3)) == ["rum", "gin", "ale"]
         assert items(short.recommend(["tea", "jam"], exclude_seen=False))[:2] == ["rum", "tea"]
+
+
+def test_a_list_is_not_shorter_for_items_that_are_too_old_to_be_sent(client):
+    """Four of six items were seen, three of them too long ago; the list has four places."""
+    seen, rest = toy.TEXT[:4], ["ale", "ø"]
+    with Client(client.address, max_history=1) as short:
+        assert items(short.recommend(seen)) == rest
+        histories = [seen, ["tea"], [], seen[::-1], toy.TEXT]
+        assert short.recommend_batch(histories) == client.recommend_batch(histories)
+        assert short.recommend_batch(histories, k=1) == client.recommend_batch(histories, k=1)
+        # The state is of the answer that the list comes from: the toy counts events.
+        assert [short.replay(seen, k=k)[1].values[1] for k in (1, 2)] == [1, 4]
 
 
 def test_metadata_and_status(client, numbers):
