@@ -136,6 +136,7 @@ def save(
     metrics: Mapping[str, Any],
     validation: bool = False,
     histories: Histories | None = None,
+    test: Histories | None = None,
     tensorboard: str | Path | None = None,
     report: str | None = None,
 ) -> Path:
@@ -152,6 +153,7 @@ def save(
         validation: whether the training held sessions back.
         histories: what it was trained on: its counts go into the model card, its fingerprint
             into the manifest.
+        test: what `metrics` were taken on; its fingerprint goes into the manifest.
         tensorboard: folder of event files to copy.
         report: text of report.html.
 
@@ -168,6 +170,7 @@ def save(
         "num_items": vocabulary.num_items,
         "vocabulary": vocabulary.fingerprint,
         "data": data,
+        "test_data": None if test is None else test.fingerprint,
         "versions": versions(),
     }
     with whole_folder(path) as aside:

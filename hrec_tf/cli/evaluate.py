@@ -30,11 +30,21 @@ def evaluate(
             f"{held.vocabulary.num_items} that {run} was trained on. Use the log as it was, or "
             "train again."
         )
+    was_taken_on = held.about.get("test_data")
+    same_points = was_taken_on in (None, prepared.test.fingerprint)
+    if not same_points:
+        progress.console.print(
+            f"Note: the test sessions of {held.log.data} are not those that {runs.METRICS} of the "
+            "run was taken on: the log was changed. The numbers do not compare.",
+            markup=False,
+            soft_wrap=True,
+        )
     with progress.watch(f"evaluating {held.recipe.name}"):
         fitted = held.fitted(prepared.train)
         found = recipes.evaluate(held.recipe, fitted, prepared.test, **ranking.changes())
     if json:
-        console.print_json({"run": run, "model": held.recipe.model, "metrics": found.summary()})
+        about = {"run": run, "model": held.recipe.model, "same_test_sessions": same_points}
+        console.print_json({**about, "metrics": found.summary()})
         return
     for name, value in found.metrics.items():
         print(f"{name:13} {value:.4f}")

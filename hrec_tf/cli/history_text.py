@@ -50,6 +50,11 @@ def of_file(path: str) -> list[AskedHistory]:
     source: Any = sys.stdin.buffer.read() if path == "-" else path
     try:
         rows = pl.read_csv(source, infer_schema=False)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"`history_file` was {path!r}, but there is no such file. Pass a CSV, or - for "
+            "standard input."
+        ) from error
     except pl.exceptions.PolarsError as error:
         raise ValueError(
             f"`history_file` was {path!r}, which is no CSV ({error}). Pass a file with a heading, "

@@ -115,6 +115,7 @@ def _export(
         vocabulary=prepared.vocabulary,
         metrics={**best.evaluations[-1].summary(), "training_seconds": best.seconds[-1]},
         histories=prepared.train,
+        test=prepared.test,
     )
     card = (run / runs.MODEL_CARD).read_text(encoding="utf-8")
     artefact = export_saved_model(Recommender.load(run), folder / "models/recommender", card=card)

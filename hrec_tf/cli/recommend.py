@@ -45,6 +45,11 @@ def recommend(
         )
     asked = [of_text(history or "")] if history_file is None else of_file(history_file)
     chosen = None if candidates is None else split_ids(candidates, "candidates")
+    if chosen == []:
+        raise ValueError(
+            "`candidates` was empty, but it names the items to choose among. Pass for example "
+            "--candidates 71053,22423, or leave it out for all."
+        )
     console.import_tensorflow()
     from hrec_tf.recommender import Recommender
 

@@ -113,6 +113,7 @@ def train(
             vocabulary=prepared.vocabulary,
             metrics=metrics,
             histories=histories,
+            test=prepared.test,
             report=page,
             tensorboard=unfinished.tensorboard if unfinished else None,
         )

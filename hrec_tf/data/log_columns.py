@@ -117,8 +117,8 @@ class ColumnReader:
         return TypeError(
             f"`{argument}` holds floating-point ids in {self.source} (row 0: {first!r}), but ids "
             "are text or whole numbers. Tables with missing values turn whole numbers into "
-            f"floats: drop those rows and cast to int64, or pass text_ids=({argument!r},) to "
-            "keep the text of a text table as it is."
+            f"floats: drop those rows and cast to int64, or pass text_ids=({argument!r},) "
+            f"(--text-ids {argument}) to keep the text of a text table as it is."
         )
 
     def seconds(self, argument: str, column: str, unit: str) -> tuple[pl.Expr, pl.Expr | None]:

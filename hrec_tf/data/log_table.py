@@ -14,8 +14,8 @@ from hrec_tf.schema import EVENT_TYPE, ITEM, RATING, SESSION, TIMESTAMP, USER
 
 _COLUMNS = (USER, ITEM, TIMESTAMP, SESSION, EVENT_TYPE, RATING)
 _MEND_OF_ABSENT = {
-    USER: " For a log without users pass user=None and a session column.",
-    TIMESTAMP: " For a log that is only in order pass timestamp=None.",
+    USER: " For a log without users pass user=None (--user none) and a session column.",
+    TIMESTAMP: " For a log that is only in order pass timestamp=None (--timestamp none).",
 }
 
 

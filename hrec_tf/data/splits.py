@@ -248,7 +248,7 @@ def require_same_ids(train: EventLog, test: EventLog, columns: Sequence[str]) ->
         if ours != theirs:
             raise TypeError(
                 f"`test` holds {column} ids of type {theirs}, but `train` holds {ours}. Read both "
-                f"with the same type, e.g. text_ids=({column!r},)."
+                f"with the same type, e.g. text_ids=({column!r},) (--text-ids {column})."
             )
 
 

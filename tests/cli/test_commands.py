@@ -214,6 +214,25 @@ def test_evaluate_refuses_a_log_that_changed(capsys, log, tmp_path):
     assert "now has 20 items, which are not the 20 that" in complaint(capsys, "evaluate", out)
 
 
+def test_evaluate_says_that_the_test_sessions_changed(capsys, log, tmp_path):
+    out = tmp_path / "runs" / "pop"
+    assert main(["train", *log, "--model", "pop", "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(out), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["same_test_sessions"] is True
+    assert "Note" not in printed.err
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    fields, before = lines[-1].split(","), lines[-2].split(",")
+    place = lines[0].split(",").index("what")
+    fields[place], before[place] = before[place], fields[place]
+    (tmp_path / "log.csv").write_text("\n".join([*lines[:-2], ",".join(before), ",".join(fields)]))
+    assert main(["evaluate", str(out), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["same_test_sessions"] is False
+    assert "are not those that metrics.json of the run was taken on" in printed.err
+
+
 @KERAS_SAVES
 @pytest.mark.integration
 def test_train_and_evaluate_a_model_with_equal_metrics(capsys, log, tmp_path):

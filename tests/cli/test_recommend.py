@@ -132,7 +132,8 @@ def test_a_csv_holds_several_users_and_any_id(capsys, texts, tmp_path, monkeypat
         (["--k", "0"], "`k` must be a positive int, but was 0"),
         (["--k", "7"], "`k` was 7, but the catalogue has 6 items"),
         (["--history", "tea", "--history-file", "x.csv"], "Leave one of them out"),
-        (["--history-file", "nowhere.csv"], "nowhere.csv"),
+        (["--history-file", "nowhere.csv"], "was 'nowhere.csv', but there is no such file"),
+        (["--candidates", ""], "`candidates` was empty, but it names the items"),
     ],
 )
 def test_what_is_wrong_is_said_in_three_parts(capsys, texts, arguments, message):
