@@ -4,13 +4,14 @@ A SavedModel in a Session of its own graph: no Keras, no class of this library.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from hrec_tf import checks, manifest
@@ -94,7 +95,7 @@ class Artefact:
             for name, signature in sorted(meta.signature_def.items())
             if signature.method_name == _PREDICT_METHOD
         }
-        self._calls: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._calls: dict[tuple[str, tuple[str, ...]], Callable[..., list[np.ndarray]]] = {}
         self._making = threading.Lock()
         for name, signature in self.signatures.items():
             _require_known_types(folder, name, signature)
@@ -168,15 +169,32 @@ class Artefact:
         """Frees the model. Nothing may be asked any more."""
         self._session.close()
 
-    def _call(self, name: str, signature: Any, wanted: tuple[str, ...]) -> Any:
-        """A function of the inputs in the order of their names; a Session's own is slower."""
+    def _call(self, name: str, signature: Any, wanted: tuple[str, ...]) -> Callable[..., Any]:
+        """A function of the inputs in the order of their names."""
         with self._making:
             if (name, wanted) not in self._calls:
-                self._calls[name, wanted] = self._session.make_callable(
+                self._calls[name, wanted] = prepared(
+                    self._session,
+                    [signature.inputs[alias].name for alias in sorted(signature.inputs)],
                     [signature.outputs[alias].name for alias in wanted],
-                    feed_list=[signature.inputs[alias].name for alias in sorted(signature.inputs)],
                 )
             return self._calls[name, wanted]
+
+
+def prepared(session: Any, feeds: list[str], fetches: list[str]) -> Callable[..., list[np.ndarray]]:
+    """Returns a function of the values of the feeds, in their order.
+
+    Args:
+        session: a Session of TensorFlow 1.
+        feeds: names of tensors.
+        fetches: names of tensors whose values it returns.
+    """
+    # `Session.run`, and in TensorFlow 2.21 `Session.make_callable` with feeds, which is the
+    # same, look every name up at each call: 0.6 ms for a `step` that takes 0.4 ms this way.
+    make = getattr(session, "_make_callable_from_options", None)
+    if make is None:  # it is no part of the public interface
+        return lambda *values: session.run(fetches, dict(zip(feeds, values, strict=True)))
+    return make(config_pb2.CallableOptions(feed=feeds, fetch=fetches))
 
 
 def _load(session: Any, folder: Path) -> Any:
