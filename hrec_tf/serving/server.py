@@ -86,6 +86,7 @@ class Server:
         self._max_message_bytes = max_message_bytes
         self._limits = limits
         self._artefact: Artefact | None = None
+        self._pool = futures.ThreadPoolExecutor(workers, thread_name_prefix="serving")
         self._grpc: Any = None
         self._port: int | None = None
 
@@ -138,11 +139,14 @@ class Server:
         """Takes no more requests, and ends when those in progress are answered.
 
         Args:
-            grace: seconds after which they are given up.
+            grace: seconds after which they get no answer. What the model has begun is still
+                waited for: it cannot be broken off.
         """
         if self._artefact is None:
             return
         self._grpc.stop(grace).wait()
+        # Past the grace gRPC forgets its handlers, which still use the model.
+        self._pool.shutdown(cancel_futures=True)
         self._artefact.close()
         self._artefact = self._port = None
 
@@ -160,7 +164,7 @@ class Server:
     def _bound(self, artefact: Artefact) -> Any:
         """A gRPC server that has its port, but answers nothing yet."""
         server = grpc.server(
-            futures.ThreadPoolExecutor(self._workers, thread_name_prefix="serving"),
+            self._pool,
             maximum_concurrent_rpcs=self._workers * (1 + _QUEUED_PER_WORKER),
             options=[
                 ("grpc.max_receive_message_length", self._max_message_bytes),

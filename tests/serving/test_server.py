@@ -3,6 +3,7 @@
 import shutil
 import socket
 import threading
+import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 
@@ -157,6 +158,30 @@ def test_it_is_asked_by_its_name_until_it_is_stopped(toy_base):
         server.start()
     with pytest.raises(ValueError, match="does not run"):
         server.version  # noqa: B018, reading it raises
+
+
+def test_a_stop_waits_for_who_still_uses_the_model(toy_base, caplog):
+    """Past the grace a request gets no answer, but its handler runs on."""
+    server = Server(toy_base).start()
+    begun, answered = threading.Event(), []
+    predict = server._artefact.predict
+
+    def slow(*arguments):
+        begun.set()
+        time.sleep(0.4)
+        name, outputs = predict(*arguments)
+        answered.append(sorted(outputs))
+        return name, outputs
+
+    server._artefact.predict = slow
+    with Client(f"127.0.0.1:{server.port}") as client, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.recommend, ["tea"])
+        assert begun.wait(timeout=5)
+        server.stop(grace=0)
+        assert answered == [["item_ids", "scores"]]
+        with pytest.raises(ServingError, match=r"CANCELLED|UNAVAILABLE"):
+            asked.result(timeout=5)
+    assert not caplog.records
 
 
 def code_and_text(served, request):
