@@ -16,6 +16,8 @@ EXACT_TIME = "__exact_time"
 _NAME_OF_UNIT = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 # 10^11 seconds is the year 5138 and 10^11 milliseconds is March 1973; likewise upwards.
 _FIRST_MAGNITUDE_OF_UNIT = {"ns": 10**17, "us": 10**14, "ms": 10**11, "s": 0}
+_MISSING_WORD = r"(?i)^(nan|null|none|na|n/a)$"
+"""How tables write a value that is missing, where text cannot be empty."""
 _ISO_8601 = (
     r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2})?(\.\d{1,9})?)?\s*(Z|[+-]\d{2}:?\d{2})?$"
 )
@@ -97,12 +99,23 @@ class ColumnReader:
             self.frame.select(
                 plain=plain.sum(),
                 floats=text.str.contains(r"^-?\d+\.0*$").sum(),
+                missing=text.str.contains(_MISSING_WORD).sum(),
                 rows=pl.len(),
                 example=text.filter(~plain).first(),
             )
         ).row(0, named=True)
         if seen["plain"] == seen["rows"]:
             return number
+        if seen["plain"] and seen["plain"] + seen["missing"] == seen["rows"]:
+            self._refuse(
+                text.str.contains(_MISSING_WORD),
+                text.meta.root_names()[0],
+                lambda row, value: ValueError(
+                    f"`{argument}` is {value!r} at row {row} of {self.source}, among whole "
+                    "numbers, but every event needs an id. Drop such rows, or pass "
+                    f"text_ids=({argument!r},) (--text-ids {argument}) if it is one."
+                ),
+            )
         if seen["floats"] == seen["rows"]:
             raise self._float_ids(argument, text.meta.root_names()[0])
         if seen["plain"]:

@@ -103,6 +103,17 @@ def test_text_that_is_partly_numbers_is_noted(tmp_path):
     )
 
 
+@pytest.mark.parametrize("word", ["nan", "NULL", "None"])
+def test_a_missing_number_is_no_item(tmp_path, word):
+    path = tmp_path / "log.csv"
+    path.write_text(f"user,item,timestamp\n1,5,1\n1,{word},5\n2,-7,9\n")
+    with pytest.raises(ValueError, match=rf"`item` is '{word}' at row 1 of .*among whole numbers"):
+        EventLog.read(path)
+    assert EventLog.read(path, text_ids=["item"]).frame["item"].to_list() == ["5", word, "-7"]
+    path.write_text(f"user,item,timestamp\n1,tea,1\n1,{word},5\n2,-7,9\n")
+    assert EventLog.read(path).frame["item"].to_list() == ["tea", word, "-7"]
+
+
 def test_ids_can_be_kept_as_text(tmp_path):
     path = write(tmp_path / "log.csv", "user,item,timestamp\n1,2.0,1\n1,3.0,2\n")
     with pytest.raises(TypeError, match=r"`item` holds floating-point ids in log.csv \(row 0: '2"):
