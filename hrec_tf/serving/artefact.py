@@ -23,6 +23,7 @@ DEFAULT_SIGNATURE = "serving_default"
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_WARMUP_RECORDS = 1000
 """As many as TensorFlow Serving accepts."""
+_HIGHEST_VERSION = 2**63 - 1
 _PREDICT_METHOD = "tensorflow/serving/predict"
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -32,6 +33,7 @@ def newest_version(base_path: str | Path) -> tuple[int, Path]:
 
     Raises:
         FileNotFoundError: there is no such folder, or it is itself a version.
+        ValueError: that number is beyond int64, in which replies give it.
     """
     base = Path(base_path)
     if not base.is_dir():
@@ -45,7 +47,13 @@ def newest_version(base_path: str | Path) -> tuple[int, Path]:
         if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
     ]
     if versions:
-        return max(versions)
+        newest = max(versions)
+        if newest[0] > _HIGHEST_VERSION:
+            raise ValueError(
+                f"{str(base)!r} has the version {newest[0]}, but versions are at most "
+                f"{_HIGHEST_VERSION}: int64. Remove that folder, or give it a smaller number."
+            )
+        return newest
     if (base / "saved_model.pb").is_file():
         raise FileNotFoundError(
             f"{str(base)!r} holds a saved_model.pb itself, but a base path with one folder per "

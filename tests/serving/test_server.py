@@ -38,6 +38,16 @@ def test_the_highest_number_is_the_newest(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "99").write_text("a file, no version")
     assert newest_version(tmp_path) == (10, tmp_path / "10")
+    (tmp_path / f"{2**63 - 1}").mkdir()
+    assert newest_version(tmp_path)[0] == 2**63 - 1
+
+
+def test_a_version_that_no_reply_can_name_is_refused(tmp_path):
+    for name in ("2", f"{2**63}"):
+        (tmp_path / name).mkdir()
+    message = f"has the version {2**63}, but versions are at most {2**63 - 1}.* Remove that folder"
+    with pytest.raises(ValueError, match=message):
+        newest_version(tmp_path)
 
 
 @pytest.mark.parametrize(
