@@ -14,6 +14,7 @@ from hrec_tf.export.warmup import write_warmup
 from hrec_tf.recommender import Recommender
 
 KIND = "saved_model"
+HIGHEST_VERSION = 2**63 - 1
 VOCABULARY, MODEL_CARD = "vocabulary.txt", "model_card.md"
 
 
@@ -46,7 +47,7 @@ def export_saved_model(
         The folder of the version.
 
     Raises:
-        ValueError: a version that is there already, or `k` outside 1..num_items.
+        ValueError: a version that is there already or beyond int64, or `k` outside 1..num_items.
         OSError: it cannot be written; nothing is left behind.
     """
     base = Path(path)
@@ -110,8 +111,19 @@ def checked_k(k: int, recommender: Recommender) -> int:
 def _free_version(base: Path, version: int | None) -> int:
     taken = [int(folder.name) for folder in base.glob("*") if folder.name.isdecimal()]
     if version is None:
-        return max(taken, default=0) + 1
+        free = max(taken, default=0) + 1
+        if free > HIGHEST_VERSION:
+            raise ValueError(
+                f"{str(base)!r} holds version {free - 1}, after which no number is left: servers "
+                f"know versions up to {HIGHEST_VERSION}. Pass a free `version`, or remove that one."
+            )
+        return free
     checks.require_positive_int("version", version, mend="Leave it out for the next free one.")
+    if version > HIGHEST_VERSION:
+        raise ValueError(
+            f"`version` was {version}, but servers know versions up to {HIGHEST_VERSION}: int64. "
+            "Pass a smaller number, or leave it out for the next free one."
+        )
     if version in taken:
         raise ValueError(
             f"`version` was {version}, which {str(base)!r} holds already, and versions are never "

@@ -87,6 +87,16 @@ def test_the_next_free_number_is_the_next_version(recommender, tmp_path):
         export_saved_model(recommender, tmp_path, k=0)
 
 
+def test_a_version_beyond_int64_is_refused(recommender, tmp_path):
+    message = f"`version` was {2**63}, but servers know versions up to {2**63 - 1}.* next free one"
+    with pytest.raises(ValueError, match=message):
+        export_saved_model(recommender, tmp_path, version=2**63, k=2)
+    (tmp_path / f"{2**63 - 1}").mkdir()
+    with pytest.raises(ValueError, match=f"holds version {2**63 - 1}, after which .* Pass a free"):
+        export_saved_model(recommender, tmp_path, k=2)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_an_export_that_fails_leaves_nothing(recommender, tmp_path):
     with pytest.raises(TypeError):
         export_saved_model(recommender, tmp_path / "models", k=2, card=5)
