@@ -18,6 +18,7 @@ each by a line, `{}` or `{"error": "..."}`. This file imports TensorFlow and Num
 refuses whoever else would import Keras or hrec_tf: what runs here needs neither.
 """
 
+import contextlib
 import importlib.machinery
 import json
 import sys
@@ -87,13 +88,12 @@ def answer(folder: str, request: str, file: str) -> None:
         for key in arrays:
             number, signature, name = key.split("/")
             calls.setdefault((int(number), signature), {})[name] = arrays[key]
-    model = Model(folder)
     outputs: dict[str, Any] = {}
     answers: dict[str, Any] = {}
-    for (number, signature), inputs in sorted(calls.items(), key=lambda call: call[0]):
-        outputs = model(signature, inputs, outputs)
-        answers |= {f"{number}/{signature}/{name}": value for name, value in outputs.items()}
-    model.close()
+    with contextlib.closing(Model(folder)) as model:
+        for (number, signature), inputs in sorted(calls.items(), key=lambda call: call[0]):
+            outputs = model(signature, inputs, outputs)
+            answers |= {f"{number}/{signature}/{name}": value for name, value in outputs.items()}
     np.savez(file, **answers)
 
 

@@ -178,6 +178,18 @@ def test_a_session_goes_on_from_the_call_before(exported, tmp_path):
 
 
 @pytest.mark.integration
+def test_the_session_of_a_call_that_is_refused_is_closed(exported, tmp_path, monkeypatch):
+    _, folder = exported
+    close, closed = session_runner.Model.close, []
+    monkeypatch.setattr(session_runner.Model, "close", lambda one: closed.append(close(one)))
+    np.savez(tmp_path / "request.npz", **{"0/step/timestamps": [5], "0/step/item_ids": [5.5]})
+    with pytest.raises(Exception, match="Unsupported object type float"):
+        session_runner.answer(str(folder), str(tmp_path / "request.npz"), str(tmp_path / "out.npz"))
+    assert len(closed) == 1
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.integration
 def test_a_call_that_is_refused_says_why_and_the_process_lives_on(exported, process):
     _, folder = exported
     inputs = {
