@@ -14,6 +14,8 @@ import urllib.request
 from hrec_tf.serving import Client
 
 MODEL = "recommender"
+UNFILLED = -3.4e38
+"""Scores below it are the lowest float32, however JSON rounds it: a place without an item."""
 
 
 def read_event(text):
@@ -42,13 +44,18 @@ def call(url, data=None):
 
 
 def over_rest(url, history):
-    """Returns (item, score) pairs, best first; places without an item included."""
+    """Returns (item, score) pairs, best first."""
     model = f"{url}/v1/models/{MODEL}"
     signatures = call(f"{model}/metadata")["metadata"]["signature_def"]["signature_def"]
     if signatures["recommend"]["inputs"]["item_ids"]["dtype"] == "DT_INT64":
         history = [(int(item), seconds) for item, seconds in history]
-    outputs = call(f"{model}:predict", body(history))["outputs"]
-    return list(zip(outputs["item_ids"][0], outputs["scores"][0], strict=True))
+    return filled(call(f"{model}:predict", body(history))["outputs"])
+
+
+def filled(outputs):
+    """Returns (item, score) pairs of the places that hold an item; no id tells, -1 may be one."""
+    pairs = zip(outputs["item_ids"][0], outputs["scores"][0], strict=True)
+    return [(item, score) for item, score in pairs if score > UNFILLED]
 
 
 def over_grpc(address, history):

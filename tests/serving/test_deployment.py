@@ -87,6 +87,11 @@ def test_bodies_for_rest_fit_the_signature(client):
     assert f"/v1/models/{DEFAULTS['model_name']}" in script
 
 
+def test_places_of_a_reply_over_rest_go_by_score():
+    reply = {"item_ids": [[70, -1, -1, -1]], "scores": [[2.5, -1e30, -3.40282347e38, -3.40282e38]]}
+    assert request.filled(reply) == [(70, 2.5), (-1, -1e30)]
+
+
 @pytest.mark.integration
 def test_the_example_of_a_request_prints_a_list(client):
     command = [sys.executable, str(FOLDER / "request.py"), "--grpc", client.address]
