@@ -70,7 +70,7 @@ def train(
         mend = "Pass e.g. 60, or leave it out."
         checks.require_number("checkpoint_seconds", checkpoint_seconds, minimum=0, mend=mend)
     if recipe.entry.is_baseline:
-        _refuse_for_baseline(recipe, resume=resume, checkpoint_seconds=checkpoint_seconds)
+        _refuse_for_baseline(recipe, resume=resume or None, checkpoint_seconds=checkpoint_seconds)
     else:
         unfinished = Unfinished(path, runs.settings(**run), resume=resume)
         checkpoint = Checkpoint(unfinished.checkpoint, every_seconds=checkpoint_seconds)
@@ -125,7 +125,7 @@ def train(
 
 def _refuse_for_baseline(recipe: Any, **options: Any) -> None:
     for name, value in options.items():
-        if value:
+        if value is not None:
             raise ValueError(
                 f"`{name}` was {value!r}, but {recipe.model} is counted in one go, so there is "
                 "nothing to go on with. Leave it out."

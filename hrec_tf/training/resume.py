@@ -3,9 +3,11 @@
 import glob
 import hashlib
 import json
+import math
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,15 @@ _FORMAT = "hrec_tf checkpoint 1"
 _LONGEST_SHOWN = 200
 _SECONDS = 60.0
 _TIMES_OF_WRITING = 20
+_DAMAGES = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+)
 
 
 class Checkpoint:
@@ -116,7 +127,7 @@ class Checkpoint:
             held, variables, states = self._read()
             self._require_same(held["settings"])
             self._fill(model, variables)
-            edge = ChunkEdge(**held["edge"], states=[tf.constant(s) for s in states] or None)
+            edge = replace(held["edge"], states=[tf.constant(s) for s in states] or None)
             self.finished = [(int(epoch), logs) for epoch, logs in held["finished"]]
             self._seconds_before = float(held["seconds"])
             stop = held["epoch"] if held["stopped"] else epochs.stop
@@ -140,7 +151,14 @@ class Checkpoint:
             self._write(model, epoch + 1, ChunkEdge())
 
     def training_ended(self, model: Any, epochs: range) -> None:
-        """Writes the file a last time. Called by `fit` when all else is done."""
+        """Writes the file a last time. Called by `fit` when all else is done.
+
+        Args:
+            epochs: those that were left to do. Without any the file stays as it is: what it says
+                of the training's end is not this call's to change.
+        """
+        if not epochs and self.path.exists():
+            return
         last = self.finished[-1][0] + 1 if self.finished else epochs.start
         self._write(model, last, ChunkEdge(), stopped=model.stop_training)
 
@@ -188,8 +206,11 @@ class Checkpoint:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 # As written: packed members might be far larger than the file.
-                if any(member.compress_type for member in archive.infolist()):
-                    raise ValueError("it holds packed arrays")
+                for member in archive.infolist():
+                    if member.compress_type:
+                        raise ValueError("it holds packed arrays")
+                    with archive.open(member) as content:
+                        _require_room(content, member.file_size)
             with np.load(self.path, allow_pickle=False) as arrays:
                 about = json.loads(arrays["about"].tobytes())
                 if about["format"] != _FORMAT:
@@ -198,7 +219,8 @@ class Checkpoint:
                 missing = {"settings", "epoch", "edge", "finished", "stopped", "seconds"} - {*about}
                 if missing:
                     raise ValueError(f"it has no {min(missing)}")
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                about["edge"] = ChunkEdge(**about["edge"])
+        except _DAMAGES as error:
             raise ValueError(
                 f"{str(self.path)!r} is no whole checkpoint: {error}. Expected a file that "
                 "`Checkpoint` wrote. Remove it to begin anew."
@@ -228,6 +250,20 @@ class Checkpoint:
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+
+
+def _require_room(member: Any, size: int) -> None:
+    """Refuses an array that claims more bytes than its member of the archive has."""
+    version = np.lib.format.read_magic(member)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in read:
+        raise ValueError(f"an array has the format {version}")
+    shape, _, dtype = read[version](member)
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"an array of shape {shape} has {size:,} bytes")
 
 
 def _variables_of(model: Any) -> list[Any]:

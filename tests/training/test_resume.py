@@ -1,5 +1,6 @@
 """A training that was killed goes on to the same bits."""
 
+import io
 import json
 import os
 import zipfile
@@ -176,6 +177,8 @@ def test_a_training_that_was_stopped_is_done(tmp_path):
     assert fit(again, Checkpoint(path), epochs=9) == expected
     assert len(expected["loss"]) == 1
     assert bits(again) == bits(stopped)
+    # That it was stopped is kept, however often it is asked.
+    assert fit(gru4rec(), Checkpoint(path), epochs=9) == expected
 
 
 @pytest.mark.integration
@@ -263,8 +266,20 @@ def rewritten(kept, path, **changes):
             about[name] = value
         else:
             arrays[name] = value
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    text = arrays.pop("about_bytes", json.dumps(about).encode())
+    arrays["about"] = np.frombuffer(text, np.uint8)
     np.savez(path, **arrays)
+
+
+def claiming(kept, path):
+    """A header that claims 2^42 floats for a few bytes."""
+    header = io.BytesIO()
+    described = {"descr": "<f4", "fortran_order": False, "shape": (2**42,)}
+    np.lib.format.write_array_header_1_0(header, described)
+    with zipfile.ZipFile(kept) as archive, zipfile.ZipFile(path, "w") as changed:
+        for name in archive.namelist():
+            content = header.getvalue() if name == "variable0.npy" else archive.read(name)
+            changed.writestr(name, content)
 
 
 def packed(kept, path):
@@ -283,6 +298,12 @@ def packed(kept, path):
         (packed, "is no whole checkpoint: it holds packed arrays"),
         (lambda kept, path: np.savez(path, a=1), "is no whole checkpoint"),
         (lambda kept, path: rewritten(kept, path, format="x"), "its format is 'x'"),
+        (lambda kept, path: rewritten(kept, path, edge={"steps": 1}), "is no whole checkpoint"),
+        (lambda kept, path: claiming(kept, path), r"an array of shape \(4398046511104,\) has"),
+        (
+            lambda kept, path: rewritten(kept, path, about_bytes=b"[" * 10**5),
+            "is no whole checkpoint",
+        ),
         (
             lambda kept, path: rewritten(kept, path, variable0=np.array([{}])),
             "is no whole checkpoint: Object arrays cannot be loaded",
