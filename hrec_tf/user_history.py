@@ -47,6 +47,11 @@ def read_history(history: Iterable[Any], *, name: str = "history") -> UserHistor
             f"`{name}` was {history!r}, but must be a list of (item, Unix seconds), or of items. "
             f'Pass for example {name}=[("tea", 1700000000)].'
         )
+    if hasattr(history, "columns"):
+        raise TypeError(
+            f"`{name}` was a table with the columns {list(history.columns)}, but must be a list "
+            "of (item, Unix seconds). Pass its rows, e.g. table.rows() of Polars."
+        )
     events = list(history)
     timed = [isinstance(event, tuple | list) for event in events]
     if not any(timed):

@@ -1,5 +1,6 @@
 import datetime
 
+import polars as pl
 import pytest
 
 from hrec_tf.user_history import read_history
@@ -18,6 +19,11 @@ def test_events_with_and_without_times():
     [
         ("tea", TypeError, "`history` was 'tea', but must be a list of"),
         (7, TypeError, "`history` was 7, but must be a list of"),
+        (
+            pl.DataFrame({"item": ["tea"], "timestamp": [5]}),
+            TypeError,
+            r"`history` was a table with the columns \['item', 'timestamp'\], .*table.rows\(\)",
+        ),
         ({7: 1}, TypeError, "`history` was {7: 1}, but must be a list of"),
         ({7, -1}, TypeError, r"`history` was \{.*\}, but must be a list of"),
         (frozenset({7}), TypeError, r"`history` was frozenset\(\{7\}\), but must be a list of"),

@@ -97,6 +97,11 @@ class Vocabulary:
             TypeError: whole numbers for a text vocabulary or the other way round.
             ValueError: a missing value, with its row.
         """
+        values = values if isinstance(values, str | bytes | pl.Series | np.ndarray) else [*values]
+        if isinstance(values, list) and any(beyond := [_is_beyond_int64(v) for v in values]):
+            # A number that int64 cannot hold is unknown; 0 stands in for it.
+            held = [0 if no else value for value, no in zip(values, beyond, strict=True)]
+            return np.where(beyond, np.int32(PADDING_ID), self.encode(held))
         series = _id_series(values, "values", self._of_other_type)
         if series.is_empty():
             return np.zeros(0, np.int32)
@@ -268,6 +273,10 @@ def _id_series(values: Iterable[Any], name: str, error: Any) -> pl.Series:
     if values.dtype not in (pl.Int64, pl.String):
         raise error(values.dtype, values[0] if len(values) else None)
     return values
+
+
+def _is_beyond_int64(value: Any) -> bool:
+    return type(value) is int and not -(2**63) <= value < 2**63
 
 
 def _runs(supports: np.ndarray) -> tuple[list[int], list[int]]:

@@ -92,5 +92,7 @@ def unknown_ids(vocabulary: Vocabulary) -> list[Any]:
         strange = ["no such item", "", "-1", "é中 \t,"]
         strange += [f"{raw_id} " for raw_id in known] + [f" {raw_id}" for raw_id in known]
     else:
-        strange = [-1, 0, 2**63 - 1, -(2**63)] + [raw_id + 1 for raw_id in known]
+        strange = [-1, 0, 2**63 - 1, -(2**63)] + [
+            raw_id + 1 for raw_id in known if raw_id < 2**63 - 1
+        ]
     return [raw_id for raw_id in strange if not vocabulary.encode([raw_id])[0]]
