@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf import checks
-from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_START
+from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
 
 UNFILLED = float(np.finfo(np.float32).min)
 """Score of a place that no candidate is left for, and of a candidate that is unknown."""
@@ -203,7 +203,7 @@ class Inference:
 
         # `encode` reads what a stream feeds; the last event, whose session goes on, is for `step`.
         is_fed = steps < num_known[:, None] - 1
-        if not getattr(self.model, "feed_last_item", True):
+        if self.model.layout == USER_PARALLEL and not self.model.feed_last_item:
             is_fed &= tf.pad(~session_start[:, 1:], [[0, 0], [0, 1]])
         nothing_fed = ~tf.reduce_any(is_fed, axis=1, keepdims=True)
         is_first = tf.cumsum(tf.cast(is_fed, tf.int32), axis=1) == 1

@@ -445,7 +445,7 @@ def _stream(
     return lane_stream(
         histories,
         layout=model.layout,
-        feed_last_item=getattr(model, "feed_last_item", False),
+        feed_last_item=model.feed_last_item,
         **values,
     )
 

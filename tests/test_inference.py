@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrec_tf.inference import UNFILLED, Inference
-from hrec_tf.models import HRNN, GRU4Rec
+from hrec_tf.models import HRNN, GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
 from tests.reference.weights import fill_distinct
 
@@ -21,6 +21,8 @@ def distinct(model):
 
 
 MODELS = {
+    "lstm": distinct(LSTM4Rec(num_items=NUM_ITEMS, units=(4,))),
+    "concat": distinct(RNNConcat(num_items=NUM_ITEMS, units=(4,))),
     "session": distinct(GRU4Rec(num_items=NUM_ITEMS, units=(4,))),
     "user": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3)),
     "fed": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, feed_last_item=True)),

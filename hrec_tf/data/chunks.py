@@ -165,7 +165,7 @@ def require_layout(stream: Any, model: Any) -> None:
             f"{' or '.join(layouts)} streams. Make it with `{model.layout}_stream`."
         )
     fed = getattr(stream, "feed_last_item", None)
-    wanted = getattr(model, "feed_last_item", False)
+    wanted = model.feed_last_item
     if fed is not None and fed != wanted:
         raise ValueError(
             f"`x` was made with feed_last_item={fed}, but the model with "

@@ -197,7 +197,7 @@ def rank_model(
     events, next_item_ids, point_of = _windows(
         part,
         layout=model.layout,
-        feed_last_item=getattr(model, "feed_last_item", False),
+        feed_last_item=model.feed_last_item,
         num_lanes=num_lanes,
         steps=steps,
         is_point=np.isin(event_of, points, assume_unique=True),

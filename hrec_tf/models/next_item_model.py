@@ -39,6 +39,10 @@ class NextItemModel(keras.Model):
     layout: str = LAYOUTS[0]
     """The stream that the model is trained and evaluated on."""
 
+    feed_last_item: bool = False
+    """Whether a "user_parallel" model reads the last event of each session, too, which has no
+    next item there; other layouts have no use for it."""
+
     @property
     def trains_on(self) -> tuple[str, ...]:
         """Layouts of streams that `fit` and `evaluate` take."""

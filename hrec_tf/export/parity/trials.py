@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_START
+from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
 
 BEGIN = 1_700_000_000
 LONG = 150
@@ -125,7 +125,7 @@ def _fed_events(model: Any, sessions: list[list[int]]) -> list[tuple[int, bool, 
     events: list[tuple[int, bool, bool]] = []
     for number, session in enumerate(sessions, start=1):
         # A model may be made for streams where the last event of a session is only a target.
-        if not getattr(model, "feed_last_item", True) and number < len(sessions):
+        if model.layout == USER_PARALLEL and not model.feed_last_item and number < len(sessions):
             session = session[:-1]
         for place, item_id in enumerate(session):
             events.append((item_id, place == 0, not events))
