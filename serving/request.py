@@ -9,9 +9,10 @@ An event is item@seconds, oldest first; without one, a new user is asked for. gR
 
 import argparse
 import json
+import sys
 import urllib.request
 
-from hrec_tf.serving import Client
+from hrec_tf.serving import Client, ServingError
 
 MODEL = "recommender"
 UNFILLED = -3.4e38
@@ -20,7 +21,11 @@ UNFILLED = -3.4e38
 
 def read_event(text):
     """Returns item and seconds of "item@seconds"."""
-    item, _, seconds = text.rpartition("@")
+    item, sign, seconds = text.rpartition("@")
+    if not (item and sign and seconds.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no event. Write item@seconds, e.g. tea@1700000000."
+        )
     return item, int(seconds)
 
 
@@ -43,9 +48,9 @@ def call(url, data=None):
         return json.load(reply)
 
 
-def over_rest(url, history):
+def over_rest(url, history, model_name):
     """Returns (item, score) pairs, best first."""
-    model = f"{url}/v1/models/{MODEL}"
+    model = f"{url}/v1/models/{model_name}"
     signatures = call(f"{model}/metadata")["metadata"]["signature_def"]["signature_def"]
     if signatures["recommend"]["inputs"]["item_ids"]["dtype"] == "DT_INT64":
         history = [(int(item), seconds) for item, seconds in history]
@@ -58,9 +63,9 @@ def filled(outputs):
     return [(item, score) for item, score in pairs if score > UNFILLED]
 
 
-def over_grpc(address, history):
+def over_grpc(address, history, model_name):
     """Returns (item, score) pairs, best first."""
-    with Client(address, MODEL) as client:
+    with Client(address, model_name) as client:
         if client.metadata().id_type == "int64":
             history = [(int(item), seconds) for item, seconds in history]
         return client.recommend(history)
@@ -72,11 +77,13 @@ def main():
     parser.add_argument("event", nargs="*", type=read_event, help="item@seconds, oldest first")
     parser.add_argument("--grpc", default="127.0.0.1:8500", help="host:port (%(default)s)")
     parser.add_argument("--rest", help="ask there instead, e.g. http://127.0.0.1:8501")
+    parser.add_argument("--model-name", default=MODEL, help="as the server has it (%(default)s)")
     options = parser.parse_args()
-    if options.rest:
-        found = over_rest(options.rest, options.event)
-    else:
-        found = over_grpc(options.grpc, options.event)
+    ask, address = (over_rest, options.rest) if options.rest else (over_grpc, options.grpc)
+    try:
+        found = ask(address, options.event, options.model_name)
+    except (ServingError, ValueError, TypeError, OSError) as error:
+        sys.exit(f"Error: {error}")
     for item, score in found:
         print(f"{score:9.4f}  {item}")
 

@@ -1,5 +1,6 @@
 """`hrec serve`: an exported model, over TensorFlow Serving's protocol."""
 
+import os
 import signal
 import threading
 from typing import Annotated
@@ -28,6 +29,8 @@ def serve(
     model_name: Annotated[str, typer.Option(help="By which requests name the model.")] = MODEL_NAME,
 ) -> None:
     """Serves the newest version of an exported model until it is interrupted."""
+    # gRPC would write its own notes beside what is said of a port that is taken.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     console.import_tensorflow()
     from hrec_tf.serving.server import Server
 

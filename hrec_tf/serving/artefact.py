@@ -3,6 +3,7 @@
 A SavedModel in a Session of its own graph: no Keras, no class of this library.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -85,6 +86,7 @@ class Artefact:
     def __init__(self, folder: Path, version: int, *, limits: Limits):
         self.about = manifest.check(folder, kind=KIND)
         _require_servable(folder, self.about, limits)
+        _require_own_vocabulary(folder, self.about)
         self.folder, self.version, self._limits = folder, version, limits
         config = tf.compat.v1.ConfigProto()
         config.gpu_options.allow_growth = True  # a GPU may have other guests
@@ -203,6 +205,21 @@ def prepared(session: Any, feeds: list[str], fetches: list[str]) -> Callable[...
     if make is None:  # it is no part of the public interface
         return lambda *values: session.run(fetches, dict(zip(feeds, values, strict=True)))
     return make(config_pb2.CallableOptions(feed=feeds, fetch=fetches))
+
+
+def _require_own_vocabulary(folder: Path, about: dict[str, Any]) -> None:
+    """Refuses ids that are not those of the weights: items would stand for one another."""
+    path = folder / "assets" / "vocabulary.txt"
+    if "vocabulary" not in about:
+        return
+    # The fingerprint is over id type and raw ids; the file's first line is a heading.
+    raw_ids = path.read_bytes().partition(b"\n")[2].removesuffix(b"\n")
+    found = hashlib.sha256(f"{about.get('id_type')}\n".encode() + raw_ids).hexdigest()
+    if found != about["vocabulary"]:
+        raise ValueError(
+            f"{str(path)!r} is not the vocabulary that the model was exported with: its "
+            "fingerprint is another than that of manifest.json. Use the files of one export."
+        )
 
 
 def _load(session: Any, folder: Path) -> Any:

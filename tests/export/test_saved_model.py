@@ -1,5 +1,7 @@
 """The artefact's folder. What it answers is tested against the model in test_parity.py."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +12,7 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
+from hrec_tf.serving import Server
 
 ITEMS = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
 NOON = 1_700_000_000
@@ -170,6 +173,21 @@ def test_padding_may_hold_anything(signatures):
     again = signatures["recommend"](**other, exclude_seen=exclude)
     for name, values in padded.items():
         np.testing.assert_array_equal(values, again[name])
+
+
+def test_a_vocabulary_of_another_export_is_not_served(base, tmp_path):
+    """Also where the manifest was written anew over it: items would stand for one another."""
+    shutil.copytree(base, tmp_path / "models")
+    with Server(tmp_path / "models") as server:
+        assert server.version == 1
+    folder = tmp_path / "models" / "1"
+    about = manifest.check(folder, kind="saved_model")
+    asset = folder / "assets" / "vocabulary.txt"
+    heading, first, second, *others = asset.read_text(encoding="utf-8").splitlines()
+    asset.write_text("\n".join([heading, second, first, *others, ""]), encoding="utf-8")
+    manifest.write(folder, kind="saved_model", about=about)
+    with pytest.raises(ValueError, match=r"vocabulary.txt' is not the vocabulary that the model"):
+        Server(tmp_path / "models").start()
 
 
 def test_a_place_without_a_candidate_is_an_empty_id(signatures):

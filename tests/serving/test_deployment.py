@@ -103,5 +103,21 @@ def test_the_example_of_a_request_prints_a_list(client):
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tea@9", "jam@8"], "Error: Times of `history` go back at row 1 (8 after 9)"),
+        (["--model-name", "other"], "Error: "),
+        (["tea"], "'tea' is no event. Write item@seconds"),
+    ],
+)
+def test_the_example_of_a_request_says_what_is_wrong(client, arguments, message):
+    command = [sys.executable, str(FOLDER / "request.py"), "--grpc", client.address]
+    process = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    assert process.returncode != 0 and process.stdout == ""
+    assert message in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.integration
 def test_scripts_are_valid_bash():
     subprocess.run(["bash", "-n", str(FOLDER / "request.sh")], check=True)
