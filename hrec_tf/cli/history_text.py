@@ -4,6 +4,10 @@ import re
 import sys
 from typing import Any, NamedTuple
 
+_LONGEST_SHOWN = 100
+_MOST_DIGITS = 100
+"""Of a whole number: five times what int64 has; more is no id or time, but a slip."""
+
 
 class AskedHistory(NamedTuple):
     """A user's history as text: raw ids, and seconds or None."""
@@ -83,9 +87,17 @@ def of_file(path: str) -> list[AskedHistory]:
     return list(asked.values()) or [AskedHistory(None, [], [])]
 
 
+def shown(text: str) -> str:
+    """Returns the text in quotes; the beginning alone of a very long one."""
+    if len(text) <= _LONGEST_SHOWN:
+        return repr(text)
+    return f"{text[:_LONGEST_SHOWN]!r}... ({len(text):,} characters)"
+
+
 def whole_number(text: str, complaint: str) -> int:
     """Returns the number, or raises with the complaint."""
-    # `int` would also take 1_000, which is another id than 1000.
-    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
+    # `int` would also take 1_000, which is another id than 1000; and of very long ones it
+    # complains in words of its own.
+    if not re.fullmatch(rf"\s*[+-]?[0-9]{{1,{_MOST_DIGITS}}}\s*", text):
         raise ValueError(complaint)
     return int(text)

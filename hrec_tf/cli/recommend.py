@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrec_tf.cli import console
-from hrec_tf.cli.history_text import AskedHistory, of_file, of_text, split_ids, whole_number
+from hrec_tf.cli.history_text import (
+    AskedHistory,
+    of_file,
+    of_text,
+    shown,
+    split_ids,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from hrec_tf.recommender import Recommender
@@ -94,8 +101,8 @@ def _raw_ids(texts: list[str], recommender: "Recommender", name: str) -> list[An
     return [
         whole_number(
             text,
-            f"`{name}` holds the item {text!r} (place {place}), but this model knows {wanted}. "
-            "Pass ids as its log has them.",
+            f"`{name}` holds the item {shown(text)} (place {place}), but this model knows "
+            f"{wanted}. Pass ids as its log has them.",
         )
         for place, text in enumerate(texts)
     ]
@@ -109,7 +116,7 @@ def _events(raw_ids: list[Any], seconds: list[str | None], name: str) -> list[An
             raw_id,
             whole_number(
                 text,
-                f"`{name}` has the time {text!r} (place {place}), but times are whole Unix "
+                f"`{name}` has the time {shown(text)} (place {place}), but times are whole Unix "
                 "seconds. Write for example item@1291191960.",
             ),
         )

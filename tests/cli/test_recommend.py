@@ -170,6 +170,18 @@ def test_text_for_a_log_of_numbers_is_refused(capsys, numbers, tmp_path, item):
     assert f"{item!r} (place 1), but this model knows whole numbers such as 7. Pass" in said
 
 
+def test_a_number_of_very_many_digits_is_no_id(capsys, numbers):
+    """Python refuses to convert it, in words that say nothing of items."""
+    assert main(["recommend", numbers[1], "--history", "7," + "9" * 5000]) == 1
+    said = capsys.readouterr().err
+    assert f"`history` holds the item '{'9' * 100}'... (5,000 characters) (place 1), but" in said
+    assert "whole numbers such as 7. Pass ids as its log has them" in said
+    assert main(["recommend", numbers[1], "--history", "7@" + "9" * 5000]) == 1
+    assert "characters) (place 0), but times are whole Unix seconds" in capsys.readouterr().err
+    assert main(["recommend", numbers[1], "--history", f"7,{2**64}", "--k", "2"]) == 0
+    assert f"passes over them: {2**64}" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_run_is_refused(capsys, tmp_path):
     assert main(["recommend", str(tmp_path)]) == 1
     assert "Pass a folder" in capsys.readouterr().err
