@@ -97,7 +97,9 @@ class Vocabulary:
             TypeError: whole numbers for a text vocabulary or the other way round.
             ValueError: a missing value, with its row.
         """
-        values = values if isinstance(values, str | bytes | pl.Series | np.ndarray) else [*values]
+        is_typed = isinstance(values, np.ndarray) and values.dtype != object
+        if not (is_typed or isinstance(values, str | bytes | pl.Series)):
+            values = list(values)
         if isinstance(values, list) and any(beyond := [_is_beyond_int64(v) for v in values]):
             # A number that int64 cannot hold is unknown; 0 stands in for it.
             held = [0 if no else value for value, no in zip(values, beyond, strict=True)]
@@ -276,7 +278,7 @@ def _id_series(values: Iterable[Any], name: str, error: Any) -> pl.Series:
 
 
 def _is_beyond_int64(value: Any) -> bool:
-    return type(value) is int and not -(2**63) <= value < 2**63
+    return isinstance(value, int | np.integer) and not -(2**63) <= int(value) < 2**63
 
 
 def _runs(supports: np.ndarray) -> tuple[list[int], list[int]]:

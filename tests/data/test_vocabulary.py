@@ -44,6 +44,8 @@ def test_unknown_ids_are_0():
     # pitfalls 4: unknown items, empty strings, numbers beyond int64.
     for values in ([2**63, -1], [-1, 2**63], [-1, -(2**70)], [-(2**63) - 1, -1]):
         assert sorted(Vocabulary([-1, 5]).encode(values).tolist()) == [0, 1]
+    for values in (np.array([-1, 2**63], object), [np.uint64(2**63), -1]):
+        assert sorted(Vocabulary([-1, 5]).encode(values).tolist()) == [0, 1]
     words, numbers = Vocabulary(["a", "b"]), Vocabulary([5, -7])
     encoded = words.encode(["b", "", "A", "a"])
     assert (encoded.tolist(), encoded.dtype) == ([2, 0, 0, 1], np.int32)
