@@ -5,6 +5,7 @@ import inspect
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -247,6 +248,9 @@ def takes(**groups: type) -> Callable[[Callable], Callable]:
 def command_line(command: str, own: Mapping[str, Any], *groups: Any) -> str:
     """Writes a command as one would type it, with the options that were set.
 
+    Files are named without their folders, which may tell of a person or a machine: reports are
+    handed on.
+
     Args:
         command: its name.
         own: its own options: name -> value, or None where the default holds.
@@ -269,7 +273,7 @@ def command_line(command: str, own: Mapping[str, Any], *groups: Any) -> str:
         elif isinstance(value, list):
             words += [word for one in value for word in (option, one)]
         elif value is not None:
-            words += [option, str(value)]
+            words += [option, Path(value).name if name in _FILES else str(value)]
     return shlex.join(words)
 
 
@@ -298,6 +302,7 @@ def _none_or(text: str) -> str | None:
     return None if text == "none" else text
 
 
+_FILES = ("data", "recipe", "out", "report")
 _OFF = {"drop_repeats": "--keep-repeats"}
 _ID_COLUMNS = ("user", "item", "timestamp", "session")
 _PREPARING = (

@@ -147,7 +147,7 @@ def test_recipes_that_are_averaged_in_different_ways_are_refused(capsys, tmp_pat
     assert "Pass --average to set it for all." in said
 
 
-def test_compare_writes_a_report_with_the_command_that_makes_it(capsys, log, tmp_path):
+def test_compare_writes_a_report_with_the_command_that_makes_it(capsys, log, tmp_path, monkeypatch):
     page = tmp_path / "a b.html"
     options = ["--models", "pop,item-knn", "--keep-repeats", "--ks", "1,5", "--report", str(page)]
     assert main(["compare", *log, *options, "--json"]) == 0
@@ -159,6 +159,8 @@ def test_compare_writes_a_report_with_the_command_that_makes_it(capsys, log, tmp
     assert f"<td><strong>{recall}</strong>" in text
     command = html.unescape(re.search("<code>(.*)</code>", text)[1])
     page.unlink()
+    # It names files without their folders.
+    monkeypatch.chdir(tmp_path)
     assert main([*shlex.split(command)[1:], "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert [row["metrics"] for row in again["results"]] == [
@@ -176,7 +178,10 @@ def test_train_and_evaluate_a_baseline(capsys, log, tmp_path):
     assert main(["train", *log, "--model", "item-knn", "--out", str(out), "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)["metrics"]
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert f"hrec train --model item-knn --seed 0 --out {out} --data" in page
+    assert "hrec train --model item-knn --seed 0 --out knn --data log.csv" in page
+    # What is handed on tells nothing of the machine's folders.
+    for text in (page, (out / "model_card.md").read_text(encoding="utf-8")):
+        assert str(tmp_path) not in text
     assert main(["evaluate", str(out), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)["metrics"]
     assert again == {k: v for k, v in trained.items() if k != "training_seconds"}
