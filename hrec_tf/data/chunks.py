@@ -37,6 +37,14 @@ class ChunkEdge:
         """The mean over the pairs so far."""
         return self.loss_sum / max(self.events, 1.0)
 
+    @property
+    def logs(self) -> dict[str, float]:
+        """What callbacks are told of a training; nothing before the first chunk."""
+        if not self.chunks:
+            return {}
+        speed = self.events / self.seconds
+        return {"loss": self.loss, "events": self.events, "events_per_second": speed}
+
 
 def play(
     stream: tf.data.Dataset,

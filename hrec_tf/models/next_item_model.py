@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.data.chunks import ChunkEdge, play, require_layout
-from hrec_tf.losses import InBatch, SampledLoss, reduce_rows
-from hrec_tf.metrics import rank_counts, rank_from_counts
-from hrec_tf.metrics.rank_metrics import RankMetric
+from hrec_tf.losses import InBatch, reduce_rows
+from hrec_tf.losses.window import require_loss, sampled_row_losses
+from hrec_tf.metrics.window import require_rank_metrics, update_rank_metrics
 from hrec_tf.schema import ITEM_IDS, LAYOUTS, SESSION_START, USER_START
 
 
@@ -163,17 +163,11 @@ class NextItemModel(keras.Model):
         Raises:
             ValueError, TypeError: an argument that does not fit, or that would be ignored.
         """
-        _check_compile_arguments(optimizer, loss, negatives, metrics, jit_compile, run_eagerly)
-        if loss.logq and (negatives is None or negatives.item_supports is None):
-            raise ValueError(
-                f"`logq` of the loss was {loss.logq}, but there are no supports to correct by. "
-                "Pass negatives=InBatch(..., item_supports=vocabulary.supports), or logq=0.0."
-            )
+        _check_compile_options(optimizer, jit_compile, run_eagerly)
+        require_loss(loss, negatives)
+        require_rank_metrics(metrics)
         if negatives is not None:
             negatives.build(self.num_items)
-        else:
-            # A loss that needs sampled columns says so here, and not from inside a trace.
-            loss.full_row_losses(tf.zeros((1, 2)), tf.ones((1,), tf.int32))
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly, jit_compile=False)
         if windows_per_chunk is not None:
             checks.require_positive_int(
@@ -292,12 +286,12 @@ class NextItemModel(keras.Model):
         return self.history
 
     def _train_epoch(self, stream, epoch, callbacks, checkpoint, edge) -> dict[str, float]:
-        logs = _logs_of(edge)
+        logs = edge.logs
         played = self._play(
             stream, self._train_chunk, f"epoch {epoch}", callbacks.on_train_batch_begin, edge
         )
         for edge in played:
-            logs = _logs_of(edge)
+            logs = edge.logs
             callbacks.on_train_batch_end(edge.chunks - 1, logs)
             if checkpoint is not None:
                 checkpoint.chunk_ended(self, epoch, edge)
@@ -401,43 +395,25 @@ class NextItemModel(keras.Model):
             # The rows of one step are one another's negatives: time goes to the front.
             hidden = tf.transpose(hidden, [1, 0, 2])
             next_item_ids, weights = tf.transpose(next_item_ids), tf.transpose(weights)
-            row_losses = self._sampled_row_losses(hidden, next_item_ids, weights, number)
+            row_losses = sampled_row_losses(
+                self.score,
+                hidden,
+                next_item_ids,
+                weights,
+                number,
+                loss=self.sampled_loss,
+                negatives=self.negatives,
+            )
         loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
         weight_sum = tf.reduce_sum(weights)
         total = reduce_rows(row_losses, weights, "valid") * weight_sum
         if not training and self._rank_metrics:
-            all_finite = self._update_rank_metrics(hidden, next_item_ids, weights)
+            all_finite = update_rank_metrics(
+                self._rank_metrics, self.score, hidden, next_item_ids, weights
+            )
             # Items that are no column of the loss are ranked too.
             total = tf.where(all_finite, total, np.nan)
         return loss, total, weight_sum, list(states)
-
-    def _sampled_row_losses(self, hidden, next_item_ids, weights, number):
-        negatives, loss = self.negatives, self.sampled_loss
-        columns, extra = next_item_ids, None
-        column_weights = tf.cast(weights > 0, tf.float32)
-        if negatives.extra:
-            steps = next_item_ids.shape[0]
-            extra = negatives.sample(number, (steps, negatives.extra))
-            columns = tf.concat([next_item_ids, extra], axis=-1)
-            column_weights = tf.concat([column_weights, tf.ones(extra.shape)], axis=-1)
-        logq = loss.logq * negatives.log_q(next_item_ids, extra) if loss.logq else None
-        return loss.row_losses(
-            self.score(hidden, columns),
-            column_weights,
-            logq=logq,
-            collisions=negatives.collisions(next_item_ids, extra),
-        )
-
-    def _update_rank_metrics(self, hidden, next_item_ids, weights):
-        """Ranks the pairs of a window; returns whether all scores were finite."""
-        rows = tf.where(weights > 0)
-        logits = self.score(tf.gather_nd(hidden, rows))
-        targets = tf.gather_nd(next_item_ids, rows)
-        greater, equal, nonfinite = rank_counts(logits, targets)
-        ranks = rank_from_counts(greater, equal, "conservative")
-        for metric in self._rank_metrics:
-            metric.update_state(ranks, sample_weight=tf.gather_nd(weights, rows))
-        return tf.reduce_all(nonfinite == 0)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_items": self.num_items, "seed": self.seed}
@@ -459,34 +435,9 @@ class NextItemModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
 
-def _logs_of(edge: ChunkEdge) -> dict[str, float]:
-    if not edge.chunks:
-        return {}
-    speed = edge.events / edge.seconds
-    return {"loss": edge.loss, "events": edge.events, "events_per_second": speed}
-
-
-def _check_compile_arguments(optimizer, loss, negatives, metrics, jit_compile, run_eagerly):
+def _check_compile_options(optimizer, jit_compile, run_eagerly):
     if optimizer is None:
         raise TypeError("`optimizer` was None, but `fit` needs one. Pass AdagradMomentum(0.1).")
-    if not isinstance(loss, SampledLoss):
-        raise TypeError(
-            f"`loss` must be one of hrec_tf.losses, but was {loss!r}. Pass for example "
-            "`TOP1()`; a Keras loss does not know about sampled columns."
-        )
-    if negatives is not None and not isinstance(negatives, InBatch):
-        raise TypeError(
-            f"`negatives` must be an InBatch or None, but was {negatives!r}. Pass "
-            "`InBatch(extra=2048, item_supports=vocabulary.supports)`, or None for all items."
-        )
-    if not isinstance(metrics, (list, tuple)):
-        raise TypeError(f"`metrics` must be a list, but was {metrics!r}. Pass e.g. [Recall(20)].")
-    for metric in metrics:
-        if not isinstance(metric, RankMetric):
-            raise TypeError(
-                f"`metrics` holds {metric!r}, which is not one of hrec_tf.metrics. Pass e.g. "
-                "[Recall(20), MRR(20)]; Keras' own metrics know nothing of ranks."
-            )
     if jit_compile not in (True, False, "auto"):
         raise ValueError(
             f"`jit_compile` must be True, False or 'auto', but was {jit_compile!r}. Leave it out."
