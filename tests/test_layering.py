@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hrec_tf"
 # Each room may import its own row and the rows above it.
 ROWS = (
-    {"schema", "checks", "user_history", "_backend"},
+    {"schema", "checks", "settings", "user_history", "_backend"},
     {"data"},
     {"manifest"},
     {"cells"},
@@ -30,7 +30,7 @@ ROWS = (
     {"cli"},
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
-WITHOUT_KERAS = {"schema", "checks", "data", "manifest", "baselines", "serving"}
+WITHOUT_KERAS = {"schema", "checks", "settings", "data", "manifest", "baselines", "serving"}
 SERVING_KNOWS = {"schema", "checks", "user_history", "manifest", "serving"}
 CONTRACT = "hrec_tf.models.next_item_model"
 

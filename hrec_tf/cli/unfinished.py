@@ -10,6 +10,7 @@ from typing import Any
 
 from hrec_tf.data.atomic_files import write_whole
 from hrec_tf.recipes import plain_toml
+from hrec_tf.settings import first_difference, flat
 
 _FORMAT = "hrec_tf unfinished run 1"
 _CONFIG, _CHECKPOINT, _TENSORBOARD = "config.toml", "training.npz", "tensorboard"
@@ -76,26 +77,16 @@ class Unfinished:
                 f"{str(out)!r}."
             )
         try:
-            held = dict(_flat(tomllib.loads(config.read_text(encoding="utf-8"))))
+            held = flat(tomllib.loads(config.read_text(encoding="utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"{str(config)!r} is not a TOML file: {error}. Remove {str(self.path)!r} and begin "
                 "anew."
             ) from error
-        now = dict(_flat(tomllib.loads(self._config)))
-        for name in [*now, *held]:
-            there, here = held.get(name, "nothing"), now.get(name, "nothing")
-            if there != here:
-                raise ValueError(
-                    f"`{name}` is {there!r} in the unfinished training {str(self.path)!r}, but "
-                    f"{here!r} now. Pass what it was begun with, or remove that folder and begin "
-                    "anew without --resume."
-                )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+        other = first_difference(held, flat(tomllib.loads(self._config)))
+        if other:
+            raise ValueError(
+                f"`{other.name}` is {other.held!r} in the unfinished training {str(self.path)!r}, "
+                f"but {other.now!r} now. Pass what it was begun with, or remove that folder and "
+                "begin anew without --resume."
+            )

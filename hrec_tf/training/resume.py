@@ -18,6 +18,7 @@ import tensorflow as tf
 from hrec_tf import checks
 from hrec_tf.data.atomic_files import whole_file
 from hrec_tf.data.chunks import ChunkEdge
+from hrec_tf.settings import first_difference, flat
 
 _FORMAT = "hrec_tf checkpoint 1"
 _LONGEST_SHOWN = 200
@@ -27,9 +28,11 @@ _DAMAGES = (
     ValueError,
     KeyError,
     TypeError,
+    AttributeError,
     EOFError,
+    ArithmeticError,
     MemoryError,
-    RecursionError,
+    RuntimeError,
     zipfile.BadZipFile,
 )
 
@@ -128,8 +131,7 @@ class Checkpoint:
             self._require_same(held["settings"])
             self._fill(model, variables)
             edge = replace(held["edge"], states=[tf.constant(s) for s in states] or None)
-            self.finished = [(int(epoch), logs) for epoch, logs in held["finished"]]
-            self._seconds_before = float(held["seconds"])
+            self.finished, self._seconds_before = held["finished"], held["seconds"]
             stop = held["epoch"] if held["stopped"] else epochs.stop
             epochs = range(held["epoch"], stop)
         self._begin = self.clock()
@@ -204,13 +206,14 @@ class Checkpoint:
 
     def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
         try:
+            size = self.path.stat().st_size
             with zipfile.ZipFile(self.path) as archive:
                 # As written: packed members might be far larger than the file.
                 for member in archive.infolist():
                     if member.compress_type:
                         raise ValueError("it holds packed arrays")
                     with archive.open(member) as content:
-                        _require_room(content, member.file_size)
+                        _require_room(content, min(member.file_size, size))
             with np.load(self.path, allow_pickle=False) as arrays:
                 about = json.loads(arrays["about"].tobytes())
                 if about["format"] != _FORMAT:
@@ -219,7 +222,7 @@ class Checkpoint:
                 missing = {"settings", "epoch", "edge", "finished", "stopped", "seconds"} - {*about}
                 if missing:
                     raise ValueError(f"it has no {min(missing)}")
-                about["edge"] = ChunkEdge(**about["edge"])
+                _take_types(about)
         except _DAMAGES as error:
             raise ValueError(
                 f"{str(self.path)!r} is no whole checkpoint: {error}. Expected a file that "
@@ -228,14 +231,13 @@ class Checkpoint:
         return about, *held
 
     def _require_same(self, held: Mapping[str, Any]) -> None:
-        for name in sorted({*held, *self._settings}):
-            there, here = held.get(name, "nothing"), self._settings.get(name, "nothing")
-            if there != here:
-                raise ValueError(
-                    f"{str(self.path)!r} is the checkpoint of another training: `{name}` is "
-                    f"{there!r} in it, but {here!r} here. Go on with the settings and data that it "
-                    "was begun with, or remove it to begin anew."
-                )
+        other = first_difference(held, self._settings)
+        if other:
+            raise ValueError(
+                f"{str(self.path)!r} is the checkpoint of another training: `{other.name}` is "
+                f"{other.held!r} in it, but {other.now!r} here. Go on with the settings and data "
+                "that it was begun with, or remove it to begin anew."
+            )
 
     def _fill(self, model: Any, values: list[np.ndarray]) -> None:
         variables = _variables_of(model)
@@ -250,6 +252,23 @@ class Checkpoint:
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+
+
+def _take_types(about: dict[str, Any]) -> None:
+    """Turns what JSON held into what `begin` takes; damage shows here, and not later."""
+    edge = about["edge"]
+    about["edge"] = ChunkEdge(
+        chunks=int(edge["chunks"]),
+        loss_sum=float(edge["loss_sum"]),
+        events=float(edge["events"]),
+        seconds=float(edge["seconds"]),
+    )
+    about["finished"] = [
+        (int(epoch), {name: float(value) for name, value in logs.items()})
+        for epoch, logs in about["finished"]
+    ]
+    about["epoch"], about["seconds"] = int(about["epoch"]), float(about["seconds"])
+    about["settings"] = dict(about["settings"])
 
 
 def _require_room(member: Any, size: int) -> None:
@@ -295,30 +314,20 @@ def _require_own_start(stream: Any, epochs: range) -> None:
 
 def _settings_of(model: Any, stream: Any) -> dict[str, Any]:
     """What must be the same in a training that goes on, flat: dotted name -> plain value."""
-    return dict(
-        _flat(
-            {
-                "model": {
-                    "class": keras.saving.get_registered_name(type(model)),
-                    **model.get_config(),
-                },
-                "compile": model.get_compile_config(),
-                "stream": stream.identity(),
-            }
-        )
-    )
+    of_model = {"class": keras.saving.get_registered_name(type(model)), **model.get_config()}
+    compiled, identity = model.get_compile_config(), stream.identity()
+    found = flat({"model": of_model, "compile": compiled, "stream": identity})
+    return {
+        name: _plain(value)
+        for name, value in found.items()
+        # Keras numbers its objects by the order in which a process makes them.
+        if "name" not in name.split(".")
+    }
 
 
-def _flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, Mapping):
-        for key, inner in values.items():
-            # Keras numbers its objects by the order in which a process makes them.
-            if key != "name":
-                yield from _flat(inner, f"{name}.{key}" if name else str(key))
-        return
-    # As they come back from JSON; long lists, such as supports, by their checksum.
-    text = json.dumps(values, default=str)
+def _plain(value: Any) -> Any:
+    """Returns a value as it comes back from JSON; a long one, such as supports, by checksum."""
+    text = json.dumps(value, default=str)
     if len(text) > _LONGEST_SHOWN:
-        yield name, f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
-    else:
-        yield name, json.loads(text)
+        return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+    return json.loads(text)

@@ -225,7 +225,7 @@ def kept(tmp_path_factory):
         (
             lambda: compiled(hrnn(), InBatch(extra=2, alpha=0.0)),
             {},
-            "`compile.negatives.config.alpha` is None in it, but 0.0 here",
+            "`compile.negatives.config.extra` is 0 in it, but 2 here",
         ),
         (hrnn, {"seed": 5}, "`stream.seed` is 4 in it, but 5 here"),
         (hrnn, {"num_lanes": 2}, "`stream.num_lanes` is 3 in it, but 2 here"),
@@ -299,6 +299,18 @@ def packed(kept, path):
         (lambda kept, path: np.savez(path, a=1), "is no whole checkpoint"),
         (lambda kept, path: rewritten(kept, path, format="x"), "its format is 'x'"),
         (lambda kept, path: rewritten(kept, path, edge={"steps": 1}), "is no whole checkpoint"),
+        *(
+            (lambda kept, path, bad=bad: rewritten(kept, path, **bad), "is no whole checkpoint")
+            for bad in (
+                {"edge": [1]},
+                {"edge": {"chunks": None}},
+                {"finished": [3]},
+                {"finished": [[0, "loss"]]},
+                {"epoch": float("inf")},
+                {"seconds": "soon"},
+                {"settings": 5},
+            )
+        ),
         (lambda kept, path: claiming(kept, path), r"an array of shape \(4398046511104,\) has"),
         (
             lambda kept, path: rewritten(kept, path, about_bytes=b"[" * 10**5),
