@@ -56,24 +56,14 @@ def train(
     console.import_tensorflow()
     from hrec_tf import recipe as recipes
     from hrec_tf import runs
-    from hrec_tf.cli.unfinished import Unfinished
     from hrec_tf.reporting.report import report_of_run
-    from hrec_tf.training import Checkpoint
 
     source = log.source()
     (recipe,) = settings.load(source, [model], ranking.changes())
     stem = source.data if source.is_named else Path(source.data).name.split(".")[0]
     path = runs.require_free(out or Path("runs") / f"{stem}-{recipe.name}-seed{seed}")
     run: dict[str, Any] = {"recipe": recipe, "log": source, "seed": seed, "validation": validation}
-    unfinished = checkpoint = None
-    if checkpoint_seconds is not None:
-        mend = "Pass e.g. 60, or leave it out."
-        checks.require_number("checkpoint_seconds", checkpoint_seconds, minimum=0, mend=mend)
-    if recipe.entry.is_baseline:
-        _refuse_for_baseline(recipe, resume=resume or None, checkpoint_seconds=checkpoint_seconds)
-    else:
-        unfinished = Unfinished(path, runs.settings(**run), resume=resume)
-        checkpoint = Checkpoint(unfinished.checkpoint, every_seconds=checkpoint_seconds)
+    unfinished, checkpoint = _what_is_kept(path, run, resume, checkpoint_seconds)
     progress = console.Progress()
     with progress.watch(f"preparing {source.data}"):
         prepared = source.load()
@@ -82,13 +72,14 @@ def train(
             histories, held_out = prepared.for_validation()
     with unfinished.kept_if_left() if unfinished else nullcontext():
         with progress.watch(f"training {recipe.name}") as show:
+            callbacks = _callbacks(recipe, histories, unfinished, show)
             begin = time.perf_counter()
             fitted = recipes.train(
                 recipe,
                 histories,
                 seed=seed,
                 validation=held_out,
-                callbacks=_callbacks(recipe, histories, unfinished, show),
+                callbacks=callbacks,
                 checkpoint=checkpoint,
             )
             seconds = checkpoint.seconds if checkpoint else time.perf_counter() - begin
@@ -121,6 +112,25 @@ def train(
         console.print_json({"run": str(path), "model": recipe.model, "metrics": metrics})
         return
     _print_result(evaluation, seconds, path)
+
+
+def _what_is_kept(
+    path: Path, run: dict[str, Any], resume: bool, checkpoint_seconds: float | None
+) -> tuple[Any, Any]:
+    """Returns the unfinished folder and the checkpoint of a training; None each for a baseline."""
+    from hrec_tf import runs
+    from hrec_tf.cli.unfinished import Unfinished
+    from hrec_tf.training import Checkpoint
+
+    if checkpoint_seconds is not None:
+        mend = "Pass e.g. 60, or leave it out."
+        checks.require_number("checkpoint_seconds", checkpoint_seconds, minimum=0, mend=mend)
+    recipe = run["recipe"]
+    if recipe.entry.is_baseline:
+        _refuse_for_baseline(recipe, resume=resume or None, checkpoint_seconds=checkpoint_seconds)
+        return None, None
+    unfinished = Unfinished(path, runs.settings(**run), resume=resume)
+    return unfinished, Checkpoint(unfinished.checkpoint, every_seconds=checkpoint_seconds)
 
 
 def _refuse_for_baseline(recipe: Any, **options: Any) -> None:
