@@ -84,6 +84,14 @@ def history(run):
         ]
 
 
+def require_same(run, whole):
+    assert history(run) == history(whole)
+    ours, theirs = weights(run), weights(whole)
+    assert ours.keys() == theirs.keys() and len(ours) > 10
+    for name, values in ours.items():
+        np.testing.assert_array_equal(values, theirs[name], err_msg=name)
+
+
 class Others(NamedTuple):
     """Runs beside the first test's: what each process said, and what it left.
 
@@ -160,12 +168,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(train, others, t
     assert status == 0, err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
-    whole = others().whole
-    assert history(run) == history(whole)
-    ours, theirs = weights(run), weights(whole)
-    assert ours.keys() == theirs.keys() and len(ours) > 10
-    for name, values in ours.items():
-        np.testing.assert_array_equal(values, theirs[name], err_msg=name)
+    require_same(run, others().whole)
     # A file for each process that ended an epoch.
     assert len(list((run / "tensorboard" / "train").iterdir())) >= 2
 
@@ -187,4 +190,4 @@ def test_what_was_trained_outlives_a_disk_that_was_full_at_the_end(others):
     assert left == ["run.unfinished"]
     run, status, _, err, left = others().resumed
     assert (status, left) == (0, ["run"]), err
-    assert history(run) == history(others().whole)
+    require_same(run, others().whole)
