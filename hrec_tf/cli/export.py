@@ -51,7 +51,6 @@ def export(
     progress = console.Progress()
     with progress.watch(f"loading {run}"):
         recommender = Recommender.load(run, **minutes)
-    card = Path(run) / runs.MODEL_CARD
     made: dict[str, Path] = {}
     found: list[Parity] = []
 
@@ -60,23 +59,18 @@ def export(
             found.append(check_parity(recommender, **form))  # type: ignore[arg-type]
 
     if saved_model is not None:
+        card = Path(run) / runs.MODEL_CARD
+        text = card.read_text(encoding="utf-8") if card.is_file() else None
+        options: dict[str, Any] = {"version": version, "k": k, "card": text}
         with progress.watch("exporting a SavedModel"):
             made["saved_model"] = export_saved_model(
-                recommender,
-                saved_model,
-                version=version,
-                k=k,
-                card=card.read_text(encoding="utf-8") if card.is_file() else None,
-                check=lambda folder: check(saved_model=folder),
+                recommender, saved_model, **options, check=lambda made: check(saved_model=made)
             )
     if tflite is not None:
+        options = {"k": k, "quantize": quantize}
         with progress.watch("converting to LiteRT"):
             made["tflite"] = export_tflite(
-                recommender,
-                tflite,
-                k=k,
-                quantize=quantize,
-                check=lambda file: check(tflite=file),
+                recommender, tflite, **options, check=lambda made: check(tflite=made)
             )
     parity = _together(found)
     if json:

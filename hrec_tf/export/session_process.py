@@ -67,12 +67,11 @@ class SessionProcess:
 
     def _ask(self, request: list[str]) -> None:
         pipes = self._process.stdin, self._process.stdout
-        said = ""
         try:
             print(json.dumps(request), file=pipes[0], flush=True)
             said = pipes[1].readline() if pipes[1] else ""
         except BrokenPipeError:
-            pass
+            said = ""  # it has ended; what it wrote before tells why
         if not said:
             self._notes.seek(0)
             last = self._notes.read().decode("utf-8", "replace").strip()[-2000:]

@@ -43,7 +43,8 @@ class Refusing:
         raise ImportError(f"{spec.name} was imported, but an artefact must not need it.")
 
     @classmethod
-    def exec_module(cls, module: Any) -> None: ...
+    def exec_module(cls, module: Any) -> None:
+        """Is never reached, but importlib takes no loader without it."""
 
 
 class Model:

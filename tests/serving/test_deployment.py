@@ -120,4 +120,6 @@ def test_the_example_of_a_request_says_what_is_wrong(client, arguments, message)
 
 @pytest.mark.integration
 def test_scripts_are_valid_bash():
-    subprocess.run(["bash", "-n", str(FOLDER / "request.sh")], check=True)
+    script = str(FOLDER / "request.sh")
+    process = subprocess.run(["bash", "-n", script], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")

@@ -46,7 +46,7 @@ def inputs(known):
     return {"": history, "recommend": history, "step": step, "score": score}
 
 
-def refusal(served, request, code, message):
+def assert_refused(served, request, code, message):
     with pytest.raises(grpc.RpcError) as caught:
         served.predict.Predict(request, timeout=20)
     assert caught.value.code() is code, caught.value.details()
@@ -138,14 +138,14 @@ SPEC_REFUSALS = [
 @pytest.mark.parametrize(("changes", "code", "message"), SPEC_REFUSALS)
 def test_what_is_not_there_is_refused(served, inputs, changes, code, message):
     arguments = {"signature": "recommend", "inputs": inputs["recommend"]} | changes
-    refusal(served, toy.request(**arguments), code, message)
+    assert_refused(served, toy.request(**arguments), code, message)
 
 
 def test_a_version_label_is_refused(served, inputs):
     request = toy.request("recommend", inputs["recommend"])
     request.model_spec.version_label = "stable"
     message = "Unrecognized servable version label: stable. Name a version by its number"
-    refusal(served, request, StatusCode.INVALID_ARGUMENT, message)
+    assert_refused(served, request, StatusCode.INVALID_ARGUMENT, message)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_wrong_inputs_are_refused(served, inputs, signature, name, values, messa
     wanted = {k: v for k, v in inputs[signature].items() if k != name}
     if values is not None:
         wanted[name] = values
-    refusal(served, toy.request(signature, wanted), StatusCode.INVALID_ARGUMENT, message)
+    assert_refused(served, toy.request(signature, wanted), StatusCode.INVALID_ARGUMENT, message)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_rows_must_agree(served, inputs, signature, name, values, message):
     if not served.is_ours:
         pytest.skip("a check of our own")
     wanted = inputs[signature] | {name: values}
-    refusal(served, toy.request(signature, wanted), StatusCode.INVALID_ARGUMENT, message)
+    assert_refused(served, toy.request(signature, wanted), StatusCode.INVALID_ARGUMENT, message)
 
 
 def cut_short(tensor):
@@ -251,7 +251,7 @@ def without_values(tensor):
 def test_a_tensor_that_does_not_parse_is_refused(served, inputs, spoil, message):
     request = toy.request("recommend", inputs["recommend"])
     spoil(request.inputs["timestamps"])
-    refusal(served, request, StatusCode.INVALID_ARGUMENT, message)
+    assert_refused(served, request, StatusCode.INVALID_ARGUMENT, message)
 
 
 def test_text_in_a_form_that_is_not_read_is_refused(served, known, inputs):
@@ -260,11 +260,11 @@ def test_text_in_a_form_that_is_not_read_is_refused(served, known, inputs):
     request = toy.request("recommend", inputs["recommend"])
     request.inputs["item_ids"].tensor_content = b"\x01\x01ab"
     message = "Input `item_ids` is no tensor: its text is in `tensor_content`"
-    refusal(served, request, StatusCode.INVALID_ARGUMENT, message)
+    assert_refused(served, request, StatusCode.INVALID_ARGUMENT, message)
     request = toy.request("recommend", inputs["recommend"])
     request.inputs["item_ids"].string_val.append(b"gin")
     message = "`string_val` has 3 values, but shape [1, 2] needs 2"
-    refusal(served, request, StatusCode.INVALID_ARGUMENT, message)
+    assert_refused(served, request, StatusCode.INVALID_ARGUMENT, message)
 
 
 def test_metadata_holds_the_signatures(served, known):
