@@ -15,11 +15,15 @@ RATING = "rating"
 ITEM_IDS = "item_ids"
 SESSION_START = "session_start"
 USER_START = "user_start"
+POSITIONS = "positions"
 
 SESSION_PARALLEL = "session_parallel"
 USER_PARALLEL = "user_parallel"
 CONCATENATED = "concatenated"
-LAYOUTS = (SESSION_PARALLEL, USER_PARALLEL, CONCATENATED)
+LANE_LAYOUTS = (SESSION_PARALLEL, USER_PARALLEL, CONCATENATED)
+PREFIXES = "prefixes"
+SEQUENCES = "sequences"
+PADDED_LAYOUTS = (PREFIXES, SEQUENCES)
 
 
 class Recommendation(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
+from hrec_tf.schema import ITEM_IDS, PADDED_LAYOUTS, POSITIONS, SESSION_START, USER_START
 
 # A chunk is long enough that a call's overhead (about 0.4 ms) is small beside its events.
 EVENTS_PER_CHUNK = 16_384
@@ -109,7 +109,8 @@ def chunks_of(
     Args:
         stream: of windows (events, next_item_ids, weights), each (num_lanes, steps).
         num_items: ids above it are counted.
-        windows_per_chunk: size of a chunk; chosen by the window's size if None.
+        windows_per_chunk: size of a chunk; chosen by the window's size if None. Padded batches
+            differ in length, so each is a chunk of its own.
         first_chunk: chunks before this one are passed over.
 
     Returns:
@@ -121,9 +122,11 @@ def chunks_of(
         ValueError: `stream` is not a stream of windows.
     """
     num_lanes, steps = window_shape(stream)
-    size = windows_per_chunk or min(
-        MAX_WINDOWS_PER_CHUNK, max(1, EVENTS_PER_CHUNK // (num_lanes * steps))
-    )
+    if steps is None:
+        size = 1
+    else:
+        fitting = EVENTS_PER_CHUNK // (num_lanes * steps)
+        size = windows_per_chunk or min(MAX_WINDOWS_PER_CHUNK, max(1, fitting))
 
     def pad(number, windows):
         events, next_item_ids, weights = windows
@@ -131,10 +134,11 @@ def chunks_of(
 
         def to_size(values):
             padded = tf.pad(values, [[0, size - num_windows], [0, 0], [0, 0]])
-            return tf.ensure_shape(padded, (size, num_lanes, steps))
+            return tf.ensure_shape(padded, (size, *values.shape[1:]))
 
-        ids = tf.stack([events[ITEM_IDS], next_item_ids])
-        highest, lowest = tf.reduce_max(ids), tf.reduce_min(ids)
+        ids = (events[ITEM_IDS], next_item_ids)
+        highest = tf.reduce_max([tf.reduce_max(some) for some in ids])
+        lowest = tf.reduce_min([tf.reduce_min(some) for some in ids])
         stray = tf.where(lowest < 0, lowest, tf.where(highest > num_items, highest, 0))
         first_window = tf.cast(number, tf.int32) * size
         return tf.nest.map_structure(to_size, windows), first_window, num_windows, stray
@@ -143,17 +147,14 @@ def chunks_of(
     return numbered.map(lambda n, *w: pad(n, *w)).prefetch(2)
 
 
-def window_shape(stream: Any) -> tuple[int, int]:
-    """Checks that `stream` is one of windows, and returns their (num_lanes, steps)."""
+def window_shape(stream: Any) -> tuple[int, int | None]:
+    """Checks that `stream` is one of windows, and returns their (num_lanes, steps).
+
+    Padded batches are windows, too: their rows are the lanes, and their steps None, since one
+    is longer than the other.
+    """
     spec: Any = getattr(stream, "element_spec", None)
-    fits = (
-        isinstance(spec, tuple)
-        and len(spec) == 3
-        and isinstance(spec[0], dict)
-        and {ITEM_IDS, SESSION_START, USER_START} <= set(spec[0])
-        and None not in (spec[0][ITEM_IDS].shape.rank, *spec[0][ITEM_IDS].shape)
-    )
-    if not fits:
+    if not _is_stream(spec):
         raise ValueError(
             f"`x` must be a stream of (events, next_item_ids, weights), but was {spec or stream!r}"
             ". Make it with `user_parallel_stream(histories, num_lanes=100)` or another stream "
@@ -163,22 +164,48 @@ def window_shape(stream: Any) -> tuple[int, int]:
     return num_lanes, steps
 
 
+def _is_stream(spec: Any) -> bool:
+    is_triple = isinstance(spec, tuple) and len(spec) == 3 and isinstance(spec[0], dict)
+    if not is_triple or ITEM_IDS not in spec[0] or spec[0][ITEM_IDS].shape.rank != 2:
+        return False
+    num_lanes, steps = spec[0][ITEM_IDS].shape
+    if POSITIONS in spec[0]:
+        return num_lanes is not None
+    return {SESSION_START, USER_START} <= set(spec[0]) and None not in (num_lanes, steps)
+
+
+def _maker(layout: str) -> str:
+    return {"prefixes": "prefix_stream", "sequences": "sequence_stream"}.get(
+        layout, f"{layout}_stream"
+    )
+
+
 def require_layout(stream: Any, model: Any) -> None:
     """Refuses a stream that says it is packed in a way that this model is not made for."""
-    window_shape(stream)
+    _, steps = window_shape(stream)
+    if (steps is None) != (model.layout in PADDED_LAYOUTS):
+        kinds = ("lanes", "padded batches")
+        raise ValueError(
+            f"`x` is a stream of {kinds[steps is None]}, but {type(model).__name__} reads "
+            f"{kinds[steps is not None]}. Make it with `{_maker(model.layout)}`."
+        )
     layout, layouts = getattr(stream, "layout", None), model.trains_on
     if layout is not None and layout not in layouts:
         raise ValueError(
             f"`x` is a {layout} stream, but {type(model).__name__} is trained on "
-            f"{' or '.join(layouts)} streams. Make it with `{model.layout}_stream`."
+            f"{' or '.join(layouts)} streams. Make it with `{_maker(model.layout)}`."
         )
-    fed = getattr(stream, "feed_last_item", None)
-    wanted = model.feed_last_item
-    if fed is not None and fed != wanted:
-        raise ValueError(
-            f"`x` was made with feed_last_item={fed}, but the model with "
-            f"feed_last_item={wanted}. Make both with the same value."
-        )
+    # A stream that was taken further no longer says how it was made.
+    for name in ("feed_last_item", "max_length"):
+        made, wanted = getattr(stream, name, _UNSAID), getattr(model, name)
+        if made is not _UNSAID and made != wanted:
+            raise ValueError(
+                f"`x` was made with {name}={made}, but the model with {name}={wanted}. Make both "
+                "with the same value."
+            )
+
+
+_UNSAID = object()
 
 
 def require_known_ids(stray_id: int, num_items: int) -> None:

@@ -23,7 +23,7 @@ from hrec_tf.data.histories import Histories
 from hrec_tf.schema import (
     CONCATENATED,
     ITEM_IDS,
-    LAYOUTS,
+    LANE_LAYOUTS,
     PADDING_ID,
     SESSION_PARALLEL,
     SESSION_START,
@@ -292,7 +292,7 @@ def _check_stream_arguments(
     seed: int | None,
     feed_last_item: bool,
 ) -> None:
-    checks.require_choice("layout", layout, LAYOUTS)
+    checks.require_choice("layout", layout, LANE_LAYOUTS)
     checks.require_choice("order", order, ORDERS)
     checks.require_positive_int("num_lanes", num_lanes, mend="Pass the batch size, e.g. 100.")
     checks.require_positive_int("steps", steps, mend="Pass the events per window, e.g. 1.")

@@ -14,11 +14,17 @@ from hrec_tf.data.chunks import ChunkEdge, play, require_layout
 from hrec_tf.losses import InBatch, reduce_rows
 from hrec_tf.losses.window import require_loss, sampled_row_losses
 from hrec_tf.metrics.window import require_rank_metrics, update_rank_metrics
-from hrec_tf.schema import ITEM_IDS, LAYOUTS, SESSION_START, USER_START
+from hrec_tf.schema import (
+    ITEM_IDS,
+    PADDED_LAYOUTS,
+    SESSION_PARALLEL,
+    SESSION_START,
+    USER_START,
+)
 
 
 class NextItemModel(keras.Model):
-    """Predicts the next item at every event of a stream of lanes.
+    """Predicts the next item at the events of a stream.
 
     A model implements
 
@@ -28,16 +34,22 @@ class NextItemModel(keras.Model):
 
     and gets `compile`, `fit`, `evaluate`, `step` and `.keras` files. Ids run 1..num_items;
     an event with id 0 leaves the states as they are. `layout` names the stream it is trained
-    and evaluated on.
+    and evaluated on: one of lanes (`hrec_tf.data.lanes`), or for a `PrefixModel` one of padded
+    rows (`hrec_tf.data.prefixes`).
 
-    `fit` takes a stream of windows (`hrec_tf.data.lanes`), cuts it into chunks of several
-    windows and runs the updates of a chunk, one per window, inside one compiled call. The
-    states that are carried from window to window belong to the call, not to the model: no
-    `.keras` file holds them.
+    `fit` takes a stream of windows, cuts it into chunks of several windows and runs the updates
+    of a chunk, one per window, inside one compiled call. The states that are carried from window
+    to window belong to the call, not to the model: no `.keras` file holds them.
     """
 
-    layout: str = LAYOUTS[0]
+    layout: str = SESSION_PARALLEL
     """The stream that the model is trained and evaluated on."""
+
+    incremental: bool = True
+    """Whether `step` reads one more event exactly as a replay of the whole history would."""
+
+    max_length: int | None = None
+    """Events of a prefix that a `PrefixModel` reads at the most; other models read all."""
 
     feed_last_item: bool = False
     """Whether a "user_parallel" model reads the last event of each session, too, which has no
@@ -86,6 +98,25 @@ class NextItemModel(keras.Model):
         With `item_ids` (..., candidates) and hidden (..., rows, units): logits
         (..., rows, candidates).
         """
+
+    def encode_to_train(
+        self, events: dict[str, tf.Tensor], states: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+        """Returns what `encode` does in training, and a penalty to be added to the mean loss.
+
+        A model whose loss has a term that is not about the next item overrides this; the loss
+        that `fit` logs is without it.
+        """
+        hidden, states = self.encode(events, states, training=True)
+        return hidden, states, tf.zeros((), tf.float32)
+
+    def update_groups(self) -> list[list[Any]]:
+        """Returns the variables of each pass of an update: all of them in one pass.
+
+        With several groups, every window is passed through once for each, and each pass moves
+        its own variables, counting its own steps.
+        """
+        return [self.trainable_variables]
 
     def step(
         self,
@@ -173,6 +204,11 @@ class NextItemModel(keras.Model):
             checks.require_positive_int(
                 "windows_per_chunk", windows_per_chunk, mend="Leave it out to have it chosen."
             )
+        if self.layout in PADDED_LAYOUTS and windows_per_chunk not in (None, 1):
+            raise ValueError(
+                f"`windows_per_chunk` was {windows_per_chunk}, but {type(self).__name__} reads "
+                "padded batches, which differ in length: each is a chunk. Leave it out."
+            )
         self.sampled_loss, self.negatives = loss, negatives
         self._rank_metrics = list(metrics)
         self._windows_per_chunk = windows_per_chunk
@@ -182,7 +218,8 @@ class NextItemModel(keras.Model):
             "run_eagerly": run_eagerly,
         }
         if jit_compile == "auto":
-            jit_compile = negatives is not None
+            # XLA would compile again for each length of a padded batch.
+            jit_compile = negatives is not None and self.layout not in PADDED_LAYOUTS
         self._jit_updates = bool(jit_compile)
         self._compile_chunk_functions()
 
@@ -376,19 +413,27 @@ class NextItemModel(keras.Model):
 
     def _update(self, window, states):
         """Moves the weights by one window; returns the sums of losses and weights, and states."""
-        variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            loss, rows, weights, states = self._window_loss(
-                window, states, self.optimizer.iterations, training=True
-            )
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        self.optimizer.apply(gradients, variables)
+        groups, before = self.update_groups(), states
+        for variables in groups:
+            if variables is not groups[0]:
+                # Each group counts its own steps, as if it had an optimizer to itself.
+                self.optimizer.iterations.assign_sub(1)
+            with tf.GradientTape() as tape:
+                loss, rows, weights, states = self._window_loss(
+                    window, before, self.optimizer.iterations, training=True
+                )
+            gradients = tape.gradient(loss, [variable.value for variable in variables])
+            self.optimizer.apply(gradients, variables)
         return rows, weights, states
 
     def _window_loss(self, window, states, number, *, training):
         """Returns the loss to train on, the sum of row losses, of weights, and new states."""
         events, next_item_ids, weights = window
-        hidden, states = self.encode(events, states, training=training)
+        penalty = 0.0
+        if training:
+            hidden, states, penalty = self.encode_to_train(events, states)
+        else:
+            hidden, states = self.encode(events, states)
         if self.negatives is None:
             row_losses = self.sampled_loss.full_row_losses(self.score(hidden), next_item_ids)
         else:
@@ -404,7 +449,7 @@ class NextItemModel(keras.Model):
                 loss=self.sampled_loss,
                 negatives=self.negatives,
             )
-        loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
+        loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise) + penalty
         weight_sum = tf.reduce_sum(weights)
         total = reduce_rows(row_losses, weights, "valid") * weight_sum
         if not training and self._rank_metrics:

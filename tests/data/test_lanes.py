@@ -16,7 +16,7 @@ from hrec_tf.data.lanes import (
     session_parallel_stream,
     user_parallel_stream,
 )
-from hrec_tf.schema import LAYOUTS
+from hrec_tf.schema import LANE_LAYOUTS
 
 users_strategy = st.lists(
     st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=5), min_size=1, max_size=4),
@@ -104,7 +104,7 @@ def test_a_user_whose_first_session_is_too_short_still_starts():
     users=users_strategy,
     num_lanes=st.integers(1, 5),
     steps=st.integers(1, 4),
-    layout=st.sampled_from(LAYOUTS),
+    layout=st.sampled_from(LANE_LAYOUTS),
     seed=st.integers(0, 3),
 )
 def test_every_pair_stands_in_the_grid_exactly_once(users, num_lanes, steps, layout, seed):

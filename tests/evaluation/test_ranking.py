@@ -12,7 +12,7 @@ from hrec_tf.baselines import ItemKNN, PersonalPopularity, Popularity
 from hrec_tf.baselines.baseline import Baseline
 from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation import NonFiniteScoresError, Ranks, rank_baseline, rank_model
-from hrec_tf.schema import CONCATENATED, LAYOUTS, SESSION_PARALLEL
+from hrec_tf.schema import CONCATENATED, LANE_LAYOUTS, SESSION_PARALLEL
 from tests.reference.counting_model import CountingModel, slow_counts
 
 NUM_ITEMS = 6
@@ -55,7 +55,7 @@ class FixedScores(Baseline):
         return np.tile(self.scores, (len(targets), 1))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LANE_LAYOUTS)
 def test_a_model_is_ranked_as_by_slow_loops(layout):
     """evaluation 2: earlier sessions only bootstrap; the first test event is no target."""
     histories = evaluation_histories()
@@ -138,7 +138,7 @@ def test_reading_by_xla_gives_the_same():
         min_size=1,
         max_size=5,
     ).filter(lambda users: any(len(session) > 1 for user in users for session in user)),
-    layout=st.sampled_from(LAYOUTS),
+    layout=st.sampled_from(LANE_LAYOUTS),
     num_lanes=st.integers(1, 7),
     steps=st.integers(1, 5),
     score_bytes=st.sampled_from([1, 60, 10_000]),
@@ -155,7 +155,7 @@ def test_every_target_is_ranked_once_whatever_the_lanes(
     assert_ranks_equal_the_slow_loops(ranks, model, histories)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", LANE_LAYOUTS)
 def test_order_of_users_does_not_matter(layout):
     """pitfalls 1, line 2: the state of one user or session never reaches the next."""
     model = CountingModel(num_items=NUM_ITEMS, layout=layout)
