@@ -32,7 +32,11 @@ ROWS = (
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 WITHOUT_KERAS = {"schema", "checks", "settings", "data", "manifest", "baselines", "serving"}
 SERVING_KNOWS = {"schema", "checks", "user_history", "manifest", "serving"}
-CONTRACTS = {"hrec_tf.models.next_item_model", "hrec_tf.models.prefix_model"}
+CONTRACTS = {
+    "hrec_tf.models.next_item_model",
+    "hrec_tf.models.prefix_model",
+    "hrec_tf.models.explanation",
+}
 
 
 def module_name(path):

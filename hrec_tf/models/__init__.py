@@ -1,8 +1,17 @@
 """Models: one file per paper."""
 
+from hrec_tf.models.explanation import Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hrnn import HRNN
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
 
-__all__ = ["HRNN", "GRU4Rec", "LSTM4Rec", "NextItemModel", "PrefixModel", "RNNConcat"]
+__all__ = [
+    "HRNN",
+    "Explanation",
+    "GRU4Rec",
+    "LSTM4Rec",
+    "NextItemModel",
+    "PrefixModel",
+    "RNNConcat",
+]
