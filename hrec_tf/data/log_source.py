@@ -151,6 +151,10 @@ class LogSource:
         describe = catalogue.entry(self.data).describe if self.is_named else None
         return {} if describe is None else describe()
 
+    def categories(self) -> dict[Any, tuple[str, ...]]:
+        """Returns raw item id -> its categories; empty where the log has none."""
+        return {}
+
     def read(self) -> EventLog:
         """Reads the log as it is, for inspection."""
         return (

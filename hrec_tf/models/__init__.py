@@ -1,6 +1,6 @@
 """Models: one file per paper."""
 
-from hrec_tf.models.explanation import Explanation
+from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hrnn import HRNN
 from hrec_tf.models.next_item_model import NextItemModel
@@ -8,6 +8,7 @@ from hrec_tf.models.prefix_model import PrefixModel
 
 __all__ = [
     "HRNN",
+    "ExplainedHistory",
     "Explanation",
     "GRU4Rec",
     "LSTM4Rec",
