@@ -51,7 +51,7 @@ def made_vectors(num_items):
 
 
 class ExplainingGRU(GRU4Rec):
-    """GRU4Rec with the inner values above, two item vectors and their mean as contexts."""
+    """GRU4Rec with the inner values above; its contexts are two item vectors and their sum."""
 
     def explain(self, item_ids):
         return made_explanation(item_ids)
@@ -67,6 +67,6 @@ class ExplainingGRU(GRU4Rec):
 
 
 def lend(monkeypatch, *names, cls=GRU4Rec):
-    """Gives a class of the registry what `ExplainingGRU` has, so that its runs explain."""
+    """Gives a class of the registry what `ExplainingGRU` has, all if not named."""
     for name in names or ("explain", "item_vectors", "global_contexts"):
         monkeypatch.setattr(cls, name, vars(ExplainingGRU)[name], raising=False)
