@@ -8,6 +8,10 @@ from keras import ops
 
 from hrec_tf.cells.protocol import dense, is_projecting
 
+FIXED = ("constants", "cached")
+"""Keys of a projection that hold what is the same at every step."""
+_NOTHING: dict[str, dict[str, tf.Tensor]] = {name: {} for name in FIXED}
+
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class Recurrence(keras.layers.Layer):
@@ -71,16 +75,18 @@ class Recurrence(keras.layers.Layer):
                 )
         if self._rnn is not None:
             return self._call_keras_rnn(inputs, states, reset, is_event, training)
-        steps = {"projected": self.cell.project(inputs, training=training)}
+        projected = dict(self.cell.project(inputs, training=training))
+        fixed = {name: projected.pop(name, {}) for name in FIXED}
+        steps = {"projected": projected}
         if reset is not None:
             steps["reset"] = reset[..., None]
         if is_event is not None:
             steps["is_event"] = is_event[..., None]
         if inputs.shape[1] == 1:
             first = tf.nest.map_structure(lambda sequence: sequence[:, 0], steps)
-            output, states = _guarded_step(self.cell, first, states, dense)
+            output, states = _guarded_step(self.cell, first, states, dense, fixed)
             return output[:, None], states
-        return _scan(self.cell, steps, list(states))
+        return _scan(self.cell, steps, list(states), fixed)
 
     def _call_keras_rnn(self, inputs, states, reset, is_event, training):
         rows = ops.shape(inputs)[:2]
@@ -128,24 +134,25 @@ class _FlaggedCell(keras.layers.Layer):
         return output, [ops.where(is_event, n, s) for n, s in zip(new, states, strict=True)]
 
 
-def _guarded_step(cell, step, states, dense):
+def _guarded_step(cell, step, states, dense, fixed=_NOTHING):
     """One step of the cell with its row's reset and padding."""
     start = states
     if "reset" in step:
         start = [tf.where(step["reset"], tf.zeros_like(state), state) for state in states]
-    output, new = cell.step(step["projected"], start, dense=dense)
+    given = {name: values for name, values in fixed.items() if values}
+    output, new = cell.step(step["projected"] | given, start, dense=dense)
     if "is_event" in step:
         new = [tf.where(step["is_event"], n, s) for n, s in zip(new, states, strict=True)]
     return output, list(new)
 
 
-def _scan(cell, steps, states):
+def _scan(cell, steps, states, fixed=_NOTHING):
     """Runs `_guarded_step` over axis 1, with a backward pass of its own.
 
     Backward, each step runs once more under a tape to give the gradients of its inputs, its
     states and its *products*. With x_t the left factor of a product and g_t the gradient of
     its result, a weight's gradient is the sum over t of x_tᵀ g_t: one product of the stacked
-    factors, after the loop.
+    factors, after the loop. The gradients of constants are summed inside it.
     """
     time_major = tf.nest.map_structure(_time_major, steps)
     flags = {name: time_major[name] for name in ("reset", "is_event") if name in time_major}
@@ -155,26 +162,32 @@ def _scan(cell, steps, states):
     others = [sequence for sequence, yes in zip(flat, is_float, strict=True) if not yes]
     weights = [tf.convert_to_tensor(weight) for weight in cell.step_weights]
     position = {id(weight): index for index, weight in enumerate(cell.step_weights)}
+    constants = tf.nest.flatten(fixed["constants"])
     num_steps = flat[0].shape[0]
     if num_steps is None:
         num_steps = tf.shape(flat[0])[0]
 
-    def step_at(t, floats_t, states, dense):
+    def step_at(t, floats_t, constants, states, dense):
         floats_t, others_t = iter(floats_t), iter([sequence[t] for sequence in others])
         flat_t = [next(floats_t if yes else others_t) for yes in is_float]
         projected = tf.nest.pack_sequence_as(time_major["projected"], flat_t)
         step = {name: sequence[t] for name, sequence in flags.items()} | {"projected": projected}
-        return _guarded_step(cell, step, states, dense)
+        given = {
+            "constants": tf.nest.pack_sequence_as(fixed["constants"], constants),
+            "cached": fixed["cached"],
+        }
+        return _guarded_step(cell, step, states, dense, given)
 
     @tf.custom_gradient
-    def scan(floats, states, weights):
+    def scan(floats, constants, states, weights):
         def forward_dense(x, kernel, bias=None):
             product = x @ weights[position[id(kernel)]]
             return product if bias is None else product + weights[position[id(bias)]]
 
         def body(t, states, before, outputs):
             before = [array.write(t, s) for array, s in zip(before, states, strict=True)]
-            output, states = step_at(t, [f[t] for f in floats], states, forward_dense)
+            floats_t = [f[t] for f in floats]
+            output, states = step_at(t, floats_t, constants, states, forward_dense)
             return t + 1, states, before, outputs.write(t, output)
 
         batch = states[0].shape[0]
@@ -193,14 +206,14 @@ def _scan(cell, steps, states):
                 step_at,
                 position,
                 num_steps,
-                (floats, before, weights),
+                (floats, constants, before, weights),
                 output_gradients,
                 list(last_gradients),
             )
 
         return (outputs.stack(), *last), gradient
 
-    outputs, *last = scan(floats, states, weights)
+    outputs, *last = scan(floats, constants, states, weights)
     return tf.transpose(outputs, [1, 0, 2]), last
 
 
@@ -214,24 +227,24 @@ def _time_major(sequence):
 
 
 def _scan_gradient(step_at, position, num_steps, saved, output_gradients, state_gradients):
-    """The backward pass of `_scan`; returns gradients shaped as (floats, states, weights)."""
-    floats, before, weights = saved
+    """The backward pass of `_scan`; returns gradients as (floats, constants, states, weights)."""
+    floats, constants, before, weights = saved
 
     def products_of_step(t, states, dense):
-        return step_at(t, [f[t] for f in floats], states, dense)
+        return step_at(t, [f[t] for f in floats], constants, states, dense)
 
     shapes = _product_shapes(products_of_step, position, before, weights)
     batch = before[0].shape[1]
     if batch is None:
         batch = tf.shape(before[0])[1]
 
-    def body(t, state_gradients, float_gradients, lefts, product_gradients):
+    def body(t, state_gradients, constant_gradients, float_gradients, lefts, product_gradients):
         floats_t = [f[t] for f in floats]
         states = [b[t] for b in before]
         probes = [tf.zeros((batch, *shape[1][1:]), floats_t[0].dtype) for shape in shapes]
         seen: list[tf.Tensor] = []
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([floats_t, states, probes])
+            tape.watch([floats_t, constants, states, probes])
 
             def probing_dense(x, kernel, bias=None):
                 # The probe is zero: it stands where the product's gradient is read off.
@@ -239,41 +252,45 @@ def _scan_gradient(step_at, position, num_steps, saved, output_gradients, state_
                 seen.append(x)
                 return product if bias is None else product + weights[position[id(bias)]]
 
-            output, new = step_at(t, floats_t, states, probing_dense)
+            output, new = step_at(t, floats_t, constants, states, probing_dense)
         given = [output_gradients[t], *state_gradients]
-        float_gradient, state_gradient, product_gradient = tape.gradient(
+        float_gradient, constant_gradient, state_gradient, product_gradient = tape.gradient(
             [output, *new],
-            [floats_t, states, probes],
+            [floats_t, constants, states, probes],
             output_gradients=given,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         return (
             t - 1,
             state_gradient,
+            [s + g for s, g in zip(constant_gradients, constant_gradient, strict=True)],
             _write(float_gradients, t, float_gradient),
             _write(lefts, t, seen),
             _write(product_gradients, t, product_gradient),
         )
 
-    _, state_gradients, float_gradients, lefts, product_gradients = tf.while_loop(
+    _, state_gradients, constant_gradients, *arrays = tf.while_loop(
         lambda t, *_: t >= 0,
         body,
         (
             tf.constant(num_steps - 1) if isinstance(num_steps, int) else num_steps - 1,
             state_gradients,
+            [tf.zeros_like(constant) for constant in constants],
             [_array(num_steps, f.dtype, f.shape[1:]) for f in floats],
             [_array(num_steps, floats[0].dtype, shape[0]) for shape in shapes],
             [_array(num_steps, floats[0].dtype, shape[1]) for shape in shapes],
         ),
         maximum_iterations=num_steps,
     )
+    float_gradients, lefts, product_gradients = arrays
     weight_gradients = [tf.zeros_like(weight) for weight in weights]
     for (_, _, kernel, bias), left, right in zip(shapes, lefts, product_gradients, strict=True):
         left, right = left.concat(), right.concat()
         weight_gradients[kernel] += tf.matmul(left, right, transpose_a=True)
         if bias is not None:
             weight_gradients[bias] += tf.reduce_sum(right, axis=0)
-    return [array.stack() for array in float_gradients], state_gradients, weight_gradients
+    float_gradients = [array.stack() for array in float_gradients]
+    return float_gradients, constant_gradients, state_gradients, weight_gradients
 
 
 def _product_shapes(step_at, position, before, weights):

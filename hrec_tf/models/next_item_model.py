@@ -114,7 +114,7 @@ class NextItemModel(keras.Model):
         """Returns the variables of each pass of an update: all of them in one pass.
 
         With several groups, every window is passed through once for each, and each pass moves
-        its own variables, counting its own steps.
+        its own variables. The optimizer counts every pass as a step.
         """
         return [self.trainable_variables]
 
@@ -227,11 +227,15 @@ class NextItemModel(keras.Model):
         self._train_chunk = functools.partial(self._run_chunk, training=True)
         self._test_chunk = functools.partial(self._run_chunk, training=False)
         if not self.run_eagerly:
-            self._train_chunk = tf.function(
-                self._train_chunk, autograph=False, jit_compile=self._jit_updates
+            compiled = functools.partial(
+                tf.function,
+                autograph=False,
+                # Padded batches differ in length; windows of lanes do not.
+                reduce_retracing=self.layout in PADDED_LAYOUTS,
             )
+            self._train_chunk = compiled(self._train_chunk, jit_compile=self._jit_updates)
             # Rows of weight 0 are left out before ranking, which XLA's fixed shapes forbid.
-            self._test_chunk = tf.function(self._test_chunk, autograph=False)
+            self._test_chunk = compiled(self._test_chunk)
 
     def fit(
         self,
@@ -413,11 +417,8 @@ class NextItemModel(keras.Model):
 
     def _update(self, window, states):
         """Moves the weights by one window; returns the sums of losses and weights, and states."""
-        groups, before = self.update_groups(), states
-        for variables in groups:
-            if variables is not groups[0]:
-                # Each group counts its own steps, as if it had an optimizer to itself.
-                self.optimizer.iterations.assign_sub(1)
+        before = states
+        for variables in self.update_groups():
             with tf.GradientTape() as tape:
                 loss, rows, weights, states = self._window_loss(
                     window, before, self.optimizer.iterations, training=True
