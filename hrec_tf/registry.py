@@ -14,12 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 from hrec_tf import checks
-from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL, USER_PARALLEL
+from hrec_tf.schema import CONCATENATED, PREFIXES, SESSION_PARALLEL, USER_PARALLEL
 
 MODEL = "model"
 BASELINE = "baseline"
 
 _QUADRANA = "Quadrana et al., RecSys 2017, arXiv:1706.04148"
+_SONG = "baseline of Song et al., AAAI 2019"
 _HIDASI = "Hidasi et al., ICLR 2016, arXiv:1511.06939"
 _NOT_SETTINGS = ("self", "num_items", "seed", "args", "kwargs")
 
@@ -202,7 +203,7 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:LSTM4Rec",
             SESSION_PARALLEL,
-            "baseline of Song et al., AAAI 2019",
+            _SONG,
             "GRU4Rec with an LSTM in place of the GRU",
         ),
         Entry(
@@ -234,6 +235,44 @@ _ZOO = {
             "HRNN Init whose user state also enters every step's gates",
             MappingProxyType({"user_gates": "rzh"}),
             MappingProxyType({"user_gates": ("rz",)}),
+        ),
+        Entry(
+            "gru4rec-prefix",
+            "GRU4REC (Song et al.)",
+            MODEL,
+            "hrec_tf.models:PrefixRNN",
+            PREFIXES,
+            _SONG,
+            "a GRU over each prefix of a session, the GRU4REC of the HCRNN paper",
+            MappingProxyType({"cell": "gru"}),
+        ),
+        Entry(
+            "lstm4rec-prefix",
+            "LSTM4REC (Song et al.)",
+            MODEL,
+            "hrec_tf.models:PrefixRNN",
+            PREFIXES,
+            _SONG,
+            "the same with an LSTM in place of the GRU",
+            MappingProxyType({"cell": "lstm"}),
+        ),
+        Entry(
+            "narm",
+            "NARM",
+            MODEL,
+            "hrec_tf.models:NARM",
+            PREFIXES,
+            "Li et al., CIKM 2017, arXiv:1711.04725",
+            "a GRU over each prefix, and attention over its states",
+        ),
+        Entry(
+            "stamp",
+            "STAMP",
+            MODEL,
+            "hrec_tf.models:STAMP",
+            PREFIXES,
+            "Liu et al., KDD 2018, doi:10.1145/3219819.3219950",
+            "attention over the items' vectors, guided by the last one and by their mean",
         ),
     )
 }

@@ -10,7 +10,7 @@ from hrec_tf.models import NextItemModel
 
 NAMES = (
     *("pop", "s-pop", "ppop", "item-knn", "gru4rec", "gru4rec+", "lstm4rec", "rnn-concat"),
-    *("hrnn-init", "hrnn-all"),
+    *("hrnn-init", "hrnn-all", "gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp"),
 )
 
 

@@ -18,6 +18,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+INITIAL_VALUES = ("block_glorot", "tf1")
+"""Rules by which a GRU's or LSTM's weights are drawn; the cells' docstrings have them."""
+
 
 def dense(x, kernel, bias=None):
     """Returns `x kernel + bias`: (..., inputs) -> (..., outputs)."""

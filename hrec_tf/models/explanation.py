@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -30,3 +31,36 @@ class Explanation:
     states: Mapping[str, np.ndarray] = field(default_factory=lambda: _NONE)
     memory_attention: np.ndarray | None = None
     topics: np.ndarray | None = None
+
+
+def one_history(item_ids: Any, *, num_items: int, max_length: int | None = None) -> np.ndarray:
+    """Returns the history that `explain` was given as int32 (T,).
+
+    Args:
+        item_ids: int (T,) or (1, T), ids 1..num_items.
+        num_items: those that the model knows.
+        max_length: events that the model reads at the most; any number if None.
+
+    Raises:
+        ValueError: not one history, an unknown id, or more events than the model reads.
+    """
+    history = np.asarray(item_ids)
+    if history.ndim == 2 and len(history) == 1:
+        history = history[0]
+    if history.ndim != 1 or not len(history) or not np.issubdtype(history.dtype, np.integer):
+        raise ValueError(
+            f"`item_ids` has shape {history.shape} and type {history.dtype}, but one history of "
+            "at least one event is explained at a time. Pass ids as (T,), e.g. [3, 1, 2]."
+        )
+    strays = history[(history < 1) | (history > num_items)]
+    if len(strays):
+        raise ValueError(
+            f"`item_ids` holds {strays[0]}, but this model knows ids 1..{num_items}. Encode with "
+            "the vocabulary saved beside it, and leave unknown items out."
+        )
+    if max_length is not None and len(history) > max_length:
+        raise ValueError(
+            f"`item_ids` holds {len(history)} events, but this model reads the latest "
+            f"{max_length}. Pass those alone."
+        )
+    return history.astype(np.int32)
