@@ -32,7 +32,7 @@ class Entry:
     Args:
         name: what recipes and commands call it.
         title: what tables call it.
-        kind: "model" (trained by gradients) or "baseline" (counted).
+        kind: "model" (a network) or "baseline" (counted, or factors).
         place: "module:Class".
         layout: the stream a model is trained on; None for baselines.
         paper: where it comes from.
@@ -58,6 +58,12 @@ class Entry:
         """Whether it is counted instead of trained."""
         return self.kind == BASELINE
 
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another result."""
+        cls: Any = self.load_class()
+        return not self.is_baseline or cls.is_random
+
     def load_class(self) -> type:
         """Imports and returns the class."""
         module, name = self.place.split(":")
@@ -68,11 +74,12 @@ class Entry:
         return settings_of(self.load_class()) | dict(self.arguments)
 
     def build(self, *, num_items: int, seed: int | None = None, **arguments: Any) -> Any:
-        """Returns a model with fresh weights, or a baseline without counts.
+        """Returns a model with fresh weights, or a baseline that is not fitted.
 
         Args:
             num_items: size of the catalogue; a baseline learns it in `fit`.
-            seed: of initial values and dropout; a baseline has no use for it.
+            seed: of initial values, dropout and draws; a row that is not `is_random` has no use
+                for it.
             **arguments: override those of this row.
 
         Raises:
@@ -84,7 +91,8 @@ class Entry:
             self._check_variant(name, value)
         arguments = {**self.arguments, **arguments}
         if self.is_baseline:
-            return self.load_class()(**arguments)
+            seeded = {} if seed is None or not self.is_random else {"seed": seed}
+            return self.load_class()(**seeded, **arguments)
         return self.load_class()(num_items=num_items, seed=seed, **arguments)
 
     def _check_variant(self, name: str, value: Any) -> None:
@@ -145,7 +153,7 @@ def to_markdown() -> str:
         "Made from `hrec_tf/registry.py` by `python -m hrec_tf.registry > docs/models.md`; do not",
         "edit. Equations: [equations.md](equations.md); results: [results.md](results.md).",
     ]
-    for kind, heading in ((MODEL, "Trained by gradients"), (BASELINE, "Counted")):
+    for kind, heading in ((MODEL, "Networks"), (BASELINE, "Baselines")):
         lines += ["", f"## {heading}", "", "| name | class | stream | what it is | source |"]
         lines += ["|---|---|---|---|---|"]
         lines += [_markdown_row(row) for row in _ZOO.values() if row.kind == kind]
@@ -177,6 +185,13 @@ _ZOO = {
         ),
         _baseline(
             "item-knn", "Item-KNN", "ItemKNN", _QUADRANA, "items that share sessions with the last"
+        ),
+        _baseline(
+            "bpr-mf",
+            "BPR-MF",
+            "BPRMF",
+            "Rendle et al., UAI 2009, arXiv:1205.2618",
+            "items near the mean of the session's, in vectors learnt from pairs",
         ),
         Entry(
             "gru4rec",

@@ -109,7 +109,9 @@ class LogSource:
         if not self.is_named:
             return str(self.split.get("name", "last_session_out"))
         function = catalogue.entry(self.data).split
-        return "given" if function is None else function.__name__
+        if function is None:
+            return "given"
+        return str(getattr(function, "func", function).__name__)  # `partial` has no name itself
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -147,9 +149,24 @@ class LogSource:
         return 30.0 if given is None else float(given)
 
     def descriptions(self) -> dict[Any, str]:
-        """Returns raw item id -> text; empty where the log has no texts."""
-        describe = catalogue.entry(self.data).describe if self.is_named else None
-        return {} if describe is None else describe()
+        """Returns raw item id -> text; empty where the log has no texts.
+
+        Empty also where the log is not there: a trained model outlives its log.
+        """
+        named = catalogue.entry(self.data) if self.is_named else None
+        if named is None or named.describe is None or not named.is_at_hand:
+            return {}
+        return named.describe()
+
+    def categories(self) -> dict[Any, tuple[str, ...]]:
+        """Returns raw item id -> names of its categories; empty where the log has none.
+
+        Raises:
+            ValueError: HREC_DATA is not set.
+            FileNotFoundError: the log is not there.
+        """
+        categories = catalogue.entry(self.data).categories if self.is_named else None
+        return {} if categories is None else categories()
 
     def read(self) -> EventLog:
         """Reads the log as it is, for inspection."""

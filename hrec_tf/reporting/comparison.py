@@ -31,8 +31,7 @@ class Result:
 
     Args:
         recipe: the settings.
-        evaluations: one per seed. Counting has no randomness, so a baseline's are one and
-            the same.
+        evaluations: one per seed. Those of a method without randomness are one and the same.
         seconds: training time of each seed, compilation included.
         history: of each seed, what `fit` logged per epoch: name -> values. Empty for a baseline.
         fitted: the model or baseline of the last seed, if it was kept.
@@ -165,7 +164,7 @@ def measure(
     Args:
         recipe: see `Recipe`.
         log: what to train and evaluate on.
-        seeds: one run each. A baseline is counted for each, and evaluated once.
+        seeds: one run each. What is not random is counted for each, and evaluated once.
         watch: see `Watch`; shows progress.
         keep: whether the result holds what was fitted with the last seed, to use it further.
     """
@@ -177,7 +176,8 @@ def measure(
     fitted: Any = None
     for seed in seeds:
         counted = recipe.entry.is_baseline
-        label = recipe.name if counted else f"{recipe.name} (seed {seed})"
+        random = recipe.entry.is_random
+        label = f"{recipe.name} (seed {seed})" if random else recipe.name
         histories = log.train
         with watch(f"{'counting' if counted else 'training'} {label}") as show:
             callbacks: list[Any] = []
@@ -186,7 +186,7 @@ def measure(
             begin = time.perf_counter()
             fitted = train(recipe, histories, seed=seed, callbacks=callbacks)
             seconds.append(time.perf_counter() - begin)
-        if counted and evaluations:
+        if evaluations and not random:
             evaluations.append(evaluations[0])
         else:
             with watch(f"evaluating {label}"):
