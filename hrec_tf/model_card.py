@@ -51,6 +51,11 @@ def text(
 def _what_it_is(recipe: Recipe, seed: int) -> list[str]:
     row = recipe.entry
     how = "counted from the data" if row.is_baseline else f"trained for {recipe.epochs} epochs"
+    if recipe.patience is not None:
+        how = (
+            f"trained for up to {recipe.epochs} epochs, to the one with the best validation Recall "
+            f"(patience {recipe.patience})"
+        )
     return [
         f"`{row.name}`: {row.about}.",
         "",

@@ -225,10 +225,13 @@ class PreparedLog:
         """Returns training and validation histories: the split's own, or the last sessions.
 
         Both are numbered by `vocabulary`.
+
+        Raises:
+            ValueError: the split makes no validation part, and no user has a session to spare.
         """
         split = self.split
         if split.validation is None:
-            split = splits.last_session_out(split.train)
+            split = _last_sessions(split.train)
             train, held_out = split.train, split.test
         else:
             train, held_out = split.train, split.validation
@@ -236,3 +239,16 @@ class PreparedLog:
             histories_from_log(train, self.vocabulary),
             bootstrapped_histories(train, held_out, self.vocabulary, continues=split.continues),
         )
+
+
+def _last_sessions(train: EventLog) -> Split:
+    try:
+        return splits.last_session_out(train)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            "Validation was asked for, but the split has no part for it, and none of the "
+            f"{train.counts.sessions:,} training sessions can be held back: {reason} Use a split "
+            "that makes a part, e.g. by_users with three fractions, or train without validation "
+            "and patience."
+        ) from error

@@ -351,6 +351,8 @@ def _flat(recipe: Recipe) -> dict[str, str]:
     flat = {"source": complete.source or NOTHING}
     if complete.epochs is not None:
         flat["epochs"] = str(complete.epochs)
+    if complete.patience is not None:
+        flat["patience"] = str(complete.patience)
     for section in SECTIONS:
         for key, value in getattr(complete, section).items():
             flat[f"{section}.{key}"] = _plain(value)
