@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hrec_tf import checks
-from hrec_tf.schema import CONCATENATED, PREFIXES, SESSION_PARALLEL, USER_PARALLEL
+from hrec_tf.schema import CONCATENATED, PREFIXES, SEQUENCES, SESSION_PARALLEL, USER_PARALLEL
 
 MODEL = "model"
 BASELINE = "baseline"
@@ -173,6 +173,11 @@ def _baseline(name: str, title: str, cls: str, paper: str, about: str) -> Entry:
     return Entry(name, title, BASELINE, f"hrec_tf.baselines:{cls}", None, paper, about)
 
 
+def _hcrnn(name: str, title: str, about: str, layout: str = PREFIXES, **arguments: Any) -> Entry:
+    held = MappingProxyType({"theta": "whole", "attention": "single", **arguments})
+    return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _SONG, about, held)
+
+
 _ZOO = {
     row.name: row
     for row in (
@@ -288,6 +293,27 @@ _ZOO = {
             PREFIXES,
             "Liu et al., KDD 2018, doi:10.1145/3219819.3219950",
             "attention over the items' vectors, guided by the last one and by their mean",
+        ),
+        _hcrnn(
+            "hcrnn-1", "HCRNN-1", "a GRU whose gates read contexts from a global memory", version=1
+        ),
+        _hcrnn("hcrnn-2", "HCRNN-2", "HCRNN-1 whose reset follows how items agree", version=2),
+        _hcrnn("hcrnn-3", "HCRNN-3", "HCRNN-1 with a gate for drifts of interest", version=3),
+        _hcrnn(
+            "hcrnn-3-bi",
+            "HCRNN-3 + Bi",
+            "HCRNN-3 with two channels of attention",
+            version=3,
+            attention="bi_channel",
+        ),
+        _hcrnn(
+            "hcrnn-3-bi-causal",
+            "HCRNN-3 + Bi, causal",
+            "the same with a θ of the events so far: a sequence is read in one pass",
+            SEQUENCES,
+            version=3,
+            attention="bi_channel",
+            theta="prefix",
         ),
     )
 }

@@ -235,7 +235,10 @@ def _count_windows(
     """Plays windows in order; returns their points and the counts, int64 (points, 3)."""
     read_window, rank_rows = functions
     states: Any = None
-    points, counts, waiting, num_waiting = [], [], [], 0
+    points: list[np.ndarray] = []
+    counts: list[tf.Tensor] = []
+    waiting: list[tuple[tf.Tensor, tf.Tensor]] = []
+    num_waiting = 0
 
     def rank_waiting():
         hidden, item_ids = (tf.concat(parts, 0) for parts in zip(*waiting, strict=True))

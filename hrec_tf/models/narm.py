@@ -82,7 +82,7 @@ class NARM(PrefixModel):
         self.items.build()
         self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=self._seed_of(1))
         cell = ReferenceGRUCell(units, initial_values=initial_values, seed=self._seed_of(2))
-        self.recurrence = Recurrence(cell)
+        self.recurrence = Recurrence(cell, compile_steps=True)
         self.recurrence.build((None, None, item_dim))
         self.attention = AdditiveAttention(
             units, normalise=attention, seed=self._seed_of(3), name="attention"

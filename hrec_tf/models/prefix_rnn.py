@@ -72,9 +72,8 @@ class PrefixRNN(PrefixModel):
         )
         self.items.build()
         self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=self._seed_of(1))
-        self.recurrence = Recurrence(
-            CELLS[cell](units, initial_values=initial_values, seed=self._seed_of(2))
-        )
+        rnn_cell = CELLS[cell](units, initial_values=initial_values, seed=self._seed_of(2))
+        self.recurrence = Recurrence(rnn_cell, compile_steps=True)
         self.recurrence.build((None, None, item_dim))
         self.drop_output = keras.layers.Dropout(output_dropout, seed=self._seed_of(3))
         self.item_scores = ItemScores(num_items, units, seed=self._seed_of(4), name="item_scores")
