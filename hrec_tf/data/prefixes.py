@@ -162,7 +162,8 @@ def padded_stream(
     Args:
         histories: `Histories`. Targets of weight 0 are no examples.
         layout: "prefixes" or "sequences" (see the module).
-        batch_size: rows of a batch. An epoch's last batch is filled up with rows of weight 0.
+        batch_size: rows of a batch. The one short batch of an epoch, which may stand anywhere
+            in it, is filled up with rows of weight 0.
         order: "random" (see `batches_by_length`) or "given" (by length alone).
         seed: of the random orders; 0 if None.
         augment: every prefix is an example; False keeps each session's longest.
