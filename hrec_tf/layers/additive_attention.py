@@ -59,7 +59,8 @@ class AdditiveAttention(keras.layers.Layer):
             "units", units, mend="Pass the width of the projections, e.g. 100."
         )
         self.normalise = checks.require_choice("normalise", normalise, NORMALISERS)
-        self.use_bias, self.stddev, self.seed = use_bias, stddev, seed
+        self.stddev = checks.require_stddev("stddev", stddev)
+        self.use_bias, self.seed = use_bias, seed
 
     def build(self, hidden_shape, query_shape):
         rows = {"query_kernel": query_shape[-1], "hidden_kernel": hidden_shape[-1]}

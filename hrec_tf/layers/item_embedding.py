@@ -44,10 +44,7 @@ class ItemEmbedding(keras.layers.Layer):
             "num_items", num_items, mend="Pass `vocabulary.num_items`."
         )
         self.dim = checks.require_positive_int("dim", dim, mend="Pass the vectors' size, e.g. 100.")
-        if stddev is not None:
-            mend = "Pass e.g. 0.1, or leave it out for Glorot's rule."
-            stddev = checks.require_number("stddev", stddev, minimum=0.0, mend=mend)
-        self.stddev, self.seed = stddev, seed
+        self.stddev, self.seed = checks.require_stddev("stddev", stddev), seed
 
     def build(self, input_shape=None):
         initializer = BlockGlorot(padding_row=True, seed=self.seed)

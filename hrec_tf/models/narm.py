@@ -16,6 +16,7 @@ from hrec_tf.layers import (
     at_positions,
     is_read_at,
 )
+from hrec_tf.layers.additive_attention import NORMALISERS
 from hrec_tf.models.explanation import Explanation, one_history
 from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.schema import ITEM_IDS, PADDING_ID, POSITIONS
@@ -46,7 +47,7 @@ class NARM(PrefixModel):
         embed_dropout: rate of drop_e.
         output_dropout: rate of drop_o.
         attention: "masked_softmax" or "none", see `AdditiveAttention`.
-        item_stddev: W_emb begins from N(0, item_stddev²).
+        item_stddev: W_emb begins from N(0, item_stddev²); by Glorot's rule if None.
         initial_values: of the GRU, "tf1" or "block_glorot", see `ReferenceGRUCell`.
         max_length: events of a prefix that are read at the most, the latest; all if None.
         seed: of initial values and dropout.
@@ -61,19 +62,18 @@ class NARM(PrefixModel):
         embed_dropout: float = 0.25,
         output_dropout: float = 0.5,
         attention: str = "masked_softmax",
-        item_stddev: float = 0.1,
+        item_stddev: float | None = 0.1,
         initial_values: str = "tf1",
         max_length: int | None = None,
         seed: int | None = None,
         **kwargs,
     ):
         super().__init__(num_items=num_items, max_length=max_length, seed=seed, **kwargs)
-        self.units = checks.require_positive_int(
-            "units", units, mend="Pass the size of the state, e.g. 100."
-        )
         self.item_dim = checks.require_positive_int(
             "item_dim", item_dim, mend="Pass the vectors' size, e.g. 100."
         )
+        checks.require_stddev("item_stddev", item_stddev)
+        checks.require_choice("attention", attention, NORMALISERS)
         self.embed_dropout = checks.require_rate("embed_dropout", embed_dropout)
         self.output_dropout = checks.require_rate("output_dropout", output_dropout)
         self.items = ItemEmbedding(
@@ -148,7 +148,7 @@ class NARM(PrefixModel):
     def get_config(self):
         return super().get_config() | {
             "item_dim": self.item_dim,
-            "units": self.units,
+            "units": self.recurrence.cell.units,
             "embed_dropout": self.embed_dropout,
             "output_dropout": self.output_dropout,
             "attention": self.attention.normalise,

@@ -32,10 +32,10 @@ class PrefixRNN(PrefixModel):
         units: size of h.
         embed_dropout: rate of drop_e.
         output_dropout: rate of drop_o.
-        item_stddev: W_emb begins from N(0, item_stddev²).
+        item_stddev: W_emb begins from N(0, item_stddev²); by Glorot's rule if None.
         initial_values: of the cell, "tf1" or "block_glorot", see `ReferenceGRUCell`.
-        layout: "prefixes", or "sequences" for a target at every event of a session: the same
-            losses in fewer steps, and each session in one batch (our choice).
+        layout: "prefixes", or "sequences", a session's prefixes all in one row: the same
+            predictions for less work, but each batch holds fewer sessions (our choice).
         max_length: events of a prefix that are read at the most, the latest; all if None. Only
             for layout "prefixes".
         seed: of initial values and dropout.
@@ -50,7 +50,7 @@ class PrefixRNN(PrefixModel):
         units: int = 100,
         embed_dropout: float = 0.25,
         output_dropout: float = 0.5,
-        item_stddev: float = 0.1,
+        item_stddev: float | None = 0.1,
         initial_values: str = "tf1",
         layout: str = PREFIXES,
         max_length: int | None = None,
@@ -65,6 +65,10 @@ class PrefixRNN(PrefixModel):
                 f"`max_length` was {max_length} with layout={layout!r}, whose rows are whole "
                 "sessions. Leave it out, or pass layout='prefixes'."
             )
+        self.item_dim = checks.require_positive_int(
+            "item_dim", item_dim, mend="Pass the vectors' size, e.g. 100."
+        )
+        checks.require_stddev("item_stddev", item_stddev)
         self.embed_dropout = checks.require_rate("embed_dropout", embed_dropout)
         self.output_dropout = checks.require_rate("output_dropout", output_dropout)
         self.items = ItemEmbedding(
@@ -94,7 +98,7 @@ class PrefixRNN(PrefixModel):
     def get_config(self):
         return super().get_config() | {
             "cell": self.cell_name,
-            "item_dim": self.items.dim,
+            "item_dim": self.item_dim,
             "units": self.recurrence.cell.units,
             "embed_dropout": self.embed_dropout,
             "output_dropout": self.output_dropout,

@@ -42,8 +42,8 @@ class STAMP(PrefixModel):
         residual: whether m_s is added to m_a.
         inner_sigmoid: whether scores go through σ.
         biases: whether there are b_a, b_s and b_t.
-        item_stddev: W_emb begins from N(0, item_stddev²).
-        weight_stddev: other matrices begin from N(0, weight_stddev²); by Glorot's rule if None.
+        item_stddev: W_emb begins from N(0, item_stddev²); by Glorot's rule if None.
+        weight_stddev: likewise of the other matrices.
         max_length: events of a prefix that are read at the most, the latest; all if None.
         seed: of initial values.
     """
@@ -56,7 +56,7 @@ class STAMP(PrefixModel):
         residual: bool = True,
         inner_sigmoid: bool = False,
         biases: bool = False,
-        item_stddev: float = 0.002,
+        item_stddev: float | None = 0.002,
         weight_stddev: float | None = 0.05,
         max_length: int | None = None,
         seed: int | None = None,
@@ -64,10 +64,11 @@ class STAMP(PrefixModel):
     ):
         super().__init__(num_items=num_items, max_length=max_length, seed=seed, **kwargs)
         self.residual, self.inner_sigmoid, self.biases = residual, inner_sigmoid, biases
-        if weight_stddev is not None:
-            mend = "Pass e.g. 0.05, or None for Glorot's rule."
-            checks.require_number("weight_stddev", weight_stddev, minimum=0.0, mend=mend)
-        self.item_dim, self.weight_stddev = item_dim, weight_stddev
+        self.item_dim = checks.require_positive_int(
+            "item_dim", item_dim, mend="Pass the vectors' size, e.g. 100."
+        )
+        checks.require_stddev("item_stddev", item_stddev)
+        self.weight_stddev = checks.require_stddev("weight_stddev", weight_stddev)
         self.items = ItemEmbedding(
             num_items, item_dim, stddev=item_stddev, seed=self._seed_of(0), name="items"
         )
