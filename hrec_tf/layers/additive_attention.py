@@ -26,7 +26,7 @@ class AdditiveAttention(keras.layers.Layer):
     * "masked_softmax": the softmax over the events that are read. [C: gtshs2/HCRNN] The
       authors of NARM take the softmax over all steps, the scores of padding set to 0, then set
       their weights to 0 and divide by the sum: the same weights. [C: lijingsdu/sessionRec_NARM]
-    * "none": w_j = e_j, as NARM's paper [P] and STAMP have it.
+    * "none": w_j = e_j, as NARM's paper [R] and STAMP have it.
 
     Source: Li et al., CIKM 2017, arXiv:1711.04725, Eq. 7 and 8; docs/equations.md G.8.
 

@@ -37,7 +37,7 @@ class NARM(PrefixModel):
     Song et al., AAAI 2019, and of their code (gtshs2/HCRNN), which is NARM as they compare with
     it: weights by a softmax, W_emb from N(0, 0.1²), other matrices by Glorot's rule, and the GRU
     of TensorFlow 1. NARM's authors have item_dim 50 and read the latest 19 events [C:
-    lijingsdu/sessionRec_NARM]; their paper does not normalise the weights [P]. Differs from
+    lijingsdu/sessionRec_NARM]; their paper does not normalise the weights [R]. Differs from
     their code: its hard sigmoids and its initial values are not offered.
 
     Args:

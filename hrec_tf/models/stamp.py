@@ -34,7 +34,7 @@ class STAMP(PrefixModel):
     Source: Liu et al., KDD 2018, doi:10.1145/3219819.3219950; uestcnlp/STAMP; gtshs2/HCRNN;
     docs/equations.md G.9. Song et al. begin from N(0, 0.1²) and Glorot's rule: item_stddev=0.1,
     weight_stddev=None; ours then draws W_2 and W_3 as one matrix (our choice). Differs from the
-    authors' code: vectors that are read are not cut to a norm of 1.
+    authors' code: vectors that are read are not cut to a norm of 1 or 1.5.
 
     Args:
         num_items: N; ids run 1..N.
