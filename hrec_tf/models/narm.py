@@ -36,9 +36,9 @@ class NARM(PrefixModel):
     Source: Li et al., CIKM 2017, arXiv:1711.04725; docs/equations.md G.8. Defaults are those of
     Song et al., AAAI 2019, and of their code (gtshs2/HCRNN), which is NARM as they compare with
     it: weights by a softmax, W_emb from N(0, 0.1²), other matrices by Glorot's rule, and the GRU
-    of TensorFlow 1. NARM's authors have item_dim 50 and read the latest 19 events [C:
-    lijingsdu/sessionRec_NARM]; their paper does not normalise the weights [R]. Differs from
-    their code: its hard sigmoids and its initial values are not offered.
+    of TensorFlow 1. NARM's authors have item_dim 50 [C: lijingsdu/sessionRec_NARM]; their
+    paper does not normalise the weights [R]. Differs from their code: it has hard sigmoids and
+    other initial values, and of a longer prefix reads the first 19 events, not the latest.
 
     Args:
         num_items: N; ids run 1..N.
