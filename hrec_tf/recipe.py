@@ -361,7 +361,8 @@ def train(
     Args:
         recipe: see `Recipe`.
         histories: of the training log.
-        seed: of initial values, dropout, order and negatives; counting has no use for it.
+        seed: of initial values, dropout, order and negatives, or of a baseline that draws;
+            counting has no use for it.
         validation: evaluation histories, ranked after every epoch; for trained models. A recipe
             with `patience` needs them: the model then has the weights of its best epoch.
         callbacks: Keras callbacks; for trained models.
@@ -382,7 +383,8 @@ def train(
                     f"`{name}` was passed, but {recipe.model} is counted in one go, so it would "
                     "be ignored. Leave it out."
                 )
-        return recipe.entry.build(num_items=histories.num_items, **recipe.arguments).fit(histories)
+        baseline = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
+        return baseline.fit(histories)
     watching = _early_stopping(recipe, validation)
     if checkpoint is not None:
         for callback in watching:
