@@ -1,6 +1,7 @@
 """The hierarchical contexts of HCRNN, one event at a time."""
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from hrec_tf import checks
@@ -181,7 +182,7 @@ class HCRNNCell(keras.layers.Layer):
             constants["v"],
             projected.get("cached", {}).get("exp_minus_p"),
         )
-        alpha = ops.softmax(e)
+        alpha = tf.nn.softmax(e)  # that of Keras warns where K is 1
         proposed = dense(alpha, self.memory)
         context = ops.sigmoid(x_l + h_l + dense(c, self.c_to_context))
         before, c = c, (1 - context) * c + context * proposed

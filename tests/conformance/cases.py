@@ -14,7 +14,17 @@ from hrec_tf.data.lanes import lane_stream
 from hrec_tf.data.prefixes import padded_stream
 from hrec_tf.losses import TOP1, CrossEntropy, InBatch
 from hrec_tf.metrics import MRR, Recall
-from hrec_tf.models import HRNN, NARM, STAMP, GRU4Rec, LSTM4Rec, NextItemModel, PrefixRNN, RNNConcat
+from hrec_tf.models import (
+    HCRNN,
+    HRNN,
+    NARM,
+    STAMP,
+    GRU4Rec,
+    LSTM4Rec,
+    NextItemModel,
+    PrefixRNN,
+    RNNConcat,
+)
 from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.schema import (
     ITEM_IDS,
@@ -150,6 +160,7 @@ CASES = [
 ]
 
 PREFIX_SIZES = {"item_dim": 4, "units": 5}
+HCRNN_SIZES = PREFIX_SIZES | {"num_contexts": 3}
 
 PREFIX_CASES = [
     Case("GRU4REC of prefixes", PrefixRNN, PREFIX_SIZES),
@@ -174,6 +185,10 @@ PREFIX_CASES = [
             "weight_stddev": None,
         },
     ),
+    Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1}),
+    Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True}),
+    Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
+    Case("HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}),
 ]
 
 
