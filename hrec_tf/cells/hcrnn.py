@@ -1,6 +1,7 @@
 """The hierarchical contexts of HCRNN, one event at a time."""
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from hrec_tf import checks
@@ -182,7 +183,8 @@ class HCRNNCell(keras.layers.Layer):
             constants["v"],
             projected.get("cached", {}).get("exp_minus_p"),
         )
-        alpha = ops.softmax(e)
+        # Keras' own warns where there is but one.
+        alpha = tf.nn.softmax(e)
         proposed = dense(alpha, self.memory)
         context = ops.sigmoid(x_l + h_l + dense(c, self.c_to_context))
         before, c = c, (1 - context) * c + context * proposed
