@@ -20,7 +20,8 @@ MODEL = "model"
 BASELINE = "baseline"
 
 _QUADRANA = "Quadrana et al., RecSys 2017, arXiv:1706.04148"
-_SONG = "baseline of Song et al., AAAI 2019"
+_HCRNN = "Song et al., AAAI 2019"
+_SONG = f"baseline of {_HCRNN}"
 _HIDASI = "Hidasi et al., ICLR 2016, arXiv:1511.06939"
 _NOT_SETTINGS = ("self", "num_items", "seed", "args", "kwargs")
 
@@ -175,7 +176,7 @@ def _baseline(name: str, title: str, cls: str, paper: str, about: str) -> Entry:
 
 def _hcrnn(name: str, title: str, about: str, layout: str = PREFIXES, **arguments: Any) -> Entry:
     held = MappingProxyType({"theta": "whole", "attention": "single", **arguments})
-    return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _SONG, about, held)
+    return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _HCRNN, about, held)
 
 
 _ZOO = {

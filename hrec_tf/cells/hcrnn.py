@@ -94,10 +94,11 @@ class HCRNNCell(keras.layers.Layer):
 
     def build(self, input_shape=None):
         H, D, K = self.units, self.item_dim, self.num_contexts
-        # Blocks stand in the order of the names: l (G^c), z, r, h; α and the first three.
-        self.x_kernel = self._glorot("x_kernel", D, (D, H, H, H))
-        self.h_kernel = self._glorot("h_kernel", H, (H, D, H, H))
-        self.candidate_kernel = self._glorot("candidate_kernel", H, (H,))
+        # Blocks stand in the order of the names: l (G^c), z, r, h; α and the first three. But for
+        # α, x's and h's rows are drawn as parts of one matrix, as in the code.
+        self.x_kernel = self._glorot("x_kernel", D, (D, H, H, H), other_rows=H)
+        self.h_kernel = self._glorot("h_kernel", H, (H, D, H, H), other_rows=(0, D, D, D))
+        self.candidate_kernel = self._glorot("candidate_kernel", H, (H,), other_rows=D)
         self.bias = self.add_weight(name="bias", shape=(D + 3 * H,), initializer=self._biases)
         self.c_to_context = self._glorot("c_to_context", D, (D,))
         self.c_to_update = self._glorot("c_to_update", D, (H,))
@@ -119,12 +120,12 @@ class HCRNNCell(keras.layers.Layer):
                 initializer=keras.initializers.Constant(self.gate_bias),
             )
 
-    def _glorot(self, name, rows, blocks, **options):
+    def _glorot(self, name, rows, blocks, other_rows=0, **options):
         seed = None if self.seed is None else self.seed + len(self.weights)
         return self.add_weight(
             name=name,
             shape=(rows, sum(blocks)),
-            initializer=JointGlorot(other_rows=0, widths=blocks, seed=seed),
+            initializer=JointGlorot(other_rows=other_rows, widths=blocks, seed=seed),
             **options,
         )
 
@@ -182,7 +183,8 @@ class HCRNNCell(keras.layers.Layer):
             constants["v"],
             projected.get("cached", {}).get("exp_minus_p"),
         )
-        alpha = tf.nn.softmax(e)  # that of Keras warns where K is 1
+        # Keras' own warns where there is but one.
+        alpha = tf.nn.softmax(e)
         proposed = dense(alpha, self.memory)
         context = ops.sigmoid(x_l + h_l + dense(c, self.c_to_context))
         before, c = c, (1 - context) * c + context * proposed

@@ -48,23 +48,34 @@ class JointGlorot(keras.initializers.Initializer):
     Source: docs/equations.md C.7.
 
     Args:
-        other_rows: rows of the other inputs.
+        other_rows: rows of the other inputs; one number for all blocks, or one for each.
         widths: columns of each block; they add up to those of the weight.
         seed: seed of the draw; None draws from Keras' global seed.
     """
 
-    def __init__(self, *, other_rows: int, widths: tuple[int, ...], seed: int | None = None):
-        self.other_rows, self.widths, self.seed = other_rows, tuple(widths), seed
+    def __init__(
+        self,
+        *,
+        other_rows: int | tuple[int, ...],
+        widths: tuple[int, ...],
+        seed: int | None = None,
+    ):
+        each = [other_rows] * len(widths) if isinstance(other_rows, int) else other_rows
+        self.other_rows, self.widths, self.seed = tuple(each), tuple(widths), seed
 
     def __call__(self, shape, dtype=None):
-        rows = shape[0] + self.other_rows
-        limits = [np.sqrt(6.0 / (rows + width)) for width in self.widths]
+        blocks = zip(self.other_rows, self.widths, strict=True)
+        limits = [np.sqrt(6.0 / (shape[0] + others + width)) for others, width in blocks]
         uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed=self.seed)
         values = uniform(shape, dtype=dtype)
         return values * keras.ops.cast(np.repeat(limits, self.widths), values.dtype)
 
     def get_config(self):
-        return {"other_rows": self.other_rows, "widths": list(self.widths), "seed": self.seed}
+        return {
+            "other_rows": list(self.other_rows),
+            "widths": list(self.widths),
+            "seed": self.seed,
+        }
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")

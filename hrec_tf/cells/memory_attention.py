@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-_LARGEST = 40.0
-"""Beyond it a sigmoid is 0 or 1 to float32, and products of its exponentials would overflow."""
+_LARGEST = 87.0
+"""Up to it e^x and e^-x are normal float32 numbers, neither infinite nor flushed to zero."""
 
 
 def memory_energies(a, theta, memory, v, exp_minus_p=None):
@@ -17,7 +17,8 @@ def memory_energies(a, theta, memory, v, exp_minus_p=None):
         exp_minus_p: None, or `exp_minus_projection(theta, memory)`, computed once for many
             queries. Then σ costs a division and no exponential, and value and gradient are
             compiled by XLA, which never writes what lies between to memory. The gradient of
-            theta and memory is given all the same.
+            theta and memory is given all the same. Of a and θ_k P_k what lies beyond ±87 is
+            cut off, which tells only where they are of opposite signs.
     """
     if exp_minus_p is None:
         s = tf.sigmoid(a[:, None, :] + theta[:, :, None] * memory)
@@ -41,19 +42,20 @@ def _fast_energies(a, theta, memory, v, exp_minus_p):
 
 
 def _sigmoid(a, exp_minus_p):
-    """σ(a + p) = 1 / (1 + e^-a e^-p), exact but for rounding."""
+    """σ(a + p) = 1 / (1 + e^-a e^-p); where the product overflows it is 1 / inf = 0."""
     exp_minus_a = tf.exp(-tf.clip_by_value(a, -_LARGEST, _LARGEST))
     return 1.0 / (1.0 + exp_minus_a[:, None, :] * exp_minus_p)
 
 
-@tf.function(autograph=False, jit_compile=True, reduce_retracing=True)
+# A trace for each shape: relaxed to suit two models, it would not know the number of contexts.
+@tf.function(autograph=False, jit_compile=True)
 def _forward(a, v, exp_minus_p):
     s = _sigmoid(a, exp_minus_p)
     _, contexts, units = s.shape
     return tf.reshape(tf.linalg.matvec(tf.reshape(s, (-1, units)), v), (-1, contexts))
 
 
-@tf.function(autograph=False, jit_compile=True, reduce_retracing=True)
+@tf.function(autograph=False, jit_compile=True)
 def _gradient(a, theta, memory, v, exp_minus_p, e_gradient):
     s = _sigmoid(a, exp_minus_p)
     slope = s * (1.0 - s)

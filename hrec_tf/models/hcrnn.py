@@ -62,7 +62,8 @@ class HCRNN(PrefixModel):
         theta: "whole" or "prefix".
         std: see `GlobalContext`.
         beta: β.
-        beta_warmup_steps: updates over which β rises from 0; 0 begins with β. Our choice.
+        beta_warmup_steps: steps of the optimizer, two a batch with `two_phase`, over which β
+            rises from 0; 0 begins with β. Our choice.
         two_phase: move the network of θ first and all else by a second pass, as the code does.
         input_dropout: rate on x and on the bag.
         output_dropout: rate on o.
@@ -104,6 +105,11 @@ class HCRNN(PrefixModel):
             "beta_warmup_steps", beta_warmup_steps, minimum=0, mend="Pass 0 for no warm-up."
         )
         self._refuse_ignored(attention, attention_scale, theta, max_length)
+        if beta_warmup_steps and not beta:
+            raise ValueError(
+                f"`beta_warmup_steps` was {beta_warmup_steps} with beta={beta}, to which nothing "
+                "rises. Leave it out, or pass e.g. beta=0.001."
+            )
         self.cell_arguments: dict[str, Any] = {
             "units": units,
             "item_dim": item_dim,
@@ -120,9 +126,10 @@ class HCRNN(PrefixModel):
         self.output_dropout = checks.require_rate("output_dropout", output_dropout)
         self.layout = SEQUENCES if theta == "prefix" else PREFIXES
 
+        # First, since it checks what it is given by the names it has here.
+        cell = HCRNNCell(seed=self._seed_of(1), **self.cell_arguments)
         self.items = ItemEmbedding(num_items, item_dim, stddev=0.1, seed=self._seed_of(0))
         self.items.build()
-        cell = HCRNNCell(seed=self._seed_of(1), **self.cell_arguments)
         self.recurrence = Recurrence(cell, compile_steps=True)
         self.recurrence.build((None, None, item_dim + num_contexts))
         self.global_context = GlobalContext(
