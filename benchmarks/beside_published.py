@@ -68,22 +68,22 @@ def _tested(table: Record, records: Sequence[Record], seeds: Sequence[Record]) -
 
     metrics = metrics_of(table["dataset"])
     by = metrics[-2]  # Recall at the largest k
-    baselines = {row["recipe"]: row["name"] for row in table["rows"] if row["baseline"]}
-    means = {r["recipe"]: r["mean"] for r in records if r["metric"] == by}
-    counted = [recipe for recipe in baselines if recipe in means]
-    if table["tested"] not in means or not counted:
+    # Recipes that the table does not have, such as a rival in its authors' own form, count too.
+    methods = {row["recipe"] for row in table["rows"] if not row["baseline"]}
+    means = {r["recipe"]: r for r in records if r["metric"] == by}
+    baselines = [record for recipe, record in means.items() if recipe not in methods]
+    if table["tested"] not in means or not baselines:
         return []
-    best = max(counted, key=means.__getitem__)
+    best = max(baselines, key=lambda record: record["mean"])
     samples = [
-        [
-            record["values"]
-            for record in seeds
-            if place_of(record) == (table["dataset"], records[0]["protocol"], recipe)
-        ]
-        for recipe in (table["tested"], best)
+        [record["values"] for record in seeds if place_of(record) == place_of(mean)]
+        for mean in (means[table["tested"]], best)
     ]
-    title = next(row["name"] for row in table["rows"] if row["recipe"] == table["tested"])
-    head = f"{title} against {baselines[best]}, the best baseline by mean {by}"
+    titles = [
+        title_of(mean["dataset"], mean["model"], mean["recipe"])
+        for mean in (means[table["tested"]], best)
+    ]
+    head = f"{titles[0]} against {titles[1]}, the best baseline by mean {by}"
     if min(map(len, samples)) < 2:
         return [f"{head}, is not tested: it takes two seeds of each.\n"]
     tests = [student_t(*([v[metric] for v in sample] for sample in samples)) for metric in metrics]

@@ -209,7 +209,7 @@ def measure_seeds(task: Task, log: PreparedLog, seeds: list[int]) -> None:
         result = measure(task.recipe, log, seeds=some, watch=console.Progress().watch)
         task.keep(result, log, some)
         values = values_of(result, 0, log, task.source.data, task.ties[0])
-        numbers = "  ".join(f"{name} {value:,.4f}" for name, value in values.items())
+        numbers = "  ".join(f"{name} {value:,.5g}" for name, value in values.items())
         which = ",".join(map(str, some))
         print(f"{task.source.data} {task.recipe.name} seed {which}: {numbers}", flush=True)
 
