@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf import checks
-from hrec_tf.readers import Memory, StepReader, events_of
+from hrec_tf.readers import Memory, Reading, SessionReader, StepReader, events_of
 from hrec_tf.schema import PADDING_ID
 
 UNFILLED = float(np.finfo(np.float32).min)
@@ -23,7 +23,7 @@ NEVER = 2**62
 
 
 class Answer(NamedTuple):
-    """Recommendations, and what `step` goes on from.
+    """Recommendations, and what `step` goes on from: None of models without a `step`.
 
     Attributes:
         item_ids: int32 (batch, k), best first; 0 at places beyond the candidates.
@@ -34,26 +34,33 @@ class Answer(NamedTuple):
 
     item_ids: tf.Tensor
     scores: tf.Tensor
-    state: tf.Tensor
-    state_info: tf.Tensor
+    state: tf.Tensor | None = None
+    state_info: tf.Tensor | None = None
+
+    def outputs(self) -> dict[str, tf.Tensor]:
+        """Returns what there is, by name."""
+        return {name: values for name, values in self._asdict().items() if values is not None}
 
 
 class Inference:
     """Questions to a trained model, whose weights must not change any more.
 
     Args:
-        model: a `NextItemModel` with an exact `step`.
+        model: a `NextItemModel` with an exact `step`, or a `PrefixModel`.
         item_supports: (num_items,), training events of each item. Their shares are the scores
             of a user without a known event.
         idle_minutes: idle time that ends a session; None if a whole history is one.
 
     Attributes:
-        state_size: width of `state`.
+        signatures: names of the questions that it answers: "recommend", "score" and, where
+            the model has an exact step, "step".
+        state_size: width of `state`; 0 where there is no step.
         model_number: a number above 0 that tells this model from others: made of its class,
             its weights and its session rule.
 
     Raises:
-        ValueError: supports that do not fit the model, or a bad idle time.
+        ValueError: supports that do not fit the model, a bad idle time, or a model without an exact
+            `step` that does not read padded rows.
     """
 
     def __init__(
@@ -78,10 +85,13 @@ class Inference:
             )
         self._popularity = (supports / max(supports.sum(), 1.0)).astype(np.float32)
         self.model_number = _number_of(model, self._idle_seconds)
-        self._reader = StepReader(
-            model, idle_seconds=self._idle_seconds, model_number=self.model_number
-        )
-        self.state_size = self._reader.state_size
+        self._reader: Any
+        if model.incremental:
+            idle_seconds, number = self._idle_seconds, self.model_number
+            self._reader = StepReader(model, idle_seconds=idle_seconds, model_number=number)
+        else:
+            self._reader = SessionReader(model)
+        self.signatures, self.state_size = self._reader.signatures, self._reader.state_size
 
     def recommend(
         self,
@@ -125,6 +135,9 @@ class Inference:
             timestamps: int64 (batch,), seconds.
             state, state_info: from the answer before; all zeros for a new user.
             k: 1..num_items.
+
+        Raises:
+            ValueError: the model has no exact step.
         """
         memory = self._reader.step(item_ids, timestamps, state, state_info)
         return self._answer(self._scores(memory), memory, k)
@@ -149,12 +162,12 @@ class Inference:
         scores = tf.where((memory.known_events > 0)[:, None], logits, popularity)
         return tf.where(candidates != PADDING_ID, scores, UNFILLED)
 
-    def _scores(self, memory: Memory) -> tf.Tensor:
+    def _scores(self, memory: Memory | Reading) -> tf.Tensor:
         """Returns float32 (batch, num_items); item id i in column i - 1."""
         has_known = (memory.known_events > 0)[:, None]
         return tf.where(has_known, self.model.score(memory.hidden), tf.constant(self._popularity))
 
-    def _answer(self, scores: tf.Tensor, memory: Memory, k: int) -> Answer:
+    def _answer(self, scores: tf.Tensor, memory: Memory | Reading, k: int) -> Answer:
         best, columns = tf.math.top_k(scores, k=k)
         item_ids = tf.where(best > UNFILLED, columns + 1, PADDING_ID)
         return Answer(item_ids, best, *self._reader.pack(memory))

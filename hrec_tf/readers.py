@@ -1,5 +1,9 @@
 """How a trained model reads whole histories, and one event more.
 
+`StepReader` feeds event after event to a model that carries a state, and can go on from it.
+`SessionReader` is for models that read a prefix as a whole: they see the last session that holds
+a known event, and keep nothing.
+
     real event     one of the first `lengths` of a row
     session start  the first real event, or one more than `idle_seconds` after the real one before
     known event    a real event with item id 1..num_items
@@ -12,7 +16,15 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
+from hrec_tf.schema import (
+    ITEM_IDS,
+    PADDED_LAYOUTS,
+    PADDING_ID,
+    POSITIONS,
+    SESSION_START,
+    USER_PARALLEL,
+    USER_START,
+)
 
 STATE_INFO = ("last_timestamp", "known_events", "session_pending", "model_number")
 """Columns of `state_info`. All of them 0: a user of whom nothing is known."""
@@ -71,8 +83,11 @@ class StepReader:
         model_number: tells this model's states from others.
 
     Attributes:
+        signatures: names of the questions that can be answered.
         state_size: width of `state`.
     """
+
+    signatures = ("recommend", "step", "score")
 
     def __init__(self, model: Any, *, idle_seconds: int, model_number: int):
         self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
@@ -177,6 +192,78 @@ class StepReader:
             for given, new in zip(typed[1:], fresh, strict=True)
         ]
         return Memory(typed[0], states, last_timestamp, known_events, pending != 0, seen_any)
+
+
+class Reading(NamedTuple):
+    """What a `SessionReader` knows of each user.
+
+    Attributes:
+        hidden: float (batch, units); of no meaning without known events.
+        known_events: int64 (batch,), of the whole history.
+    """
+
+    hidden: tf.Tensor
+    known_events: tf.Tensor
+
+
+class SessionReader:
+    """Reads the last session that holds a known event, as a whole, and keeps no state.
+
+    The model is given what evaluation gives it: the known events of that session, at most its
+    `max_length` latest, and the position of the last one.
+
+    Args:
+        model: a `PrefixModel`.
+
+    Attributes:
+        signatures: as of a `StepReader`; there is no "step".
+        state_size: 0.
+
+    Raises:
+        ValueError: a model without an exact `step` that is none of padded rows.
+    """
+
+    signatures = ("recommend", "score")
+    state_size = 0
+
+    def __init__(self, model: Any):
+        if model.layout not in PADDED_LAYOUTS:
+            raise ValueError(
+                f"`model` is a {type(model).__name__} of layout {model.layout!r} without an exact "
+                f"`step`, but only models of layout {' or '.join(map(repr, PADDED_LAYOUTS))} do "
+                "without one. Say `incremental = True` in its class if its `step` is exact."
+            )
+        self._model = model
+
+    def replay(self, events: Events) -> Reading:
+        """Reads whole histories."""
+        is_known = events.is_known
+        last = tf.reduce_max(tf.where(is_known, events.session, 0), axis=1, keepdims=True)
+        is_read = is_known & (events.session == last)
+        if self._model.max_length is not None:
+            age = tf.cumsum(tf.cast(is_read, tf.int32), axis=1, reverse=True)
+            is_read &= age <= self._model.max_length
+        order, num_read = _to_front(is_read)
+        item_ids = tf.gather(tf.where(is_read, events.item_ids, PADDING_ID), order, batch_dims=1)
+        # As long as the longest session, not as the longest history.
+        columns = tf.maximum(tf.reduce_max(num_read), 1)
+        prefixes = {
+            ITEM_IDS: item_ids[:, :columns],
+            POSITIONS: tf.maximum(num_read - 1, 0)[:, None],
+        }
+        hidden, _ = self._model.encode(prefixes, [])
+        return Reading(hidden[:, 0], tf.reduce_sum(tf.cast(is_known, tf.int64), axis=1))
+
+    def step(self, *event_and_state: tf.Tensor) -> Reading:
+        """Is refused."""
+        raise ValueError(
+            f"`step` was asked of {type(self._model).__name__}, which keeps no state of a user, "
+            "but reads the last session as a whole. Pass the history so far to `recommend`."
+        )
+
+    def pack(self, reading: Reading) -> tuple[()]:
+        """Returns nothing: there is no state."""
+        return ()
 
 
 def _to_front(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
