@@ -19,6 +19,8 @@ class BilinearScores(keras.layers.Layer):
     Args:
         table: the `ItemEmbedding` that holds W_emb (num_items, item_dim).
         dim: size of o.
+        pad_class: hold a vector of the padding id, from N(0, 0.1²), for `with_padding`: it is a
+            class of the softmax in the authors' code of HCRNN, though no target.
         seed: of the initial values of W_B (item_dim, dim).
 
     Call:
@@ -29,9 +31,17 @@ class BilinearScores(keras.layers.Layer):
         (..., rows, candidates) for hidden (..., rows, dim).
     """
 
-    def __init__(self, table: ItemEmbedding, dim: int, *, seed: int | None = None, **kwargs):
+    def __init__(
+        self,
+        table: ItemEmbedding,
+        dim: int,
+        *,
+        pad_class: bool = False,
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.items, self.seed = table, seed
+        self.items, self.pad_class, self.seed = table, pad_class, seed
         self.dim = checks.require_positive_int("dim", dim, mend="Pass the size of `hidden`.")
 
     def build(self, input_shape=None):
@@ -42,6 +52,19 @@ class BilinearScores(keras.layers.Layer):
             shape=(self.items.dim, self.dim),
             initializer=BlockGlorot(seed=self.seed),
         )
+        self.padding_vector = None
+        if self.pad_class:
+            seed = None if self.seed is None else self.seed + 1
+            normal = keras.initializers.RandomNormal(stddev=0.1, seed=seed)
+            self.padding_vector = self.add_weight(
+                name="padding_vector", shape=(1, self.items.dim), initializer=normal
+            )
+
+    def with_padding(self, hidden):
+        """Returns logits (..., num_items + 1), the padding id's in the last column."""
+        vectors = dense(hidden, ops.transpose(self.kernel))
+        of_padding = dense(vectors, ops.transpose(self.padding_vector))
+        return ops.concatenate([self.items.products(vectors), of_padding], axis=-1)
 
     def call(self, hidden, item_ids=None):
         # (o W_Bᵀ) W_embᵀ: the same, without a product as large as the catalogue.

@@ -49,8 +49,8 @@ class HCRNN(PrefixModel):
 
     Source: Song et al., AAAI 2019; docs/equations.md C. The single attention, the bag, f and the
     numbers 50, 0.001 and 0.25/0.5 are known from the authors' code. Differs from that code:
-    the option `two_phase` (two updates a batch: the network of θ, then the rest) and
-    `attention_scale="item_dim"` are off, and the padding id is no class of the softmax.
+    the options `two_phase` (two updates a batch: the network of θ, then the rest),
+    `attention_scale="item_dim"` and `pad_class` are off.
 
     Args:
         num_items: N; ids run 1..N.
@@ -68,6 +68,8 @@ class HCRNN(PrefixModel):
         input_dropout: rate on x and on the bag.
         output_dropout: rate on o.
         attention_scale: under the root of Eq. 25, "units" (paper) or "item_dim" (code).
+        pad_class: make the padding id a class of the softmax in training, as the code does; it is
+            never ranked. Not with sampled negatives.
         v1_reset_uses_prev, raw_drift_init, gate_bias: see `HCRNNCell`.
         max_length: see `PrefixModel`; not with theta="prefix".
         seed: of initial values, dropout and ε.
@@ -90,6 +92,7 @@ class HCRNN(PrefixModel):
         input_dropout: float = 0.25,
         output_dropout: float = 0.5,
         attention_scale: str = "units",
+        pad_class: bool = False,
         v1_reset_uses_prev: bool = False,
         raw_drift_init: bool = False,
         gate_bias: float = 0.0,
@@ -144,7 +147,9 @@ class HCRNN(PrefixModel):
             self.context_attention = ContextAttention(units, scale=scale, seed=self._seed_of(4))
             self.context_attention.build(item_dim)
         outputs = (3 if attention == "bi_channel" else 2) * units
-        self.item_scores = BilinearScores(self.items, outputs, seed=self._seed_of(5))
+        self.item_scores = BilinearScores(
+            self.items, outputs, pad_class=pad_class, seed=self._seed_of(5)
+        )
         self.item_scores.build()
         self.drop_inputs = keras.layers.Dropout(input_dropout, seed=self._seed_of(6))
         self.drop_outputs = keras.layers.Dropout(output_dropout, seed=self._seed_of(7))
@@ -218,6 +223,20 @@ class HCRNN(PrefixModel):
     def score(self, hidden, item_ids=None):
         return self.item_scores(hidden, item_ids)
 
+    def score_to_train(self, hidden):
+        if self.item_scores.pad_class:
+            return self.item_scores.with_padding(hidden)
+        return self.score(hidden)
+
+    def compile(self, *args, negatives=None, **kwargs):
+        """Sets how the model is trained and measured; see `NextItemModel.compile`."""
+        if negatives is not None and self.item_scores.pad_class:
+            raise ValueError(
+                f"`negatives` was {negatives!r} with pad_class=True, which is a class of the "
+                "softmax over the whole catalogue. Pass negatives=None, or pad_class=False."
+            )
+        super().compile(*args, negatives=negatives, **kwargs)
+
     def update_groups(self):
         if not self.two_phase:
             return super().update_groups()
@@ -288,5 +307,6 @@ class HCRNN(PrefixModel):
                 "input_dropout": self.input_dropout,
                 "output_dropout": self.output_dropout,
                 "attention_scale": self.attention_scale,
+                "pad_class": self.item_scores.pad_class,
             }
         )

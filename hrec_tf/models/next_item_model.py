@@ -110,6 +110,14 @@ class NextItemModel(keras.Model):
         hidden, states = self.encode(events, states, training=True)
         return hidden, states, tf.zeros((), tf.float32)
 
+    def score_to_train(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Returns the logits that the loss over the whole catalogue takes in training.
+
+        Those of `score`, and behind them what a model has beside the items as a class of its
+        softmax.
+        """
+        return self.score(hidden)
+
     def update_groups(self) -> list[list[Any]]:
         """Returns the variables of each pass of an update: all of them in one pass.
 
@@ -436,7 +444,8 @@ class NextItemModel(keras.Model):
         else:
             hidden, states = self.encode(events, states)
         if self.negatives is None:
-            row_losses = self.sampled_loss.full_row_losses(self.score(hidden), next_item_ids)
+            logits = self.score_to_train(hidden) if training else self.score(hidden)
+            row_losses = self.sampled_loss.full_row_losses(logits, next_item_ids)
         else:
             # The rows of one step are one another's negatives: time goes to the front.
             hidden = tf.transpose(hidden, [1, 0, 2])

@@ -109,3 +109,15 @@ def test_its_configuration_is_the_models():
 def test_bad_sizes_name_the_cure():
     with pytest.raises(ValueError, match=r"`dim` must be a positive int, but was 0\. Pass"):
         BilinearScores(ItemEmbedding(5, 3), 0)
+
+
+def test_the_padding_class_stands_behind_the_items():
+    """o W_Bᵀ = (7, 10), the padding id's vector (2, -1): 14 - 10."""
+    layer = BilinearScores(ItemEmbedding(2, 2), 3, pad_class=True)
+    layer.build()
+    layer.items.table.assign([[9.0, 9.0], [3.0, 4.0], [1.0, 0.0]])
+    layer.kernel.assign([[1.0, 0.0, 2.0], [0.0, 5.0, 0.0]])
+    layer.padding_vector.assign([[2.0, -1.0]])
+    hidden = tf.constant([[1.0, 2.0, 3.0]])
+    assert layer.with_padding(hidden).numpy().tolist() == [[61.0, 7.0, 4.0]]
+    assert layer(hidden).numpy().tolist() == [[61.0, 7.0]]
