@@ -21,10 +21,14 @@ def beside(table: Record, records: Sequence[Record], seeds: Sequence[Record]) ->
         seeds: values by seed, of any log and protocol.
     """
     metrics = metrics_of(table["dataset"])
-    rows = []
+    rows, single = [], []
     for row in table["rows"]:
         ours = {r["metric"]: r for r in records if r["recipe"] == row["recipe"]}
-        if ours and not row["note"]:
+        if not ours or row["note"]:
+            continue
+        if next(iter(ours.values()))["seeds"] == 1:
+            single.append(row["name"])
+        else:
             cells = (_compared(row["values"].get(m), ours.get(m)) for m in metrics)
             rows.append((row["name"], *cells))
     parts = []
@@ -34,6 +38,8 @@ def beside(table: Record, records: Sequence[Record], seeds: Sequence[Record]) ->
             f"Beside the published numbers ({_source(table)}); each cell is published → ours, and "
             f"in brackets ours less published.\n\n{compared.to_markdown()}\n"
         )
+    if single:
+        parts.append(f"Not compared, since one seed is no mean: {', '.join(single)}.\n")
     for row in table["rows"]:
         if row["note"]:
             parts.append(f"{row['name']} is not compared: {row['note']}\n")
@@ -120,7 +126,8 @@ def _share(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("0.", ".", 1)
+    text = f"{value:+.4f}".replace("0.", ".", 1)
+    return text if text[1:] != ".0000" else ".0000"
 
 
 def _p(value: float) -> str:
