@@ -84,7 +84,7 @@ def test_settings_are_those_of_song_2019(data, name, rates):
     assert recipe.negatives == {"name": "full"}
     if name.startswith("hcrnn"):
         sizes = ("num_contexts", "beta", "two_phase")
-        assert [recipe.arguments[key] for key in sizes] == [50, 0.001, True]
+        assert [recipe.arguments[key] for key in sizes] == [50, 0.001, False]
 
 
 def test_stamp_is_theirs_or_that_of_its_authors():
