@@ -148,6 +148,7 @@ def evaluate_loss(model, histories):
     return np.mean(losses)
 
 
+@pytest.mark.integration
 def test_patience_stops_and_leaves_the_best_epoch(padded):
     histories = ring_histories(num_users=4)
     recipe = padded(epochs=40, patience=2, ks=(1, 3), learning_rate=0.3)
@@ -161,6 +162,7 @@ def test_patience_stops_and_leaves_the_best_epoch(padded):
     assert best_epoch(shorter, again) is None
 
 
+@pytest.mark.integration
 def test_patience_survives_a_resume(padded, tmp_path):
     histories = ring_histories(num_users=4)
     recipe = padded(epochs=40, patience=2, ks=(1, 3), learning_rate=0.3)
@@ -247,6 +249,14 @@ def test_baseline_by_recipe_and_what_it_would_ignore():
     assert baseline.neighbours == 2
     with pytest.raises(ValueError, match="`validation` was passed, but item-knn is counted"):
         train(recipe, histories, seed=0, validation=histories)
+
+
+def test_a_baseline_that_draws_gets_the_seed():
+    histories = ring_histories(num_users=4)
+    recipe = Recipe.load("song2019", "bpr-mf").with_changes({"factors": 2, "arguments.epochs": 1})
+    first, again, other = (train(recipe, histories, seed=seed).item_vectors for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.01
 
 
 @pytest.mark.integration

@@ -108,6 +108,7 @@ def test_it_stops_after_its_patience_with_the_best_weights(values, patience, exp
     assert play(stopping, values) == expected
 
 
+@pytest.mark.integration
 def test_the_weights_are_those_of_a_training_that_ended_at_the_best_epoch():
     stopped = model()
     stopping = fit(stopped)
@@ -144,6 +145,7 @@ def test_killed_at_every_edge_it_ends_with_the_same_weights(tmp_path):
     assert bits(asked) == bits(whole)
 
 
+@pytest.mark.integration
 def test_more_epochs_go_on_from_the_last_weights_not_from_the_best(tmp_path):
     whole = model()
     fit(whole, epochs=9, patience=20)
