@@ -273,8 +273,8 @@ class NextItemModel(keras.Model):
                 metric need mode="max", e.g. `EarlyStopping("val_recall@20", mode="max")`.
             checkpoint: a `hrec_tf.training.Checkpoint`. Where its file is there, training goes
                 on from it, at the chunk where it was left, to the same weights; the history
-                holds the epochs before, too. Callbacks with a memory of their own, such as
-                `EarlyStopping`, begin anew.
+                holds the epochs before, too. Callbacks with a memory of their own, such as Keras'
+                `EarlyStopping`, begin anew; `hrec_tf.training.EarlyStopping` does not.
             verbose: 0 is silent, 1 a progress bar, 2 a line per epoch.
 
         Returns:
