@@ -16,9 +16,9 @@ from hrec_tf.export.session_process import SessionProcess
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.readers import SessionReader
 from hrec_tf.recommender import Recommender
-from tests.conformance.cases import CASES, NUM_ITEMS, Case
+from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, Case
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
-from tests.reference.weights import fill_distinct
+from tests.reference.weights import fill_distinct, fill_drawn
 
 # Ids that a reader of files may bend: the last two are é, composed and not.
 TEXTS = ["tea", "gin, dry", "two words", "a\ttab", "ø 茶", "42", "1e3", " edge ", "-0", "{}"]
@@ -30,7 +30,7 @@ TINY_CASES = [
     Case("the latest events of prefixes", TinyPrefixModel, {"max_length": 3}),
     Case("sequences", TinySequenceModel),
 ]
-ALL_CASES = CASES + TINY_CASES
+ALL_CASES = CASES + PREFIX_CASES + TINY_CASES
 WITHOUT_STEP = {
     "recommender",
     "evaluation",
@@ -49,7 +49,8 @@ STEPS = {
 
 def recommender_of(case, id_type, idle_minutes=30.0):
     model = case.build()
-    fill_distinct(model, scale=0.9)
+    fill = fill_drawn if case.is_padded else fill_distinct
+    fill(model, scale=0.9)
     supports = np.arange(NUM_ITEMS, 0, -1)
     return Recommender(model, Vocabulary(LISTS[id_type], supports), idle_minutes=idle_minutes)
 
@@ -75,7 +76,7 @@ def test_every_form_answers_as_keras_does(case, id_type, process, tmp_path):
         tflite=export_tflite(recommender, tmp_path / "model.tflite", k=NUM_ITEMS),
         process=process,
     )
-    steps = STEPS if case.model.incremental else set()
+    steps = set() if case.is_padded else STEPS
     assert set(found.differences) == WITHOUT_STEP | steps
     assert max(found.differences.values()) < 1e-5
     assert found.num_histories > 20
