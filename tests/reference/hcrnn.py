@@ -6,15 +6,22 @@ import numpy as np
 
 from tests.reference.losses import softmax
 from tests.reference.recurrent import sigmoid, weights_of
-from tests.reference.weights import fill_distinct
 
 
-def fill(layer, scale=0.3):
-    """As `fill_distinct`, but W_d gets values above 0."""
-    fill_distinct(layer, scale)
+def fill(layer, scale=0.3, seed=0):
+    """Gives every weight distinct values, W_d above 0; row 0 of an item table stays 0.
+
+    From N(0, scale²): the sines of `fill_distinct` add up to almost the same everywhere.
+    """
+    generator = np.random.default_rng(seed)
+    num_rows = (getattr(layer, "num_items", None) or 0) + 1
     for weight in layer.trainable_weights:
+        values = generator.normal(scale=scale, size=weight.shape)
         if weight.constraint is not None:
-            weight.assign(np.abs(weight))
+            values = np.abs(values)
+        if num_rows > 1 and weight.shape[0] == num_rows:
+            values[0] = 0
+        weight.assign(values)
 
 
 def cell_weights(cell):
