@@ -1,33 +1,39 @@
-"""Measures recipes on named logs and keeps the numbers as records in docs/results.json.
+"""Measures recipes on named logs and keeps the numbers in docs/.
 
     python -m benchmarks.measure --data online-retail --seeds 0,1,2
 
-One recipe after the other, in one process; each is written as soon as it is done, and one that
-is there already is passed over, so that a run may be stopped and started again. Then
+One recipe after the other, seed by seed; each seed is written to results_by_seed.json as soon as
+it is done, with the means over the seeds so far to results.json. A seed that is there already is
+passed over, so that a run may be stopped and started again, more seeds may be added later, and
+several runs may go on side by side, with other recipes or seeds each. Then
 `python -m benchmarks.report` writes docs/results.md.
 """
 
 import argparse
 import os
+import re
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import report
+from benchmarks import by_seed, report
+from benchmarks.records import BEST_EPOCH, EPOCHS, SECONDS, TIES, ks_of, metrics_of, read
 from hrec_tf import __version__
 from hrec_tf.cli import console
 from hrec_tf.cli.options import whole_numbers
-from hrec_tf.data.atomic_files import write_whole
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.recipe import Recipe, with_shared_changes
-from hrec_tf.reporting.tables import spread
 
 if TYPE_CHECKING:
     from hrec_tf.reporting.comparison import Result
 
 ZOO = ("pop", "s-pop", "ppop", "item-knn", "gru4rec", "rnn-concat", "hrnn-init", "hrnn-all")
+SONG = (
+    *("pop", "s-pop", "item-knn", "bpr-mf", "lstm4rec-prefix", "gru4rec-prefix", "narm"),
+    *("stamp", "stamp-2018", "hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi"),
+)
 RECIPES = {
     "online-retail": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
     "globo-10k": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
@@ -36,6 +42,9 @@ RECIPES = {
     "yoochoose-100k": (
         *("pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
+    ),
+    **dict.fromkeys(
+        ("citeulike-hcrnn", "movielens-hcrnn-sequences", "lastfm-hcrnn-sequences"), SONG
     ),
 }
 
@@ -47,60 +56,109 @@ def protocol_of(source: LogSource, recipe: Recipe, ties: str) -> str:
     return f"{source.split_name}, {candidates}, {ties} ties"
 
 
-def records_of(
-    result: "Result", source: LogSource, *, ties: str, command: str
-) -> list[dict[str, Any]]:
-    """The records of one result under one tie mode."""
-    from hrec_tf.evaluation import mean_sd
+@dataclass(frozen=True)
+class Task:
+    """One recipe on one log, under several tie modes, and where its numbers are kept.
 
-    recipe = result.recipe
-    spreads = {name: result.metric(name) for name in report.METRICS}
-    spreads[report.TIES] = mean_sd([evaluation.tie_share for evaluation in result.evaluations])
-    spreads[report.SECONDS] = result.training_seconds
-    return [
-        {
-            "dataset": source.data,
-            "protocol": protocol_of(source, recipe, ties),
-            "model": recipe.model,
-            "recipe": recipe.name,
-            "metric": metric,
-            "mean": round(value.mean, 6),
-            "sd": None if value.sd is None else round(value.sd, 6),
-            "seeds": value.num_seeds,
-            "published": None,
-            "command": command,
-            "version": __version__,
-        }
-        for metric, value in spreads.items()
-    ]
+    Args:
+        source: the log.
+        recipe: the settings.
+        ties: tie modes.
+        path: of the file of means; that of the seeds lies beside it.
+        more: options of the command that change what is measured, as text.
+    """
+
+    source: LogSource
+    recipe: Recipe
+    ties: tuple[str, ...]
+    path: Path
+    more: str = ""
+
+    @property
+    def by_seed(self) -> Path:
+        return self.path.with_name(by_seed.BY_SEED.name)
+
+    def place(self, ties: str) -> tuple[str, str, str]:
+        """Log, protocol and recipe of the records under a tie mode."""
+        protocol = protocol_of(self.source, self.recipe, ties)
+        return self.source.data, protocol, self.recipe.name
+
+    def command(self, seeds: list[int]) -> str:
+        return by_seed.command_of(self.source.data, shlex.quote(self.recipe.name), seeds, self.more)
+
+    def missing(self, seeds: list[int]) -> list[int]:
+        """Returns those of the seeds that are not in the files under every tie mode.
+
+        Raises:
+            ValueError: a mean over other seeds is there, but not the values that it is of.
+        """
+        records = read(self.by_seed)
+        self._require_same_command(records)
+        held = [set(by_seed.seeds_held(records, self.place(ties))) for ties in self.ties]
+        if not any(held) and (of_old := self._seeds_of_old()):
+            if set(seeds) <= of_old:
+                return []
+            raise ValueError(
+                f"`seeds` was {seeds}, but the mean of {self.recipe.name} on {self.source.data} is "
+                f"over {sorted(of_old)} without their values, so it cannot be extended. Measure "
+                "those again, too, with --again."
+            )
+        return [seed for seed in seeds if not all(seed in some for some in held)]
+
+    def _require_same_command(self, records: list[dict[str, Any]]) -> None:
+        places, own = [self.place(ties) for ties in self.ties], self.command([0])
+        for record in records:
+            if by_seed.place_of(record) in places and (
+                by_seed.without_seeds(record["command"]) != by_seed.without_seeds(own)
+            ):
+                raise ValueError(
+                    f"`epochs` differs from what seed {record['seed']} of {self.recipe.name} was "
+                    f"measured with: {record['command']!r}. A mean is over runs that differ in "
+                    "their seed alone. Leave --epochs as it was, or measure all anew, with --again."
+                )
+
+    def _seeds_of_old(self) -> set[int]:
+        """Seeds of means that were written before their values were kept."""
+        places = [self.place(ties) for ties in self.ties]
+        found = [
+            {int(seed) for seed in re.findall(r"--seeds (\S+)", r["command"])[0].split(",")}
+            for r in read(self.path)
+            if (r["dataset"], r["protocol"], r["recipe"]) in places
+        ]
+        return set.intersection(*found) if found else set()
+
+    def keep(self, result: "Result", log: PreparedLog, seeds: list[int]) -> None:
+        """Writes what was measured with these seeds."""
+        new = [
+            {
+                **dict(zip(("dataset", "protocol", "recipe"), self.place(ties), strict=True)),
+                "model": self.recipe.model,
+                "seed": seed,
+                "values": values_of(result, number, log, self.source.data, ties),
+                "command": self.command([seed]),
+                "version": __version__,
+            }
+            for ties in self.ties
+            for number, seed in enumerate(seeds)
+        ]
+        by_seed.keep(self.path, self.by_seed, new)
 
 
-def with_ties(result: "Result", log: PreparedLog, ties: str) -> "Result":
-    """The same ranks, with equal scores settled in another way."""
+def values_of(
+    result: "Result", number: int, log: PreparedLog, data: str, ties: str
+) -> dict[str, float]:
+    """All numbers of one seed of a result, with equal scores settled in one way."""
     from hrec_tf.evaluation import summarise
 
-    evaluations = [
-        summarise(evaluation.ranks, log.test, ks=(5, 20), ties=ties, average=evaluation.average)
-        for evaluation in result.evaluations
-    ]
-    return replace(result, evaluations=tuple(evaluations))
-
-
-def merge(path: Path, new: list[dict[str, Any]]) -> None:
-    """Writes records into the file; one of the same key is replaced where it stands."""
-    held = {report.key_of(record): record for record in report.read(path)}
-    held |= {report.key_of(record): record for record in new}
-    write_whole(path, report.as_json(report.checked(list(held.values()))).encode())
-
-
-def is_held(path: Path, source: LogSource, recipe: Recipe, ties: list[str], seeds: int) -> bool:
-    """Whether all numbers of a recipe are in the file, over that many seeds."""
-    held = {report.key_of(r) for r in report.read(path) if r["seeds"] == seeds}
-    return all(
-        (source.data, protocol_of(source, recipe, mode), recipe.name, metric) in held
-        for metric in report.ALL_METRICS
-        for mode in ties
-    )
+    held = result.evaluations[number]
+    found = summarise(held.ranks, log.test, ks=ks_of(data), ties=ties, average=held.average)
+    values = {name: round(found.metrics[name], 6) for name in metrics_of(data)}
+    values[TIES] = round(found.tie_share, 6)
+    values[SECONDS] = round(result.seconds[number], 6)
+    if result.best_epochs:
+        values[EPOCHS] = len(result.history[number]["loss"])
+        values[BEST_EPOCH] = result.best_epochs[number]
+    return values
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -121,34 +179,39 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure_log(source: LogSource, options: argparse.Namespace) -> None:
     """Measures the recipes of one log, one after the other."""
-    from hrec_tf.reporting.comparison import measure
-
-    progress = console.Progress()
-    seeds, ties = whole_numbers("seeds", options.seeds), options.ties.split(",")
     names = options.models.split(",") if options.models else RECIPES[source.data]
     recipes = [Recipe.for_data(source.data, name) for name in names]
     changes = {} if options.epochs is None else {"epochs": options.epochs}
+    more = "" if options.epochs is None else f" --epochs {options.epochs}"
     prepared: PreparedLog | None = None
+    by_seed.keep(options.record, options.record.with_name(by_seed.BY_SEED.name), [])
     for recipe in with_shared_changes(recipes, changes):
-        if not options.again and is_held(options.record, source, recipe, ties, len(seeds)):
+        task = Task(source, recipe, tuple(options.ties.split(",")), options.record, more)
+        seeds = whole_numbers("seeds", options.seeds)
+        if not options.again:
+            seeds = task.missing(seeds)
+        if not seeds:
             print(f"{source.data} {recipe.name}: held already", flush=True)
             continue
         if prepared is None:
-            with progress.watch(f"preparing {source.data}"):
+            with console.Progress().watch(f"preparing {source.data}"):
                 prepared = source.load()
-        result = measure(recipe, prepared, seeds=seeds, watch=progress.watch)
-        command = (
-            f"python -m benchmarks.measure --data {source.data} "
-            f"--models {shlex.quote(recipe.name)} --seeds {options.seeds}"
-        )
-        command += "" if options.epochs is None else f" --epochs {options.epochs}"
-        for mode in ties:
-            settled = with_ties(result, prepared, mode)
-            merge(options.record, records_of(settled, source, ties=mode, command=command))
-        values = {name: result.metric(name) for name in report.METRICS}
-        numbers = "  ".join(f"{n} {spread(v.mean, v.sd)}" for n, v in values.items())
-        seconds = result.training_seconds.mean
-        print(f"{source.data} {recipe.name}: {numbers}  {seconds:.1f} s", flush=True)
+        measure_seeds(task, prepared, seeds)
+
+
+def measure_seeds(task: Task, log: PreparedLog, seeds: list[int]) -> None:
+    """Measures seeds of a recipe, and keeps each as soon as it is done."""
+    from hrec_tf.reporting.comparison import measure
+
+    # What is counted has the same ranks with every seed.
+    is_random = task.recipe.entry.is_random
+    for some in [[seed] for seed in seeds] if is_random else [seeds]:
+        result = measure(task.recipe, log, seeds=some, watch=console.Progress().watch)
+        task.keep(result, log, some)
+        values = values_of(result, 0, log, task.source.data, task.ties[0])
+        numbers = "  ".join(f"{name} {value:,.5g}" for name, value in values.items())
+        which = ",".join(map(str, some))
+        print(f"{task.source.data} {task.recipe.name} seed {which}: {numbers}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,41 @@
-"""Writes docs/results.md from docs/results.json and docs/reference_numbers.json.
+"""Writes docs/results.md from the files of numbers in docs/.
 
     python -m benchmarks.report
 
 A record of results.json is one number: `dataset`, `protocol`, `model` (a name of the registry),
 `recipe` (the settings, by name), `metric`, `mean` and `sd` (fractions; sd null for one seed),
-`seeds` (how many), `published` (a fraction, or null), `command` and `version` that gave it.
+`seeds` (how many), `published` (the fraction that it may be compared with, from
+published_numbers.json, or null), `command` and `version` that gave it. Means of which the values
+by seed were kept follow from results_by_seed.json. Numbers of other people's code on the same logs
+are in reference_numbers.json.
 """
 
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
+from benchmarks import beside_published, by_seed, published
+from benchmarks.beside_published import title_of
+from benchmarks.records import (
+    BESIDE,
+    BEST_EPOCH,
+    DOCS,
+    SECONDS,
+    TIES,
+    check_types,
+    metrics_of,
+    read,
+    require_value,
+)
 from hrec_tf import checks, registry
 from hrec_tf.data import catalogue
 from hrec_tf.recipes import files
 from hrec_tf.reporting.tables import Table, spread
 
-DOCS = Path(__file__).parents[1] / "docs"
 RESULTS, REFERENCES, REPORT = (
     DOCS / "results.json",
     DOCS / "reference_numbers.json",
     DOCS / "results.md",
 )
-METRICS = ("Recall@5", "MRR@5", "Recall@20", "MRR@20")
-SECONDS, TIES = "training_seconds", "tie_share"
-ALL_METRICS = (*METRICS, TIES, SECONDS)
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "dataset": (str,),
@@ -61,8 +71,10 @@ is a record there, with the command and the version that gave it. How we measure
 Numbers are means over seeds ± sample standard deviation. Counting methods have no seed, so their
 sd is 0. *Ties* is the share of points whose target shares its score with another item. Training
 time is wall time on the CPU, compilation included; other work on the machine may have
-lengthened it. None of these logs has published numbers of these models at this preparation. The
-commands find the logs in the folder that the environment variable `HREC_DATA` names.
+lengthened it. *Best epoch* is the one whose weights were tested, of a training that validation
+ended. Where a log has published numbers of these models at this preparation, they stand beside
+ours; of the others there are none. The commands find the logs in the folder that the environment
+variable `HREC_DATA` names.
 
 Where the tables put reference code beside ours, the settings are the same and these differences
 remain. hgru4rec ends an epoch when the first lane runs out of users and loses the pairs behind
@@ -83,21 +95,23 @@ def checked(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     seen = set()
     for row, record in enumerate(records):
         where = f"record {row}"
-        _check_types(record, _TYPES, where)
+        check_types(record, _TYPES, where)
         checks.require_choice(f"{where}: dataset", record["dataset"], catalogue.names())
         checks.require_choice(f"{where}: model", record["model"], registry.names())
-        checks.require_choice(f"{where}: metric", record["metric"], ALL_METRICS)
+        known = (*metrics_of(record["dataset"]), *BESIDE)
+        checks.require_choice(f"{where}: metric", record["metric"], known)
         checks.require_choice(
             f"{where}: recipe", record["recipe"], files.of_data(record["dataset"])
         )
         for name in ("mean", "sd", "published"):
-            value = record[name]
-            is_share = record["metric"] != SECONDS
-            if value is not None and (value < 0 or (is_share and value > 1)):
-                raise ValueError(
-                    f"{where}: `{name}` of {record['metric']} was {value}, but must be a fraction "
-                    "in [0, 1] (seconds: at least 0). Write .25, not 25."
-                )
+            require_value(where, record["metric"], name, record[name])
+        theirs = published.value(*key_of(record))
+        if record["published"] != theirs:
+            raise ValueError(
+                f"{where}: `published` was {record['published']}, but published_numbers.json has "
+                f"{theirs} for {key_of(record)}. Write the number once, there, and measure or "
+                "correct the record."
+            )
         if record["seeds"] < 1 or (record["seeds"] == 1) != (record["sd"] is None):
             raise ValueError(
                 f"{where}: `sd` was {record['sd']} over {record['seeds']} seeds, but one seed has "
@@ -113,23 +127,33 @@ def checked_references(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the records of reference_numbers.json if each is sound, or raises ValueError."""
     for row, record in enumerate(records):
         where = f"reference {row}"
-        _check_types(record, _REFERENCE_TYPES, where)
-        checks.require_choice(f"{where}: metric", record["metric"], METRICS)
+        check_types(record, _REFERENCE_TYPES, where)
+        known = metrics_of(record["dataset"])
+        checks.require_choice(f"{where}: metric", record["metric"], known)
         checks.require_choice(
             f"{where}: recipe", record["recipe"], files.of_data(record["dataset"])
         )
     return records
 
 
-def to_markdown(records: list[dict[str, Any]], references: list[dict[str, Any]]) -> str:
+def to_markdown(
+    records: list[dict[str, Any]],
+    references: list[dict[str, Any]],
+    seeds: list[dict[str, Any]] | None = None,
+) -> str:
     """Returns the text of docs/results.md."""
     parts = [_HEAD]
     for dataset in _ordered(record["dataset"] for record in records):
         here = [record for record in records if record["dataset"] == dataset]
+        theirs = published.table_of(dataset)
         parts.append(f"## {dataset}\n\n{catalogue.entry(dataset).about}\n")
         for protocol in _ordered(record["protocol"] for record in here):
             rows = [record for record in here if record["protocol"] == protocol]
             parts.append(f"{protocol}; {_seeds_text(rows)}.\n\n{_table(rows).to_markdown()}\n")
+            if theirs and theirs["comparable"] and published.is_of(theirs, protocol):
+                parts += beside_published.beside(theirs, rows, seeds or [])
+        if theirs and not theirs["comparable"]:
+            parts += beside_published.apart(theirs, here)
         compared = _reference_table(here, [r for r in references if r["dataset"] == dataset])
         if compared.rows:
             parts.append(
@@ -142,21 +166,28 @@ def to_markdown(records: list[dict[str, Any]], references: list[dict[str, Any]])
 
 
 def _table(records: list[dict[str, Any]]) -> Table:
-    rows = []
+    rows, metrics = [], metrics_of(records[0]["dataset"])
+    more = [BEST_EPOCH] if any(r["metric"] == BEST_EPOCH for r in records) else []
+    counts = {record["seeds"] for record in records}
     for recipe in _ordered(record["recipe"] for record in records):
         cells = {r["metric"]: r for r in records if r["recipe"] == recipe}
         model = next(iter(cells.values()))["model"]
-        title = registry.entry(model).title + ("" if model == recipe else f" ({recipe})")
-        row = [title, *(_cell(cells.get(metric)) for metric in METRICS)]
+        row = [
+            title_of(records[0]["dataset"], model, recipe),
+            *(_cell(cells.get(metric)) for metric in metrics),
+        ]
         ties, seconds = cells.get(TIES), cells.get(SECONDS)
         row.append("" if ties is None else f"{ties['mean']:.1%}")
         row.append("" if seconds is None else f"{seconds['mean']:,.1f} s")
+        row += [_epochs(cells.get(name)) for name in more]
+        row += [str(next(iter(cells.values()))["seeds"])] * (len(counts) > 1)
         rows.append(tuple(row))
-    return Table(("model", *METRICS, "ties", "training"), tuple(rows))
+    head = ["model", *metrics, "ties", "training", *(["best epoch"] if more else [])]
+    return Table((*head, *(["seeds"] if len(counts) > 1 else [])), tuple(rows))
 
 
 def _reference_table(records: list[dict[str, Any]], references: list[dict[str, Any]]) -> Table:
-    rows = []
+    rows, metrics = [], metrics_of(records[0]["dataset"])
     named = _ordered((r["software"], r["setting"], r["recipe"], r["ties"]) for r in references)
     for software, setting, recipe, ties in named:
         ours = {
@@ -167,7 +198,7 @@ def _reference_table(records: list[dict[str, Any]], references: list[dict[str, A
         if not ours:
             continue
         cells = []
-        for metric in METRICS:
+        for metric in metrics:
             theirs = [
                 r
                 for r in references
@@ -176,13 +207,19 @@ def _reference_table(records: list[dict[str, Any]], references: list[dict[str, A
             ]
             cells.append(f"{_cell(theirs[0])} → {_cell(ours.get(metric))}" if theirs else "")
         rows.append((f"{setting} ({software}, {ties} ties)", *cells))
-    return Table(("setting", *METRICS), tuple(rows))
+    return Table(("setting", *metrics), tuple(rows))
 
 
 def _cell(record: dict[str, Any] | None) -> str:
     if record is None:
         return "–"
     return spread(record["mean"], record["sd"])
+
+
+def _epochs(record: dict[str, Any] | None) -> str:
+    if record is None:
+        return ""
+    return f"{record['mean']:.1f}" + ("" if record["sd"] is None else f" ± {record['sd']:.1f}")
 
 
 def _seeds_text(records: list[dict[str, Any]]) -> str:
@@ -194,32 +231,10 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _check_types(record: dict[str, Any], types: dict[str, tuple[type, ...]], where: str) -> None:
-    for name in record:
-        checks.require_choice(f"{where}: key", name, types)
-    for name, allowed in types.items():
-        if name not in record or not isinstance(record[name], allowed):
-            wanted = " or ".join("null" if t is type(None) else t.__name__ for t in allowed)
-            raise ValueError(
-                f"{where}: `{name}` was {record.get(name)!r}, but must be {wanted}. Write it as "
-                "the head of benchmarks/report.py says."
-            )
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Reads a file of records; none if it is not there yet."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-
-def as_json(records: Sequence[dict[str, Any]]) -> str:
-    """One record per line, so that a change shows as one line."""
-    lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
-    return f"[\n{lines}\n]\n" if records else "[]\n"
-
-
 def report() -> str:
     """Returns what docs/results.md must hold."""
-    return to_markdown(checked(read(RESULTS)), checked_references(read(REFERENCES)))
+    records, references = checked(read(RESULTS)), checked_references(read(REFERENCES))
+    return to_markdown(records, references, by_seed.checked(read(by_seed.BY_SEED)))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,14 @@ def require_number(name: str, value: object, *, minimum: float, mend: str) -> fl
     return float(value)
 
 
+def require_stddev(name: str, value: object) -> float | None:
+    """Returns the standard deviation that values begin with, or None for Glorot's rule."""
+    if value is None:
+        return None
+    mend = "Pass e.g. 0.1, or None for Glorot's rule."
+    return require_number(name, value, minimum=0, mend=mend)
+
+
 def require_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """Returns `value` if it is one of `choices`, or raises with the nearest of them."""
     choices = tuple(choices)

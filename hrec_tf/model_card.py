@@ -9,6 +9,7 @@ from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.recipe import Recipe
 from hrec_tf.recipes import plain_toml
+from hrec_tf.schema import PADDED_LAYOUTS
 
 
 def text(
@@ -51,6 +52,11 @@ def text(
 def _what_it_is(recipe: Recipe, seed: int) -> list[str]:
     row = recipe.entry
     how = "counted from the data" if row.is_baseline else f"trained for {recipe.epochs} epochs"
+    if recipe.patience is not None:
+        how = (
+            f"trained for up to {recipe.epochs} epochs, to the one with the best validation Recall "
+            f"(patience {recipe.patience})"
+        )
     return [
         f"`{row.name}`: {row.about}.",
         "",
@@ -129,6 +135,11 @@ def _limits(recipe: Recipe, log: LogSource) -> list[str]:
         limits.append(
             f"Served, a session ends after {idle_minutes:g} idle minutes unless that is set "
             "otherwise; the sessions of the training log may have been cut in another way."
+        )
+    if recipe.entry.layout in PADDED_LAYOUTS:
+        limits.append(
+            "Served, it reads the events of the last session as a whole and keeps no state of a "
+            "user: it answers `recommend` and `score`, and has no `step`."
         )
     if log.is_named or log.preparation.get("drop_repeats", True):
         limits.append(

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from hrec_tf import checks, registry
 from hrec_tf.data.histories import Histories
 from hrec_tf.recipes import files, keys, plain_toml
 from hrec_tf.recipes.keys import SECTIONS
-from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL
+from hrec_tf.schema import CONCATENATED, PADDED_LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,13 @@ class Recipe:
         source: where the settings come from.
         arguments: of the model's class.
         optimizer, loss, negatives: see above.
-        stream: `num_lanes`, `steps`, `order`, see `hrec_tf.data.lanes.lane_stream`.
-        epochs: passes over the training histories.
+        stream: `num_lanes`, `steps`, `order`, see `hrec_tf.data.lanes.lane_stream`; for models
+            that read padded rows `batch_size`, `order`, and of prefixes `augment`, see
+            `hrec_tf.data.prefixes.padded_stream`.
+        epochs: passes over the training histories, at the most if there is a `patience`.
+        patience: epochs without a better validation Recall, at the largest of `ks`, after which
+            the training ends; the weights are then those of the best epoch. None trains all
+            `epochs` and needs no validation part.
         evaluation: `ks`, `ties`, `average`, `top_pop`, `bootstrap_sessions`, see
             `hrec_tf.evaluation.evaluate`.
 
@@ -52,12 +59,13 @@ class Recipe:
     negatives: Mapping[str, Any]
     stream: Mapping[str, Any]
     epochs: int | None
+    patience: int | None
     evaluation: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         if not self.entry.is_baseline:
             return
-        given = [name for name in (*keys.TRAINING_SECTIONS, "epochs") if getattr(self, name)]
+        given = [name for name in (*keys.TRAINING_SECTIONS, *keys.NUMBERS) if getattr(self, name)]
         if given:
             raise ValueError(
                 f"`{given[0]}` was set for {self.model}, which is counted, not trained, so it "
@@ -68,6 +76,20 @@ class Recipe:
     def entry(self) -> registry.Entry:
         """The model's row in the registry."""
         return registry.entry(self.model)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether the model reads padded rows, not lanes."""
+        return self.entry.layout in PADDED_LAYOUTS
+
+    @property
+    def monitor(self) -> str:
+        """Name, in a training's history, of the metric that `patience` watches."""
+        return f"val_recall@{self._largest_k}"
+
+    @property
+    def _largest_k(self) -> int:
+        return max(self.evaluation.get("ks", keys.EVALUATION["ks"]))
 
     @classmethod
     def load(cls, name_or_path: str | Path, model: str | None = None) -> Self:
@@ -122,7 +144,7 @@ class Recipe:
         """
         values = plain_toml.from_words(values)
         name = str(name or values.get("name") or values.get("model"))
-        known = ("name", "model", "source", "epochs", *SECTIONS)
+        known = ("name", "model", "source", *keys.NUMBERS, *SECTIONS)
         for key in values:
             checks.require_choice(f"key of recipe {name}", key, known)
         row = registry.entry(str(values.get("model", name)))
@@ -134,8 +156,12 @@ class Recipe:
                         f"Recipe {name!r} has no `{missing}`, but {row.name} is trained and needs "
                         f"one. Add it, e.g. {_EXAMPLES[missing]}."
                     )
-            order = "time" if row.layout == SESSION_PARALLEL else "random"
-            defaults = {"negatives": {"name": "in_batch"}, "stream": {"steps": 1, "order": order}}
+            negatives = "full" if row.layout in PADDED_LAYOUTS else "in_batch"
+            stream = keys.stream_defaults(row.layout)
+            defaults = {
+                "negatives": {"name": negatives},
+                "stream": {k: v for k, v in stream.items() if v is not keys.REQUIRED},
+            }
         sections = {
             section: {**defaults.get(section, {}), **values.get(section, {})}
             for section in SECTIONS
@@ -145,6 +171,7 @@ class Recipe:
             model=row.name,
             source=str(values.get("source", "")),
             epochs=values.get("epochs"),
+            patience=values.get("patience"),
             **sections,
         )
         recipe._check_light()
@@ -153,8 +180,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values that `from_dict` reads back; None is written as "none"."""
         values: dict[str, Any] = {"name": self.name, "model": self.model, "source": self.source}
-        if self.epochs is not None:
-            values["epochs"] = self.epochs
+        values |= {key: held for key in keys.NUMBERS if (held := getattr(self, key)) is not None}
         values |= {section: dict(getattr(self, section)) for section in SECTIONS}
         return plain_toml.to_words({key: value for key, value in values.items() if value != {}})
 
@@ -166,9 +192,9 @@ class Recipe:
         """Returns a recipe with some keys changed.
 
         Args:
-            changes: key -> value. A key is `epochs`, "section.key" such as "loss.logq", or
-                the key alone where one section has it. A new `loss.name` (or that of the
-                optimizer or the negatives) drops the arguments of the old one.
+            changes: key -> value. A key is `epochs`, `patience`, "section.key" such as
+                "loss.logq", or the key alone where one section has it. A new `loss.name` (or that
+                of the optimizer or the negatives) drops the arguments of the old one.
 
         Raises:
             ValueError: a key that there is not, with the nearest, or that several have.
@@ -189,9 +215,13 @@ class Recipe:
         if not self.entry.is_baseline:
             mend = "Pass e.g. epochs=10."
             checks.require_positive_int("epochs", self.epochs, mend=mend)
-            if "num_lanes" not in self.stream:
+            if self.patience is not None:
+                mend = "Leave it out to train all epochs."
+                checks.require_positive_int("patience", self.patience, mend=mend)
+            size = "batch_size" if self.is_padded else "num_lanes"
+            if size not in self.stream:
                 raise ValueError(
-                    f"`stream` of {self.name} has no `num_lanes`. Pass the batch size, e.g. 100."
+                    f"`stream` of {self.name} has no `{size}`. Pass the batch size, e.g. 100."
                 )
         return self
 
@@ -245,8 +275,9 @@ class Recipe:
         return keys.defaults(section, getattr(self, section), self.entry)
 
     def _with_change(self, key: str, value: Any) -> Self:
-        if key == "epochs":
-            return replace(self, epochs=value)  # refused for a baseline by the constructor
+        if key in keys.NUMBERS:
+            changed_number: dict[str, Any] = {key: value}
+            return replace(self, **changed_number)  # refused for a baseline by the constructor
         section, key = self._located(key)
         held = dict(getattr(self, section))
         if key == "name" and held.get("name") != value:
@@ -276,10 +307,10 @@ class Recipe:
             listed = ", ".join(f"{section}.{key}" for section in holders)
             raise ValueError(f"`{key}` may mean {listed}. Write which of them is meant.")
         bare = [name for names in valid.values() for name in names if name != "name"]
-        near = checks.did_you_mean(key, dotted if "." in key else ["epochs", *bare])
+        near = checks.did_you_mean(key, dotted if "." in key else [*keys.NUMBERS, *bare])
         raise ValueError(
             f"`{key}` is no key of the recipe {self.name!r} for {self.model}. {near} All keys: "
-            f"{', '.join(['epochs', *dotted])}."
+            f"{', '.join([*keys.NUMBERS, *dotted])}."
         )
 
 
@@ -311,6 +342,8 @@ def num_pairs(recipe: Recipe, histories: Histories) -> int:
     """Next-item pairs that an epoch of the recipe's stream holds."""
     if recipe.entry.layout == CONCATENATED:
         return histories.num_events - histories.num_users
+    if not recipe.stream.get("augment", True):
+        return int((np.diff(histories.session_offsets) > 1).sum())
     return histories.num_pairs
 
 
@@ -328,8 +361,10 @@ def train(
     Args:
         recipe: see `Recipe`.
         histories: of the training log.
-        seed: of initial values, dropout, order and negatives; counting has no use for it.
-        validation: evaluation histories, ranked after every epoch; for trained models.
+        seed: of initial values, dropout, order and negatives, or of a baseline that draws;
+            counting has no use for it.
+        validation: evaluation histories, ranked after every epoch; for trained models. A recipe
+            with `patience` needs them: the model then has the weights of its best epoch.
         callbacks: Keras callbacks; for trained models.
         checkpoint: a `hrec_tf.training.Checkpoint`, to go on from it; for trained models.
 
@@ -348,7 +383,12 @@ def train(
                     f"`{name}` was passed, but {recipe.model} is counted in one go, so it would "
                     "be ignored. Leave it out."
                 )
-        return recipe.entry.build(num_items=histories.num_items, **recipe.arguments).fit(histories)
+        baseline = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
+        return baseline.fit(histories)
+    watching = _early_stopping(recipe, validation)
+    if checkpoint is not None:
+        for callback in watching:
+            checkpoint.remember(callback)
     model = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
     model.compile(
         optimizer=_optimizer(recipe),
@@ -361,12 +401,24 @@ def train(
         epochs=recipe.epochs,
         validation_data=None
         if validation is None
-        else _stream(recipe, model, validation, seed=seed, order="given"),
-        callbacks=list(callbacks),
+        else _validation_stream(recipe, model, validation),
+        callbacks=[*callbacks, *watching],
         checkpoint=checkpoint,
         verbose=0,
     )
     return model
+
+
+def best_epoch(recipe: Recipe, fitted: Any) -> int | None:
+    """Returns the epoch whose weights a fitted model has, the first being 1.
+
+    None if it is the last one: the recipe has no `patience`.
+    """
+    if recipe.patience is None:
+        return None
+    from hrec_tf.training import best_epoch as best
+
+    return best(fitted.history.history[recipe.monitor])
 
 
 def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) -> Any:
@@ -403,6 +455,20 @@ def parse_value(text: str) -> Any:
     return values["value"] if set(values) == {"value"} else text
 
 
+def _early_stopping(recipe: Recipe, validation: Histories | None) -> list[Any]:
+    """What ends a training early: a callback, or nothing."""
+    if recipe.patience is None:
+        return []
+    from hrec_tf.training import EarlyStopping
+
+    if validation is None:
+        raise ValueError(
+            f"`patience` of {recipe.name} is {recipe.patience}, but there is no `validation` to "
+            "watch. Pass what `PreparedLog.for_validation()` returns, or set patience to none."
+        )
+    return [EarlyStopping(recipe.monitor, patience=recipe.patience)]
+
+
 def _optimizer(recipe: Recipe) -> Any:
     values = dict(recipe.optimizer)
     place, _ = keys.OPTIMIZERS[values.pop("name")]
@@ -428,25 +494,33 @@ def _negatives(recipe: Recipe, histories: Histories, seed: int) -> Any:
 def _validation_metrics(recipe: Recipe) -> list[Any]:
     from hrec_tf.metrics import MRR, Recall
 
-    k = max(recipe.evaluation.get("ks", keys.EVALUATION["ks"]))
-    return [Recall(k), MRR(k)]
+    return [Recall(recipe._largest_k), MRR(recipe._largest_k)]
 
 
-def _stream(
-    recipe: Recipe, model: Any, histories: Histories, *, seed: int, order: str | None = None
-) -> Any:
-    from hrec_tf.data.lanes import lane_stream
-
+def _stream(recipe: Recipe, model: Any, histories: Histories, *, seed: int) -> Any:
+    """The stream that an epoch of training is."""
     values = dict(recipe.stream)
-    if order is not None:
-        values["order"] = order
     if values.get("order", "random") == "random":
         values["seed"] = seed
+    return _stream_of(model, histories, **values)
+
+
+def _validation_stream(recipe: Recipe, model: Any, histories: Histories) -> Any:
+    """Every target of validation histories, in an order in which nothing is drawn."""
+    values = dict(recipe.stream) | {"order": "given"}
+    values.pop("augment", None)
+    return _stream_of(model, histories, **values)
+
+
+def _stream_of(model: Any, histories: Histories, **values: Any) -> Any:
+    if model.layout in PADDED_LAYOUTS:
+        from hrec_tf.data.prefixes import padded_stream
+
+        return padded_stream(histories, layout=model.layout, max_length=model.max_length, **values)
+    from hrec_tf.data.lanes import lane_stream
+
     return lane_stream(
-        histories,
-        layout=model.layout,
-        feed_last_item=model.feed_last_item,
-        **values,
+        histories, layout=model.layout, feed_last_item=model.feed_last_item, **values
     )
 
 

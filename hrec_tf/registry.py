@@ -14,12 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 from hrec_tf import checks
-from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL, USER_PARALLEL
+from hrec_tf.schema import CONCATENATED, PREFIXES, SEQUENCES, SESSION_PARALLEL, USER_PARALLEL
 
 MODEL = "model"
 BASELINE = "baseline"
 
 _QUADRANA = "Quadrana et al., RecSys 2017, arXiv:1706.04148"
+_HCRNN = "Song et al., AAAI 2019"
+_SONG = f"baseline of {_HCRNN}"
 _HIDASI = "Hidasi et al., ICLR 2016, arXiv:1511.06939"
 _NOT_SETTINGS = ("self", "num_items", "seed", "args", "kwargs")
 
@@ -31,7 +33,7 @@ class Entry:
     Args:
         name: what recipes and commands call it.
         title: what tables call it.
-        kind: "model" (trained by gradients) or "baseline" (counted).
+        kind: "model" (a network) or "baseline" (counted, or factors).
         place: "module:Class".
         layout: the stream a model is trained on; None for baselines.
         paper: where it comes from.
@@ -57,6 +59,12 @@ class Entry:
         """Whether it is counted instead of trained."""
         return self.kind == BASELINE
 
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another result."""
+        cls: Any = self.load_class()
+        return not self.is_baseline or cls.is_random
+
     def load_class(self) -> type:
         """Imports and returns the class."""
         module, name = self.place.split(":")
@@ -67,11 +75,12 @@ class Entry:
         return settings_of(self.load_class()) | dict(self.arguments)
 
     def build(self, *, num_items: int, seed: int | None = None, **arguments: Any) -> Any:
-        """Returns a model with fresh weights, or a baseline without counts.
+        """Returns a model with fresh weights, or a baseline that is not fitted.
 
         Args:
             num_items: size of the catalogue; a baseline learns it in `fit`.
-            seed: of initial values and dropout; a baseline has no use for it.
+            seed: of initial values, dropout and draws; a row that is not `is_random` has no use
+                for it.
             **arguments: override those of this row.
 
         Raises:
@@ -83,7 +92,8 @@ class Entry:
             self._check_variant(name, value)
         arguments = {**self.arguments, **arguments}
         if self.is_baseline:
-            return self.load_class()(**arguments)
+            seeded = {} if seed is None or not self.is_random else {"seed": seed}
+            return self.load_class()(**seeded, **arguments)
         return self.load_class()(num_items=num_items, seed=seed, **arguments)
 
     def _check_variant(self, name: str, value: Any) -> None:
@@ -144,7 +154,7 @@ def to_markdown() -> str:
         "Made from `hrec_tf/registry.py` by `python -m hrec_tf.registry > docs/models.md`; do not",
         "edit. Equations: [equations.md](equations.md); results: [results.md](results.md).",
     ]
-    for kind, heading in ((MODEL, "Trained by gradients"), (BASELINE, "Counted")):
+    for kind, heading in ((MODEL, "Networks"), (BASELINE, "Baselines")):
         lines += ["", f"## {heading}", "", "| name | class | stream | what it is | source |"]
         lines += ["|---|---|---|---|---|"]
         lines += [_markdown_row(row) for row in _ZOO.values() if row.kind == kind]
@@ -164,6 +174,11 @@ def _baseline(name: str, title: str, cls: str, paper: str, about: str) -> Entry:
     return Entry(name, title, BASELINE, f"hrec_tf.baselines:{cls}", None, paper, about)
 
 
+def _hcrnn(name: str, title: str, about: str, layout: str = PREFIXES, **arguments: Any) -> Entry:
+    held = MappingProxyType({"theta": "whole", "attention": "single", **arguments})
+    return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _HCRNN, about, held)
+
+
 _ZOO = {
     row.name: row
     for row in (
@@ -176,6 +191,13 @@ _ZOO = {
         ),
         _baseline(
             "item-knn", "Item-KNN", "ItemKNN", _QUADRANA, "items that share sessions with the last"
+        ),
+        _baseline(
+            "bpr-mf",
+            "BPR-MF",
+            "BPRMF",
+            "Rendle et al., UAI 2009, arXiv:1205.2618",
+            "items near the mean of the session's, in vectors learnt from pairs",
         ),
         Entry(
             "gru4rec",
@@ -202,7 +224,7 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:LSTM4Rec",
             SESSION_PARALLEL,
-            "baseline of Song et al., AAAI 2019",
+            _SONG,
             "GRU4Rec with an LSTM in place of the GRU",
         ),
         Entry(
@@ -234,6 +256,65 @@ _ZOO = {
             "HRNN Init whose user state also enters every step's gates",
             MappingProxyType({"user_gates": "rzh"}),
             MappingProxyType({"user_gates": ("rz",)}),
+        ),
+        Entry(
+            "gru4rec-prefix",
+            "GRU4REC (Song et al.)",
+            MODEL,
+            "hrec_tf.models:PrefixRNN",
+            PREFIXES,
+            _SONG,
+            "a GRU over each prefix of a session, the GRU4REC of the HCRNN paper",
+            MappingProxyType({"cell": "gru"}),
+        ),
+        Entry(
+            "lstm4rec-prefix",
+            "LSTM4REC (Song et al.)",
+            MODEL,
+            "hrec_tf.models:PrefixRNN",
+            PREFIXES,
+            _SONG,
+            "the same with an LSTM in place of the GRU",
+            MappingProxyType({"cell": "lstm"}),
+        ),
+        Entry(
+            "narm",
+            "NARM",
+            MODEL,
+            "hrec_tf.models:NARM",
+            PREFIXES,
+            "Li et al., CIKM 2017, arXiv:1711.04725",
+            "a GRU over each prefix, and attention over its states",
+        ),
+        Entry(
+            "stamp",
+            "STAMP",
+            MODEL,
+            "hrec_tf.models:STAMP",
+            PREFIXES,
+            "Liu et al., KDD 2018, doi:10.1145/3219819.3219950",
+            "attention over the items' vectors, guided by the last one and by their mean",
+        ),
+        _hcrnn(
+            "hcrnn-1", "HCRNN-1", "a GRU whose gates read contexts from a global memory", version=1
+        ),
+        _hcrnn("hcrnn-2", "HCRNN-2", "HCRNN-1 whose reset follows how items agree", version=2),
+        _hcrnn("hcrnn-3", "HCRNN-3", "HCRNN-1 with a gate for drifts of interest", version=3),
+        _hcrnn(
+            "hcrnn-3-bi",
+            "HCRNN-3 + Bi",
+            "HCRNN-3 with two channels of attention",
+            version=3,
+            attention="bi_channel",
+        ),
+        _hcrnn(
+            "hcrnn-3-bi-causal",
+            "HCRNN-3 + Bi, causal",
+            "the same with a θ of the events so far: a sequence is read in one pass",
+            SEQUENCES,
+            version=3,
+            attention="bi_channel",
+            theta="prefix",
         ),
     )
 }

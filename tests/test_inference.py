@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from hrec_tf.data import Histories
+from hrec_tf.data.prefixes import lay_out_rows, prefix_rows
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.models import HRNN, GRU4Rec, LSTM4Rec, RNNConcat
-from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
+from hrec_tf.schema import ITEM_IDS, POSITIONS, SESSION_START, USER_START
+from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
 from tests.reference.weights import fill_distinct
 
 NUM_ITEMS = 6
@@ -14,19 +17,30 @@ SUPPORTS = np.array([9, 5, 5, 4, 2, 1])
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 IDLE = 1800
 
+histories = st.lists(
+    st.tuples(st.integers(0, NUM_ITEMS), st.sampled_from([0, 60, IDLE, IDLE + 1, 10**6])),
+    max_size=8,
+)
+
 
 def distinct(model):
     fill_distinct(model)
     return model
 
 
-MODELS = {
+STEPWISE = {
     "lstm": distinct(LSTM4Rec(num_items=NUM_ITEMS, units=(4,))),
     "concat": distinct(RNNConcat(num_items=NUM_ITEMS, units=(4,))),
     "session": distinct(GRU4Rec(num_items=NUM_ITEMS, units=(4,))),
     "user": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3)),
     "fed": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, feed_last_item=True)),
 }
+PREFIXES = {
+    "prefixes": distinct(TinyPrefixModel(num_items=NUM_ITEMS)),
+    "latest": distinct(TinyPrefixModel(num_items=NUM_ITEMS, max_length=3)),
+    "sequences": distinct(TinySequenceModel(num_items=NUM_ITEMS)),
+}
+MODELS = STEPWISE | PREFIXES
 INFERENCES = {name: Inference(model, SUPPORTS) for name, model in MODELS.items()}
 RECOMMEND = {
     name: tf.function(
@@ -44,6 +58,7 @@ STEP = {
         autograph=False,
     )
     for name, one in INFERENCES.items()
+    if "step" in one.signatures
 }
 
 
@@ -87,6 +102,26 @@ def test_sessions_are_cut_by_gaps_above_the_threshold_only():
     np.testing.assert_allclose(by_item(recommend("session", events)), expected, **FLOAT32_NOISE)
 
 
+@pytest.mark.parametrize(
+    ("events", "read"),
+    [
+        ([(1, 0), (2, 1800), (3, 3601), (4, 3602)], [3, 4]),
+        # An unknown item inside the session, before it, and in a session after it.
+        ([(1, 0), (3, 9000), (0, 9001), (4, 9002)], [3, 4]),
+        ([(1, 0), (0, 9000), (3, 9001), (4, 9002)], [3, 4]),
+        ([(3, 0), (4, 60), (0, 9000)], [3, 4]),
+        ([(5, 0), (1, 9000), (2, 9001), (3, 9002), (4, 9003)], [1, 2, 3, 4]),
+    ],
+)
+@pytest.mark.parametrize("name", PREFIXES)
+def test_a_prefix_is_the_last_session_that_holds_a_known_event(name, events, read):
+    model = MODELS[name]
+    read = read[-(model.max_length or 9) :]
+    row = {ITEM_IDS: tf.constant([read]), POSITIONS: tf.constant([[len(read) - 1]])}
+    expected = model.score(model.encode(row, [])[0][0, 0][None])[0]
+    np.testing.assert_allclose(by_item(recommend(name, events)), expected, **FLOAT32_NOISE)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_an_unknown_item_is_no_event_but_its_time_counts(name):
     # At 1700 and 3400 nothing known happens, and still the session lives on.
@@ -113,12 +148,39 @@ def test_a_user_without_a_known_event_gets_the_most_frequent_items(name, events)
     np.testing.assert_allclose(answer.scores[0], SUPPORTS / SUPPORTS.sum(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", PREFIXES)
+@settings(deadline=None, max_examples=25)
+@given(gaps=histories, next_item=st.integers(1, NUM_ITEMS))
+def test_a_prefix_is_that_of_evaluation(name, gaps, next_item):
+    """Property: what is read is the row by which the next item of the session is ranked."""
+    times = np.cumsum([gap for _, gap in gaps]).tolist()
+    events = [(item, seconds) for (item, _), seconds in zip(gaps, times, strict=True)]
+    sessions, before = [], None
+    for item, seconds in events:
+        if before is None or seconds - before > IDLE:
+            sessions.append([])
+        before = seconds
+        sessions[-1] += [item] if item else []
+    sessions = [session for session in sessions if session]
+    assume(sessions)
+    sessions[-1].append(next_item)
+    user = Histories.from_lists([sessions], num_items=NUM_ITEMS)
+    rows = prefix_rows(user, np.array([user.num_events - 1]), max_length=MODELS[name].max_length)
+    prefix, _, _ = lay_out_rows(user, rows, layout="prefixes", batch_size=1)
+    expected = MODELS[name].score(MODELS[name].encode(prefix, [])[0][:, 0])[0]
+    np.testing.assert_allclose(by_item(recommend(name, events)), expected, **FLOAT32_NOISE)
+
+
 def test_without_an_idle_time_a_history_is_one_session():
     one = Inference(MODELS["user"], SUPPORTS, idle_minutes=None)
     ids, times = np.array([[1, 2, 3]], np.int32), np.array([[0, 10**9, 10**10]], np.int64)
     answer = one.recommend(ids, times, tf.constant([3]), tf.constant([False]), k=NUM_ITEMS)
     expected = scores_of(MODELS["user"], [1, 2, 3], [True, False, False], [True, False, False])
     np.testing.assert_allclose(by_item(answer), expected, **FLOAT32_NOISE)
+    one = Inference(MODELS["prefixes"], SUPPORTS, idle_minutes=None)
+    answer = one.recommend(ids, times, tf.constant([3]), tf.constant([False]), k=NUM_ITEMS)
+    at_once = by_item(recommend("prefixes", [(1, 0), (2, 0), (3, 0)]))
+    np.testing.assert_allclose(by_item(answer), at_once, **FLOAT32_NOISE)
 
 
 def test_padding_changes_nothing():
@@ -134,6 +196,23 @@ def test_padding_changes_nothing():
     assert not answer.state[1].numpy().any()
 
 
+@pytest.mark.parametrize("name", PREFIXES)
+def test_rows_of_prefixes_are_read_alone(name):
+    """A short session beside a longer one, an empty history, and padding that holds items."""
+    events = [[(1, 0), (2, 9000), (3, 9060)], [], [(4, 0), (5, 1), (6, 2), (1, 3), (2, 4)]]
+    ids, times = np.full((3, 9), 5, np.int32), np.full((3, 9), -77, np.int64)
+    for row, history in enumerate(events):
+        for column, (item, seconds) in enumerate(history):
+            ids[row, column], times[row, column] = item, seconds
+    answer = RECOMMEND[name](ids, times, tf.constant([3, 0, 5]), tf.constant([True] * 3))
+    for row, history in enumerate(events):
+        alone = recommend(name, history, exclude_seen=True)
+        np.testing.assert_array_equal(answer.item_ids[row], alone.item_ids[0])
+        np.testing.assert_allclose(answer.scores[row], alone.scores[0], **FLOAT32_NOISE)
+    # Items of earlier sessions are seen, too.
+    assert 1 not in answer.item_ids[0] and 3 not in answer.item_ids[0]
+
+
 def test_seen_items_leave_the_list_and_their_places_are_unfilled():
     answer = recommend("user", [(1, 0), (4, 60), (1, 61)], exclude_seen=True)
     kept = by_item(recommend("user", [(1, 0), (4, 60), (1, 61)]))
@@ -145,13 +224,7 @@ def test_seen_items_leave_the_list_and_their_places_are_unfilled():
     )
 
 
-histories = st.lists(
-    st.tuples(st.integers(0, NUM_ITEMS), st.sampled_from([0, 60, IDLE, IDLE + 1, 10**6])),
-    max_size=8,
-)
-
-
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", STEPWISE)
 @settings(deadline=None, max_examples=25)
 @given(gaps=histories)
 def test_step_by_step_is_the_whole_history(name, gaps):
@@ -171,14 +244,15 @@ def test_step_by_step_is_the_whole_history(name, gaps):
         np.testing.assert_array_equal(stepped.state_info, whole.state_info)
 
 
-def test_score_is_recommend_read_at_the_candidates():
+@pytest.mark.parametrize("name", ["user", "prefixes"])
+def test_score_is_recommend_read_at_the_candidates(name):
     events = [(1, 0), (2, 60), (3, 9000)]
     ids, times = (np.array([values]) for values in zip(*events, strict=True))
     ids = np.repeat(ids.astype(np.int32), 2, axis=0)
     times = np.repeat(times.astype(np.int64), 2, axis=0)
     candidates = np.array([[6, 2, 0, 6], [1, 3, 0, 5]], np.int32)
-    scores = INFERENCES["user"].score(ids, times, tf.constant([3, 0]), candidates).numpy()
-    every = by_item(recommend("user", events))
+    scores = INFERENCES[name].score(ids, times, tf.constant([3, 0]), candidates).numpy()
+    every = by_item(recommend(name, events))
     np.testing.assert_allclose(scores[0, [0, 1, 3]], every[[5, 1, 5]], **FLOAT32_NOISE)
     np.testing.assert_allclose(scores[1, [0, 1, 3]], np.array([9, 5, 2]) / 26, rtol=1e-6)
     assert scores[:, 2].tolist() == [UNFILLED, UNFILLED]
@@ -194,7 +268,26 @@ def test_a_model_number_tells_weights_and_session_rules_apart():
     assert Inference(model, SUPPORTS).model_number != number
 
 
+def test_a_model_that_reads_prefixes_has_no_step():
+    one = INFERENCES["prefixes"]
+    assert (one.signatures, one.state_size) == (("recommend", "score"), 0)
+    assert INFERENCES["user"].signatures == ("recommend", "step", "score")
+    answer = recommend("prefixes", [(1, 0)])
+    assert (answer.state, answer.state_info) == (None, None)
+    assert set(answer.outputs()) == {"item_ids", "scores"}
+    event = tf.constant([1]), tf.constant([0], tf.int64)
+    with pytest.raises(ValueError, match=r"asked of TinyPrefixModel, which .* to `recommend`\."):
+        one.step(*event, tf.zeros((1, 0)), tf.zeros((1, 4), tf.int64), k=2)
+
+
 def test_bad_arguments_are_refused():
+    class Inexact(GRU4Rec):
+        incremental = False
+
+    with pytest.raises(
+        ValueError, match="`model` is a Inexact of layout 'session_parallel' without an exact"
+    ):
+        Inference(Inexact(num_items=NUM_ITEMS, units=(4,)), SUPPORTS)
     with pytest.raises(
         ValueError, match=r"`item_supports` has shape \(2,\), but the model knows 6"
     ):

@@ -16,6 +16,7 @@ ROWS = (
     {"layers", "losses", "optimizers", "metrics"},
     {"models", "baselines"},
     {"training", "evaluation"},
+    {"readers"},
     {"inference"},
     {"registry"},
     {"recipes"},

@@ -3,12 +3,13 @@
 from hrec_tf import model_card
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.recipe import Recipe
+from tests.reference import prefix_mean
 from tests.reference.tiny_log import COLUMNS, write_ring_log
 
 
-def card(log, model="gru4rec", **more):
+def card(log, model="gru4rec", recipe=None, **more):
     return model_card.text(
-        recipe=Recipe.load("quadrana2017", model),
+        recipe=recipe or Recipe.load("quadrana2017", model),
         log=log,
         seed=5,
         num_items=20,
@@ -39,6 +40,13 @@ def test_serving_limits_are_those_of_the_log(tmp_path):
     assert "repeats of an item" in card(LogSource(path, reading=COLUMNS))
     assert "- preparation.idle_minutes: 45" in text
     assert str(tmp_path) not in text
+
+
+def test_a_model_that_reads_prefixes_has_no_step_where_it_is_served():
+    log = LogSource("online-retail")
+    assert "has no `step`" not in card(log)
+    narm = Recipe.from_dict(prefix_mean.VALUES | {"model": "narm"})
+    assert "it answers `recommend` and `score`, and has no `step`" in card(log, recipe=narm)
 
 
 def test_a_counted_model_is_not_called_trained():

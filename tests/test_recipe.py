@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from hrec_tf.recipe import Recipe, evaluate, num_pairs, parse_value, train, with_shared_changes
+from hrec_tf.recipe import (
+    Recipe,
+    best_epoch,
+    evaluate,
+    num_pairs,
+    parse_value,
+    train,
+    with_shared_changes,
+)
+from hrec_tf.training import Checkpoint
+from tests.reference import prefix_mean
 from tests.reference.tiny_log import ring_histories
 
 SMALL = {"session_units": 8, "user_units": 8, "num_lanes": 4, "epochs": 2}
@@ -82,6 +92,101 @@ def test_what_ranking_would_refuse_is_refused_before_training():
         train(hrnn(top_pop=21), ring_histories(num_users=4), seed=0)
 
 
+@pytest.fixture
+def padded(monkeypatch):
+    """Returns the recipe of a model that reads prefixes, with some keys changed."""
+    prefix_mean.register(monkeypatch)
+    return lambda **changes: Recipe.from_dict(prefix_mean.VALUES).with_changes(changes)
+
+
+def test_a_padded_model_has_a_batch_size_and_the_full_softmax(padded):
+    recipe = padded().complete()
+    assert recipe.stream == {"batch_size": 16, "order": "random", "augment": True}
+    assert recipe.negatives == {"name": "full"}
+    assert Recipe.from_dict(recipe.to_dict()).to_dict() == recipe.to_dict()
+    with pytest.raises(ValueError, match="`num_lanes` is no key of the recipe 'prefix-mean'"):
+        padded(num_lanes=3)
+    without = {key: value for key, value in prefix_mean.VALUES.items() if key != "stream"}
+    with pytest.raises(ValueError, match=r"`stream` of prefix-mean has no `batch_size`. Pass the"):
+        Recipe.from_dict(without).check()
+
+
+def test_pairs_of_prefixes_are_those_of_the_stream(padded):
+    histories = ring_histories(num_users=2, num_sessions=3, length=4)
+    assert num_pairs(padded(), histories) == 2 * 3 * 3
+    assert num_pairs(padded(augment=False), histories) == 2 * 3
+    for augment in (True, False):
+        recipe = padded(augment=augment, epochs=1)
+        logs = train(recipe, histories, seed=0).history.history
+        assert logs["events"] == [num_pairs(recipe, histories)]
+
+
+def test_validation_of_prefixes_ranks_every_target(padded):
+    """Only training may leave targets out."""
+    histories = ring_histories(num_users=3)
+    recipe, short = (padded(augment=augment, dropout=0.0, epochs=1) for augment in (True, False))
+    model = train(short, histories, seed=0, validation=histories)
+    found = evaluate_loss(model, histories)
+    assert model.history.history["val_loss"] == [pytest.approx(found, rel=1e-5)]
+    assert train(recipe, histories, seed=0, validation=histories).history.history["val_recall@20"]
+
+
+def evaluate_loss(model, histories):
+    """Cross-entropy over all targets, one prefix at a time."""
+    losses = []
+    for first, last in zip(
+        histories.session_offsets[:-1], histories.session_offsets[1:], strict=True
+    ):
+        for target in range(first + 1, last):
+            prefix = histories.item_ids[None, first:target]
+            events = {
+                "item_ids": prefix,
+                "positions": np.full((1, 1), target - first - 1, np.int32),
+            }
+            logits = model.score(model(events)).numpy()[0, 0].astype(np.float64)
+            losses.append(np.log(np.exp(logits).sum()) - logits[histories.item_ids[target] - 1])
+    return np.mean(losses)
+
+
+@pytest.mark.integration
+def test_patience_stops_and_leaves_the_best_epoch(padded):
+    histories = ring_histories(num_users=4)
+    recipe = padded(epochs=40, patience=2, ks=(1, 3), learning_rate=0.3)
+    model = train(recipe, histories, seed=0, validation=histories)
+    values = model.history.history[recipe.monitor]
+    assert recipe.monitor == "val_recall@3"
+    assert len(values) == best_epoch(recipe, model) + 2 < 40
+    shorter = padded(epochs=best_epoch(recipe, model), ks=(1, 3), learning_rate=0.3)
+    again = train(shorter, histories, seed=0, validation=histories)
+    np.testing.assert_array_equal(again.table.numpy(), model.table.numpy())
+    assert best_epoch(shorter, again) is None
+
+
+@pytest.mark.integration
+def test_patience_survives_a_resume(padded, tmp_path):
+    histories = ring_histories(num_users=4)
+    recipe = padded(epochs=40, patience=2, ks=(1, 3), learning_rate=0.3)
+
+    def run():
+        checkpoint = Checkpoint(tmp_path / "training.npz")
+        return train(recipe, histories, seed=0, validation=histories, checkpoint=checkpoint)
+
+    first, again = run(), run()
+    assert again.history.history[recipe.monitor] == first.history.history[recipe.monitor]
+    np.testing.assert_array_equal(again.table.numpy(), first.table.numpy())
+
+
+def test_patience_has_something_to_watch(padded):
+    """pitfalls 4: an option that would be ignored."""
+    histories = ring_histories(num_users=2)
+    with pytest.raises(ValueError, match="`patience` of prefix-mean is 2, but there is no `valida"):
+        train(padded(patience=2), histories, seed=0)
+    with pytest.raises(ValueError, match="`patience` must be a positive int, but was 0"):
+        padded(patience=0)
+    with pytest.raises(ValueError, match="`patience` was set for pop, which is counted"):
+        Recipe.load("quadrana2017", "pop").with_changes({"patience": 2})
+
+
 def test_shared_changes_go_where_they_belong():
     recipes = [Recipe.load("quadrana2017", name) for name in ("pop", "item-knn", "hrnn-init")]
     pop, knn, init = with_shared_changes(recipes, {"epochs": 2, "neighbours": 5, "ties": "median"})
@@ -144,6 +249,14 @@ def test_baseline_by_recipe_and_what_it_would_ignore():
     assert baseline.neighbours == 2
     with pytest.raises(ValueError, match="`validation` was passed, but item-knn is counted"):
         train(recipe, histories, seed=0, validation=histories)
+
+
+def test_a_baseline_that_draws_gets_the_seed():
+    histories = ring_histories(num_users=4)
+    recipe = Recipe.load("song2019", "bpr-mf").with_changes({"factors": 2, "arguments.epochs": 1})
+    first, again, other = (train(recipe, histories, seed=seed).item_vectors for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.01
 
 
 @pytest.mark.integration

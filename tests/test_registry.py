@@ -9,14 +9,16 @@ from hrec_tf.baselines import Baseline
 from hrec_tf.models import NextItemModel
 
 NAMES = (
-    *("pop", "s-pop", "ppop", "item-knn", "gru4rec", "gru4rec+", "lstm4rec", "rnn-concat"),
-    *("hrnn-init", "hrnn-all"),
+    *("pop", "s-pop", "ppop", "item-knn", "bpr-mf"),
+    *("gru4rec", "gru4rec+", "lstm4rec", "rnn-concat", "hrnn-init", "hrnn-all"),
+    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp"),
+    *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi", "hcrnn-3-bi-causal"),
 )
 
 
 def test_names_of_the_zoo():
     assert registry.names() == NAMES
-    assert registry.names("baseline") == NAMES[:4]
+    assert registry.names("baseline") == NAMES[:5]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,3 +66,12 @@ def test_settings_are_inherited_where_a_constructor_hands_them_on():
     settings = registry.entry("rnn-concat").settings()
     assert settings["units"] == (100,)
     assert not {"num_items", "seed", "name", "dtype"} & set(settings)
+
+
+def test_a_seed_is_for_what_draws():
+    assert registry.entry("bpr-mf").build(num_items=7, seed=3).seed == 3
+    assert registry.entry("bpr-mf").build(num_items=7).seed == 0
+    assert not hasattr(registry.entry("pop").build(num_items=7, seed=3), "seed")
+    random = {name for name in NAMES if registry.entry(name).is_random}
+    assert random == {"bpr-mf", *registry.names("model")}
+    assert "seed" not in registry.entry("bpr-mf").settings()

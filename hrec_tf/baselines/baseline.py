@@ -1,7 +1,7 @@
-"""What every counting and neighbour method promises, and how it sees a target's context."""
+"""What every baseline promises, and how it sees a target's context."""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -10,13 +10,14 @@ from hrec_tf.data.histories import Histories
 
 
 class Baseline(ABC):
-    """A recommender without gradients: `fit` counts, `score` ranks the catalogue.
+    """A recommender without a network: `fit` counts or learns, `score` ranks the catalogue.
 
     A target is an event, named by its index into histories. Its context is what its user
     did before it: the events of the same session so far, and the sessions before that.
     Nothing later is ever read.
 
-    A new baseline defines `_fit` and `_score`; the checks live here.
+    A new baseline defines `_fit` and `_score`; the checks live here. One that draws sets
+    `is_random` and takes a `seed`.
 
     Example:
         >>> class Rarest(Baseline):
@@ -30,8 +31,11 @@ class Baseline(ABC):
     num_items: int | None = None
     """Size of the catalogue this was fitted on, or None before `fit`."""
 
+    is_random: ClassVar[bool] = False
+    """Whether `fit` draws, so that another `seed` gives other scores."""
+
     def fit(self, histories: Histories) -> Self:
-        """Counts what the method needs in training histories and returns itself.
+        """Takes what the method needs from training histories and returns itself.
 
         Args:
             histories: training histories. All events are counted, whatever their
@@ -93,7 +97,7 @@ class Baseline(ABC):
 
     @abstractmethod
     def _fit(self, histories: Histories) -> None:
-        """Counts; `histories` holds at least one event."""
+        """Counts or learns; `histories` holds at least one event."""
 
     @abstractmethod
     def _score(self, histories: Histories, targets: np.ndarray) -> np.ndarray:

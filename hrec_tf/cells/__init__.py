@@ -1,8 +1,9 @@
 """Cells: one event of a recurrent network, the equations of a paper in its own letters."""
 
 from hrec_tf.cells.gru import ReferenceGRUCell
+from hrec_tf.cells.hcrnn import HCRNNCell
 from hrec_tf.cells.hierarchical_gru import HierarchicalGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.lstm import LSTMCell
 
-__all__ = ["BlockGlorot", "HierarchicalGRUCell", "LSTMCell", "ReferenceGRUCell"]
+__all__ = ["BlockGlorot", "HCRNNCell", "HierarchicalGRUCell", "LSTMCell", "ReferenceGRUCell"]

@@ -5,8 +5,8 @@ import tensorflow as tf
 from keras import ops
 
 from hrec_tf import checks
-from hrec_tf.cells.initializers import BlockGlorot
-from hrec_tf.cells.protocol import dense, drop, keep_mask
+from hrec_tf.cells.initializers import BlockGlorot, JointGlorot
+from hrec_tf.cells.protocol import INITIAL_VALUES, dense, drop, keep_mask
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -35,6 +35,9 @@ class ReferenceGRUCell(keras.layers.Layer):
             (num_items + 1, 3 H): the one-hot input of GRU4Rec and HRNN. Id 0 reads zeros.
         reset_after: apply r after the recurrent product; the products have biases c of their own.
         dropout: rate of `drop`, a fresh mask at every event.
+        initial_values: "block_glorot", every gate by itself and biases 0; or "tf1", those of
+            TensorFlow 1's GRUCell, which this cell is then in all but the name of z: W and U
+            of a kind drawn as one matrix, b_r = 1, b_z = -1 (its u = 1 - z begins with 1).
 
     Call:
         inputs: float (batch, features), or int (batch, 1) item ids with `num_items`.
@@ -49,6 +52,7 @@ class ReferenceGRUCell(keras.layers.Layer):
         num_items: int | None = None,
         reset_after: bool = False,
         dropout: float = 0.0,
+        initial_values: str = "block_glorot",
         seed: int | None = None,
         **kwargs,
     ):
@@ -58,6 +62,15 @@ class ReferenceGRUCell(keras.layers.Layer):
         )
         self.num_items, self.reset_after, self.seed = num_items, reset_after, seed
         self.dropout = checks.require_rate("dropout", dropout)
+        self.initial_values = checks.require_choice(
+            "initial_values", initial_values, INITIAL_VALUES
+        )
+        if initial_values == "tf1" and (num_items is not None or reset_after):
+            raise ValueError(
+                "`initial_values` was 'tf1', but TensorFlow 1's GRUCell reads vectors and resets "
+                f"before the product; num_items={num_items}, reset_after={reset_after}. Leave both "
+                "out, or pass initial_values='block_glorot'."
+            )
         self.state_size, self.output_size = self.units, self.units
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -67,18 +80,20 @@ class ReferenceGRUCell(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(rows, 3 * self.units),
-            initializer=self._initializer(3, 0, padding_row=self.num_items is not None),
+            initializer=self._initializer(3, 0, other_rows=self.units),
         )
-        self.bias = self.add_weight(name="bias", shape=(3 * self.units,), initializer="zeros")
+        self.bias = self.add_weight(
+            name="bias", shape=(3 * self.units,), initializer=self._initial_bias
+        )
         self.recurrent_gates = self.add_weight(
             name="recurrent_gates",
             shape=(self.units, 2 * self.units),
-            initializer=self._initializer(2, 1),
+            initializer=self._initializer(2, 1, other_rows=rows),
         )
         self.recurrent_candidate = self.add_weight(
             name="recurrent_candidate",
             shape=(self.units, self.units),
-            initializer=self._initializer(1, 2),
+            initializer=self._initializer(1, 2, other_rows=rows),
         )
         self.recurrent_gates_bias = self.recurrent_candidate_bias = None
         if self.reset_after:
@@ -89,9 +104,18 @@ class ReferenceGRUCell(keras.layers.Layer):
                 name="recurrent_candidate_bias", shape=(self.units,), initializer="zeros"
             )
 
-    def _initializer(self, blocks, offset, padding_row=False):
+    def _initializer(self, blocks, offset, other_rows):
         seed = None if self.seed is None else self.seed + offset
+        if self.initial_values == "tf1":
+            gates, candidate = (2 * self.units,), (self.units,)
+            widths = {3: gates + candidate, 2: gates, 1: candidate}[blocks]
+            return JointGlorot(other_rows=other_rows, widths=widths, seed=seed)
+        padding_row = blocks == 3 and self.num_items is not None
         return BlockGlorot(blocks=blocks, padding_row=padding_row, seed=seed)
+
+    def _initial_bias(self, shape, dtype=None):
+        values = [1.0, -1.0, 0.0] if self.initial_values == "tf1" else [0.0, 0.0, 0.0]
+        return ops.repeat(ops.convert_to_tensor(values, dtype), self.units)
 
     @property
     def step_weights(self):
@@ -111,11 +135,16 @@ class ReferenceGRUCell(keras.layers.Layer):
             projected["keep"] = keep_mask(gates, self.units, self.dropout, self.seed_generator)
         return projected
 
+    def gates(self, projected, h, dense=dense):
+        """Returns r and z of events whose state before is h."""
+        x_rz = projected["gates"][..., : 2 * self.units]
+        h_rz = dense(h, self.recurrent_gates, self.recurrent_gates_bias)
+        return ops.split(ops.sigmoid(x_rz + h_rz), 2, axis=-1)
+
     def step(self, projected, states, dense=dense):
         (h,) = states
-        x_rz, x_h = ops.split(projected["gates"], [2 * self.units], axis=-1)
-        h_rz = dense(h, self.recurrent_gates, self.recurrent_gates_bias)
-        r, z = ops.split(ops.sigmoid(x_rz + h_rz), 2, axis=-1)
+        r, z = self.gates(projected, h, dense=dense)
+        x_h = projected["gates"][..., 2 * self.units :]
         if self.reset_after:
             recurrent = r * dense(h, self.recurrent_candidate, self.recurrent_candidate_bias)
         else:
@@ -133,5 +162,6 @@ class ReferenceGRUCell(keras.layers.Layer):
             "num_items": self.num_items,
             "reset_after": self.reset_after,
             "dropout": self.dropout,
+            "initial_values": self.initial_values,
             "seed": self.seed,
         }

@@ -35,3 +35,64 @@ class BlockGlorot(keras.initializers.Initializer):
 
     def get_config(self):
         return {"blocks": self.blocks, "padding_row": self.padding_row, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class JointGlorot(keras.initializers.Initializer):
+    """Glorot uniform for the rows of one input, where several inputs share one matrix.
+
+    TensorFlow 1's cells multiply `[x; h]` by matrices that are drawn as a whole. A weight that
+    holds x's or h's rows of them, blocks side by side, is drawn from U(-s, s) with
+    `s = sqrt(6 / (rows + other_rows + width))` for each block.
+
+    Source: docs/equations.md C.7.
+
+    Args:
+        other_rows: rows of the other inputs; one number for all blocks, or one for each.
+        widths: columns of each block; they add up to those of the weight.
+        seed: seed of the draw; None draws from Keras' global seed.
+    """
+
+    def __init__(
+        self,
+        *,
+        other_rows: int | tuple[int, ...],
+        widths: tuple[int, ...],
+        seed: int | None = None,
+    ):
+        each = [other_rows] * len(widths) if isinstance(other_rows, int) else other_rows
+        self.other_rows, self.widths, self.seed = tuple(each), tuple(widths), seed
+
+    def __call__(self, shape, dtype=None):
+        blocks = zip(self.other_rows, self.widths, strict=True)
+        limits = [np.sqrt(6.0 / (shape[0] + others + width)) for others, width in blocks]
+        uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed=self.seed)
+        values = uniform(shape, dtype=dtype)
+        return values * keras.ops.cast(np.repeat(limits, self.widths), values.dtype)
+
+    def get_config(self):
+        return {
+            "other_rows": list(self.other_rows),
+            "widths": list(self.widths),
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class TableNormal(keras.initializers.Initializer):
+    """N(0, stddev²) for a table of items whose row 0, the padding id's, is 0.
+
+    Args:
+        stddev: standard deviation.
+        seed: seed of the draw; None draws from Keras' global seed.
+    """
+
+    def __init__(self, stddev: float, *, seed: int | None = None):
+        self.stddev, self.seed = stddev, seed
+
+    def __call__(self, shape, dtype=None):
+        normal = keras.initializers.RandomNormal(stddev=self.stddev, seed=self.seed)
+        return keras.ops.pad(normal((shape[0] - 1, shape[1]), dtype=dtype), [[1, 0], [0, 0]])
+
+    def get_config(self):
+        return {"stddev": self.stddev, "seed": self.seed}

@@ -5,8 +5,8 @@ import tensorflow as tf
 from keras import ops
 
 from hrec_tf import checks
-from hrec_tf.cells.initializers import BlockGlorot
-from hrec_tf.cells.protocol import dense, drop, keep_mask
+from hrec_tf.cells.initializers import BlockGlorot, JointGlorot
+from hrec_tf.cells.protocol import INITIAL_VALUES, dense, drop, keep_mask
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -18,7 +18,7 @@ class LSTMCell(keras.layers.Layer):
         c' = f ⊙ c + i ⊙ c~
         h' = drop(o ⊙ tanh(c'))                 the dropped h is output AND carried
 
-    b_f starts at 1, all other biases at 0; every block is drawn by Glorot's rule.
+    b_f starts at 1, all other biases at 0.
 
     Source: docs/equations.md A.3; Hochreiter and Schmidhuber 1997. Differs from
     `keras.layers.LSTM`: block order i, f, c, o is the same; initial values are by block.
@@ -28,6 +28,8 @@ class LSTMCell(keras.layers.Layer):
         num_items: if given, the input is an item id and `x W` a row of a table
             (num_items + 1, 4 H). Id 0 reads zeros.
         dropout: rate of `drop`, a fresh mask at every event.
+        initial_values: "block_glorot", every block by itself; or "tf1", as TensorFlow 1's cells
+            do: W and U of all blocks drawn as one matrix.
 
     Call:
         inputs: float (batch, features), or int (batch, 1) item ids with `num_items`.
@@ -41,6 +43,7 @@ class LSTMCell(keras.layers.Layer):
         *,
         num_items: int | None = None,
         dropout: float = 0.0,
+        initial_values: str = "block_glorot",
         seed: int | None = None,
         **kwargs,
     ):
@@ -50,6 +53,14 @@ class LSTMCell(keras.layers.Layer):
         )
         self.num_items, self.seed = num_items, seed
         self.dropout = checks.require_rate("dropout", dropout)
+        self.initial_values = checks.require_choice(
+            "initial_values", initial_values, INITIAL_VALUES
+        )
+        if initial_values == "tf1" and num_items is not None:
+            raise ValueError(
+                "`initial_values` was 'tf1', but TensorFlow 1's cells read vectors; num_items="
+                f"{num_items}. Leave it out, or pass initial_values='block_glorot'."
+            )
         self.state_size, self.output_size = [self.units, self.units], self.units
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -58,18 +69,23 @@ class LSTMCell(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(rows, 4 * self.units),
-            initializer=BlockGlorot(
-                blocks=4, padding_row=self.num_items is not None, seed=self.seed
-            ),
+            initializer=self._initializer(0, other_rows=self.units),
         )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
             shape=(self.units, 4 * self.units),
-            initializer=BlockGlorot(blocks=4, seed=None if self.seed is None else self.seed + 1),
+            initializer=self._initializer(1, other_rows=rows),
         )
         self.bias = self.add_weight(
             name="bias", shape=(4 * self.units,), initializer=self._forget_bias
         )
+
+    def _initializer(self, offset, other_rows):
+        seed = None if self.seed is None else self.seed + offset
+        if self.initial_values == "tf1":
+            return JointGlorot(other_rows=other_rows, widths=(4 * self.units,), seed=seed)
+        padding_row = offset == 0 and self.num_items is not None
+        return BlockGlorot(blocks=4, padding_row=padding_row, seed=seed)
 
     def _forget_bias(self, shape, dtype=None):
         """Ones in the forget block, zeros elsewhere."""
@@ -106,5 +122,6 @@ class LSTMCell(keras.layers.Layer):
             "units": self.units,
             "num_items": self.num_items,
             "dropout": self.dropout,
+            "initial_values": self.initial_values,
             "seed": self.seed,
         }

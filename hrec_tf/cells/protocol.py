@@ -4,7 +4,10 @@ A Keras RNN cell has `state_size`, `output_size` and `call(inputs, states, train
 split `call` in two:
 
 * `project(inputs, training)` does all that needs no state, for every step at once, and
-  returns a dict of tensors (batch, steps, ...);
+  returns a dict of tensors (batch, steps, ...). Two of its keys may hold dicts of tensors that
+  are the same at every step: "constants", through which gradients flow, and "cached", what
+  follows from the constants but would cost to be computed at each step; no gradient flows
+  through it, so whoever uses it gives the gradient of the constants;
 * `step(projected, states, dense)` does the rest for one step, on tensors (batch, ...). Every
   product with a weight goes through `dense(x, kernel, bias)`, and those weights are listed in
   `step_weights`. `Recurrence` passes its own `dense`, which is how it gathers the factors of
@@ -14,6 +17,9 @@ split `call` in two:
 import keras
 import tensorflow as tf
 from keras import ops
+
+INITIAL_VALUES = ("block_glorot", "tf1")
+"""Rules by which a GRU's or LSTM's weights are drawn; the cells' docstrings have them."""
 
 
 def dense(x, kernel, bias=None):

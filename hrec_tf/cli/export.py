@@ -138,13 +138,18 @@ def _together(found: "list[Parity]") -> "Parity":
 def _print_result(
     recommender: "Recommender", made: dict[str, Path], parity: "Parity", k: int
 ) -> None:
-    minutes = recommender.idle_minutes
+    from hrec_tf.export.tflite import signatures_of
+
+    inference, minutes = recommender.inference, recommender.idle_minutes
     rule = "a history is one session" if minutes is None else f"{minutes:g} idle minutes"
     for name, path in made.items():
         files = path.rglob("*") if path.is_dir() else [path]
         size = sum(file.stat().st_size for file in files if file.is_file())
-        kind = "SavedModel" if name == "saved_model" else "LiteRT"
-        print(f"{path}  {kind}, {size / 1000:,.0f} kB, lists of {k}, sessions: {rule}")
+        kind, signatures = "LiteRT", signatures_of(inference)
+        if name == "saved_model":
+            kind, signatures = "SavedModel", list(inference.signatures)
+        answers = " + ".join(signatures)
+        print(f"{path}  {kind}, {size / 1000:,.0f} kB, {answers}, lists of {k}, sessions: {rule}")
     largest = max(parity.differences, key=lambda form: parity.differences[form])
     print(
         f"Checked: {len(parity.differences)} ways to ask answer alike on {parity.num_histories} "

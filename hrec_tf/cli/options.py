@@ -130,6 +130,12 @@ class RecipeOptions:
         Text, option("A recipe file: a name, or a path that ends in .toml.", _RECIPE)
     ] = None
     epochs: Annotated[Whole, option("Passes over the training log.", _RECIPE)] = None
+    patience: Annotated[
+        Whole, option("Epochs without a better validation Recall that end the training.", _RECIPE)
+    ] = None
+    batch_size: Annotated[
+        Whole, option("Rows of a batch, of models that read padded rows.", _RECIPE)
+    ] = None
     num_lanes: Annotated[Whole, option("Histories side by side: the batch size.", _RECIPE)] = None
     steps: Annotated[Whole, option("Events per lane and update.", _RECIPE)] = None
     order: Annotated[Text, option("random, time or given.", _RECIPE)] = None
@@ -318,6 +324,8 @@ _PREPARING = (
 )
 _KEY_OF = {
     "epochs": "epochs",
+    "patience": "patience",
+    "batch_size": "stream.batch_size",
     "num_lanes": "stream.num_lanes",
     "steps": "stream.steps",
     "order": "stream.order",

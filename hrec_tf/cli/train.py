@@ -29,7 +29,9 @@ def train(
     validation: Annotated[
         bool,
         typer.Option(
-            "--validation", help="Hold back each user's last training session; rank it each epoch."
+            "--validation",
+            help="Hold back each user's last training session, or the split's own part; rank it "
+            "each epoch. A recipe with a patience does so anyway.",
         ),
     ] = False,
     resume: Annotated[
@@ -60,6 +62,8 @@ def train(
 
     source = log.source()
     (recipe,) = settings.load(source, [model], ranking.changes())
+    # Whoever waits for the best epoch must see each one ranked.
+    validation = validation or recipe.patience is not None
     stem = source.data if source.is_named else Path(source.data).name.split(".")[0]
     path = runs.require_free(out or Path("runs") / f"{stem}-{recipe.name}-seed{seed}")
     run: dict[str, Any] = {"recipe": recipe, "log": source, "seed": seed, "validation": validation}
@@ -86,6 +90,9 @@ def train(
         with progress.watch(f"evaluating {recipe.name}"):
             evaluation = recipes.evaluate(recipe, fitted, prepared.test)
         metrics = {**evaluation.summary(), "training_seconds": seconds}
+        best = None if recipe.entry.is_baseline else recipes.best_epoch(recipe, fitted)
+        if best is not None:
+            metrics |= {"epochs": len(fitted.history.history["loss"]), "best_epoch": best}
         own = {"model": model, "seed": seed, "out": out, "validation": validation or None}
         page = report_of_run(
             recipe,
@@ -111,7 +118,7 @@ def train(
     if json:
         console.print_json({"run": str(path), "model": recipe.model, "metrics": metrics})
         return
-    _print_result(evaluation, seconds, path)
+    _print_result(evaluation, seconds, path, best)
 
 
 def _what_is_kept(
@@ -152,11 +159,12 @@ def _callbacks(recipe: Any, histories: Any, unfinished: Any, show: Any) -> list[
     return [progress, EventFiles(unfinished.tensorboard)]
 
 
-def _print_result(evaluation: Any, seconds: float, path: Path) -> None:
+def _print_result(evaluation: Any, seconds: float, path: Path, best_epoch: int | None) -> None:
     for name, value in evaluation.metrics.items():
         print(f"{name:13} {value:.4f}")
+    best = "" if best_epoch is None else f", best epoch {best_epoch}"
     print(
         f"{evaluation.num_points:,} points of {evaluation.num_sessions:,} test sessions, "
         f"{evaluation.ties} ties ({evaluation.tie_share:.1%} of points); trained in "
-        f"{seconds:.1f} s.\nWritten to {path}. Read it back: hrec evaluate {path}"
+        f"{seconds:.1f} s{best}.\nWritten to {path}. Read it back: hrec evaluate {path}"
     )

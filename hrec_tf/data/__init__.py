@@ -9,7 +9,7 @@ Example:
     >>> histories_from_log(log, Vocabulary.from_log(log)).item_ids.tolist()
     [1, 2, 1]
 
-Streams, which need TensorFlow, are in `hrec_tf.data.lanes`.
+Streams, which need TensorFlow, are in `hrec_tf.data.lanes` and `hrec_tf.data.prefixes`.
 """
 
 from hrec_tf.data import catalogue, filters, sessions, splits

@@ -4,8 +4,9 @@ All but the bundled one lie outside the package, in the folder that the environm
 HREC_DATA names, one folder for each.
 """
 
+import gzip
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -41,6 +42,8 @@ class NamedLog:
         idle_minutes: idle time that ends a session where sessions come event by event; None
             if a whole history is one session.
         describe: returns raw item id -> text; None if the log has no texts.
+        categories: returns raw item id -> names of its categories, at least one; None if the log
+            has none.
         terms: what may be done with the log; empty if it does not say.
     """
 
@@ -52,6 +55,7 @@ class NamedLog:
     reading: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     idle_minutes: float | None = 30.0
     describe: Callable[[], dict[Any, str]] | None = None
+    categories: Callable[[], dict[Any, tuple[str, ...]]] | None = None
     terms: str = ""
 
     def read(self) -> EventLog:
@@ -71,6 +75,14 @@ class NamedLog:
         if self.split is not None:
             return self.split(self.prepare(self.read()))
         return splits.given(*(self.prepare(part) for part in self._parts()))
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether its files are there to be read."""
+        try:
+            return all(_located(file) for file in self.files)
+        except (ValueError, FileNotFoundError):
+            return False
 
     def _parts(self) -> list[EventLog]:
         return [EventLog.read(_located(file), **self.reading) for file in self.files]
@@ -141,8 +153,30 @@ def _whole_users(log: EventLog, min_events: int = 5) -> EventLog:
     return sessions.one_per_user(filters.min_user_events(log, min_events))
 
 
+def _movie_titles() -> dict[Any, str]:
+    return {movie: title for movie, title, _ in _movies()}
+
+
+def _movie_genres() -> dict[Any, tuple[str, ...]]:
+    return {movie: tuple(genres.split("|")) for movie, _, genres in _movies()}
+
+
+def _movies() -> Iterator[tuple[int, str, str]]:
+    # Fields are set apart by "::", which readers of tables do not take.
+    with gzip.open(_located("movielens-hcrnn-part/item2genre.txt.gz"), "rt", encoding="utf-8") as f:
+        for line in f:
+            movie, title, genres = line.rstrip("\n").split("::")
+            yield int(movie), title, genres
+
+
 _BUNDLED = {"online-retail": online_retail_path}
 _HCRNN = {"user": "SessionId", "item": "ItemId", "timestamp": "Time"}
+# Shares of people in training, validation and test that the published splits have.
+_hcrnn_shares = partial(splits.by_users, fractions=(0.72, 0.08, 0.2), seed=0)
+_NOT_COMPARABLE = (
+    "The published training people are missing, so these are the validation and test people, "
+    "split by person anew, 72/8/20 %, seed 0: not comparable with the published rows."
+)
 
 _CATALOGUE = {
     log.name: log
@@ -223,6 +257,26 @@ _CATALOGUE = {
             partial(hrnn_preparation, idle_minutes=30, drop_repeats=False),
             splits.last_session_out,
             _HCRNN,
+        ),
+        NamedLog(
+            "lastfm-hcrnn-sequences",
+            f"Artists heard, one sequence per person, repeats kept. {_NOT_COMPARABLE}",
+            ("lastfm-hcrnn-part/valid.txt.gz", "lastfm-hcrnn-part/test.txt.gz"),
+            sessions.one_per_user,
+            _hcrnn_shares,
+            _HCRNN,
+            idle_minutes=None,
+        ),
+        NamedLog(
+            "movielens-hcrnn-sequences",
+            f"Best ratings, one sequence per person. {_NOT_COMPARABLE}",
+            ("movielens-hcrnn-part/valid.txt.gz", "movielens-hcrnn-part/test.txt.gz"),
+            sessions.one_per_user,
+            _hcrnn_shares,
+            _HCRNN,
+            idle_minutes=None,
+            describe=_movie_titles,
+            categories=_movie_genres,
         ),
         NamedLog(
             "ml-100k",

@@ -109,7 +109,9 @@ class LogSource:
         if not self.is_named:
             return str(self.split.get("name", "last_session_out"))
         function = catalogue.entry(self.data).split
-        return "given" if function is None else function.__name__
+        if function is None:
+            return "given"
+        return str(getattr(function, "func", function).__name__)  # `partial` has no name itself
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -147,13 +149,24 @@ class LogSource:
         return 30.0 if given is None else float(given)
 
     def descriptions(self) -> dict[Any, str]:
-        """Returns raw item id -> text; empty where the log has no texts."""
-        describe = catalogue.entry(self.data).describe if self.is_named else None
-        return {} if describe is None else describe()
+        """Returns raw item id -> text; empty where the log has no texts.
+
+        Empty also where the log is not there: a trained model outlives its log.
+        """
+        named = catalogue.entry(self.data) if self.is_named else None
+        if named is None or named.describe is None or not named.is_at_hand:
+            return {}
+        return named.describe()
 
     def categories(self) -> dict[Any, tuple[str, ...]]:
-        """Returns raw item id -> its categories; empty where the log has none."""
-        return {}
+        """Returns raw item id -> names of its categories; empty where the log has none.
+
+        Raises:
+            ValueError: HREC_DATA is not set.
+            FileNotFoundError: the log is not there.
+        """
+        categories = catalogue.entry(self.data).categories if self.is_named else None
+        return {} if categories is None else categories()
 
     def read(self) -> EventLog:
         """Reads the log as it is, for inspection."""
@@ -212,10 +225,13 @@ class PreparedLog:
         """Returns training and validation histories: the split's own, or the last sessions.
 
         Both are numbered by `vocabulary`.
+
+        Raises:
+            ValueError: the split makes no validation part, and no user has a session to spare.
         """
         split = self.split
         if split.validation is None:
-            split = splits.last_session_out(split.train)
+            split = _last_sessions(split.train)
             train, held_out = split.train, split.test
         else:
             train, held_out = split.train, split.validation
@@ -223,3 +239,16 @@ class PreparedLog:
             histories_from_log(train, self.vocabulary),
             bootstrapped_histories(train, held_out, self.vocabulary, continues=split.continues),
         )
+
+
+def _last_sessions(train: EventLog) -> Split:
+    try:
+        return splits.last_session_out(train)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            "Validation was asked for, but the split has no part for it, and none of the "
+            f"{train.counts.sessions:,} training sessions can be held back: {reason} Use a split "
+            "that makes a part, e.g. by_users with three fractions, or train without validation "
+            "and patience."
+        ) from error

@@ -93,10 +93,7 @@ def lay_out_rows(
     Returns:
         `(events, next_item_ids, weights)`, see `padded_stream`.
     """
-    lengths = np.zeros(batch_size, np.int64)
-    lengths[: len(rows.first)] = rows.lengths
-    first = np.zeros(batch_size, np.int64)
-    first[: len(rows.first)] = rows.first
+    first, lengths = (_filled(values, batch_size) for values in (rows.first, rows.lengths))
     steps = np.arange(lengths.max())
     is_event = steps < lengths[:, None]
     event = np.where(is_event, first[:, None] + steps, 0)
@@ -104,12 +101,24 @@ def lay_out_rows(
     positions = np.broadcast_to(steps, is_event.shape)
     if layout == PREFIXES:
         positions = np.maximum(lengths - 1, 0)[:, None]
-        is_event, event = lengths[:, None] > 0, (first + lengths - 1)[:, None]
-    target = np.where(is_event, event + 1, 0)
     events = {ITEM_IDS: item_ids.astype(np.int32), POSITIONS: positions.astype(np.int32)}
-    next_item_ids = np.where(is_event, histories.item_ids[target], PADDING_ID)
-    weights = np.where(is_event, histories.target_weights[target], 0)
+    target = targets_of(rows, layout=layout, batch_size=batch_size)
+    next_item_ids = np.where(target >= 0, histories.item_ids[target], PADDING_ID)
+    weights = np.where(target >= 0, histories.target_weights[target], 0)
     return events, next_item_ids.astype(np.int32), weights.astype(np.float32)
+
+
+def targets_of(rows: Rows, *, layout: str, batch_size: int) -> np.ndarray:
+    """Returns int64 (batch_size, targets), the event that is predicted at each place, or -1."""
+    first, lengths = (_filled(values, batch_size) for values in (rows.first, rows.lengths))
+    if layout == PREFIXES:
+        return np.where(lengths > 0, first + lengths, -1)[:, None]
+    steps = np.arange(lengths.max())
+    return np.where(steps < lengths[:, None], first[:, None] + steps + 1, -1)
+
+
+def _filled(values: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(values, (0, size - len(values)))
 
 
 def batches_by_length(
@@ -153,7 +162,8 @@ def padded_stream(
     Args:
         histories: `Histories`. Targets of weight 0 are no examples.
         layout: "prefixes" or "sequences" (see the module).
-        batch_size: rows of a batch. An epoch's last batch is filled up with rows of weight 0.
+        batch_size: rows of a batch. The one short batch of an epoch, which may stand anywhere
+            in it, is filled up with rows of weight 0.
         order: "random" (see `batches_by_length`) or "given" (by length alone).
         seed: of the random orders; 0 if None.
         augment: every prefix is an example; False keeps each session's longest.

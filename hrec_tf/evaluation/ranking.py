@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,16 @@ from hrec_tf import checks
 from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import lay_out, pack_lanes
+from hrec_tf.data.prefixes import (
+    batches_by_length,
+    lay_out_rows,
+    prefix_rows,
+    sequence_rows,
+    targets_of,
+)
 from hrec_tf.evaluation.points import ALL_SESSIONS, evaluation_points, sessions_to_play
 from hrec_tf.metrics import rank_counts, rank_from_counts
-from hrec_tf.schema import CONCATENATED, SESSION_PARALLEL
+from hrec_tf.schema import CONCATENATED, PADDED_LAYOUTS, PREFIXES, SESSION_PARALLEL
 
 SCORE_BYTES = 1 << 26
 """Scores held at once: a block has as many rows as fit, and never fewer than one."""
@@ -150,19 +157,19 @@ def rank_model(
     score_bytes: int = SCORE_BYTES,
     jit_compile: bool = False,
 ) -> Ranks:
-    """Ranks every point with a `NextItemModel`, in one pass over packed lanes.
+    """Ranks every point with a `NextItemModel`, in one pass over packed lanes or padded rows.
 
-    A model with layout "session_parallel" sees the sessions that hold points, each from
-    nothing. "user_parallel" and "concatenated" models first play the user's earlier
-    sessions, without being measured. States are carried from window to window; only rows
-    that are measured are scored, and only their counts leave the device, once.
+    A model with layout "session_parallel", "prefixes" or "sequences" sees the sessions that
+    hold points, each from nothing. "user_parallel" and "concatenated" models first play the
+    user's earlier sessions, without being measured. States are carried from window to window;
+    only rows that are measured are scored, and only their counts leave the device, once.
 
     Args:
         model: a `NextItemModel`: `layout`, `initial_states`, `encode` and `score`.
         histories: evaluation histories; see `evaluation_points`.
         num_lanes: histories played side by side; by default up to 256, fewer where one long
             history would outlast the others. Changes speed only.
-        steps: events per lane in a window. Changes speed only.
+        steps: events per lane in a window; padded rows are read whole. Changes speed only.
         top_pop: rank among the items 1..top_pop, the most supported ones, and the target;
             all items if None.
         bootstrap_sessions: earlier sessions of the user that are played; -1 for all.
@@ -189,25 +196,23 @@ def rank_model(
     _check_model(model, histories, session_starts)
 
     points = evaluation_points(histories, session_starts=session_starts)
-    if model.layout == SESSION_PARALLEL:
+    if model.layout in _WITHOUT_PAST:
         bootstrap_sessions = 0
     played = sessions_to_play(histories, points, bootstrap_sessions=bootstrap_sessions)
     part, event_of = histories.select(played), np.flatnonzero(played)
-
-    events, next_item_ids, point_of = _windows(
-        part,
-        layout=model.layout,
-        feed_last_item=model.feed_last_item,
-        num_lanes=num_lanes,
-        steps=steps,
-        is_point=np.isin(event_of, points, assume_unique=True),
-    )
+    is_point = np.isin(event_of, points, assume_unique=True)
+    if model.layout in PADDED_LAYOUTS:
+        windows = _padded_windows(part, model=model, num_lanes=num_lanes, is_point=is_point)
+    else:
+        windows = _lane_windows(
+            part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point
+        )
     block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
     functions = _compiled(model, top_pop=top_pop, jit_compile=jit_compile)
-    counts = _count_windows(model, functions, events, next_item_ids, point_of, block)
+    point_of, counts = _count_windows(model, functions, windows, block)
 
-    # Windows come in time order, cells in lane order: `point_of` says which point is which.
-    target = event_of[point_of[point_of >= 0]]
+    # Windows come in an order of their own: `point_of` says which point is which.
+    target = event_of[point_of]
     order = np.argsort(target)
     if not np.array_equal(target[order], points):
         raise RuntimeError(
@@ -217,46 +222,76 @@ def rank_model(
     return _ranks(points, counts[order], histories, top_pop)
 
 
+_Window = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
+"""Events, next item ids, and at each place the event that it predicts, or -1."""
+
+_WITHOUT_PAST = (SESSION_PARALLEL, *PADDED_LAYOUTS)
+"""Layouts of models that start every session from nothing."""
+
+
 def _count_windows(
-    model,
-    functions: tuple[Callable, Callable],
-    events: dict[str, np.ndarray],
-    next_item_ids: np.ndarray,
-    point_of: np.ndarray,
-    block: int,
-) -> np.ndarray:
-    """Plays the windows in order; returns the counts of their points, int64 (points, 3)."""
+    model, functions: tuple[Callable, Callable], windows: Iterator[_Window], block: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Plays windows in order; returns their points and the counts, int64 (points, 3)."""
     read_window, rank_rows = functions
-    states = model.initial_states(point_of.shape[1])
-    counts, waiting, num_waiting = [], [], 0
-    for window, rows in enumerate(np.count_nonzero(point_of >= 0, axis=(1, 2))):
-        here = {name: tf.constant(values[window]) for name, values in events.items()}
-        is_ranked = tf.constant(point_of[window] >= 0)
+    states: Any = None
+    points: list[np.ndarray] = []
+    counts: list[tf.Tensor] = []
+    waiting: list[tuple[tf.Tensor, tf.Tensor]] = []
+    num_waiting = 0
+
+    def rank_waiting():
+        hidden, item_ids = (tf.concat(parts, 0) for parts in zip(*waiting, strict=True))
+        for first in range(0, num_waiting, block):
+            some = slice(first, first + block)
+            counts.append(rank_rows(hidden[some], item_ids[some]))
+
+    for events, next_item_ids, point_of in windows:
+        states = model.initial_states(len(point_of)) if states is None else states
+        here = {name: tf.constant(values) for name, values in events.items()}
+        is_ranked = point_of >= 0
         hidden, item_ids, states = read_window(
-            here, tf.constant(next_item_ids[window]), is_ranked, states
+            here, tf.constant(next_item_ids), tf.constant(is_ranked), states
         )
+        points.append(point_of[is_ranked])
         waiting.append((hidden, item_ids))
-        num_waiting += rows
+        num_waiting += len(points[-1])
         # Few rows make slow products: they wait until a block is full, or the pass is over.
-        if num_waiting >= block or window == len(point_of) - 1:
-            hidden, item_ids = (tf.concat(parts, 0) for parts in zip(*waiting, strict=True))
-            for first in range(0, num_waiting, block):
-                some = slice(first, first + block)
-                counts.append(rank_rows(hidden[some], item_ids[some]))
+        if num_waiting >= block:
+            rank_waiting()
             waiting, num_waiting = [], 0
-    return tf.concat(counts, 0).numpy()
+    if waiting:
+        rank_waiting()
+    return np.concatenate(points), tf.concat(counts, 0).numpy()
 
 
-def _windows(
+def _padded_windows(
+    histories: Histories, *, model: Any, num_lanes: int | None, is_point: np.ndarray
+) -> Iterator[_Window]:
+    """Lays prefixes or sequences out, rows of like lengths side by side."""
+    targets = np.flatnonzero(is_point)
+    if model.layout == PREFIXES:
+        rows = prefix_rows(histories, targets, max_length=model.max_length)
+    else:
+        rows = sequence_rows(histories, targets)
+    batch_size = min(num_lanes or 256, len(rows.first))
+    for batch in batches_by_length(rows.lengths, batch_size=batch_size, rng=None):
+        some, shape = rows.take(batch), {"layout": model.layout, "batch_size": batch_size}
+        events, next_item_ids, _ = lay_out_rows(histories, some, **shape)
+        target = targets_of(some, **shape)
+        yield events, next_item_ids, np.where((target >= 0) & is_point[target], target, -1)
+
+
+def _lane_windows(
     histories: Histories,
     *,
-    layout: str,
-    feed_last_item: bool,
+    model: Any,
     num_lanes: int | None,
     steps: int,
     is_point: np.ndarray,
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Lays histories out; `point_of` holds the event that a cell predicts, or -1."""
+) -> Iterator[_Window]:
+    """Lays histories out in lanes, window by window."""
+    layout = model.layout
     offsets = histories.session_offsets if layout == SESSION_PARALLEL else histories.user_offsets
     sizes = np.diff(offsets)
     if num_lanes is None:
@@ -267,13 +302,15 @@ def _windows(
         num_lanes=min(num_lanes, len(sizes)),
         steps=steps,
         order=np.argsort(-sizes, kind="stable"),  # long ones first: the lanes end together
-        feed_last_item=feed_last_item,
+        feed_last_item=model.feed_last_item,
     )
     events, next_item_ids, _ = lay_out(histories, lanes, layout=layout, steps=steps)
     target = np.minimum(lanes.inputs + 1, histories.num_events - 1)
     predicts = is_point[target] & (target > lanes.inputs)
     point_of = lanes.windows(np.where(predicts, target, -1), steps=steps, idle=-1)
-    return events, next_item_ids, point_of
+    for window in range(len(point_of)):
+        here = {name: values[window] for name, values in events.items()}
+        yield here, next_item_ids[window], point_of[window]
 
 
 def _compiled(model, *, top_pop: int | None, jit_compile: bool) -> tuple[Callable, Callable]:
@@ -287,11 +324,12 @@ def _compiled(model, *, top_pop: int | None, jit_compile: bool) -> tuple[Callabl
 def _compile(model_ref: Callable[[], Any], top_pop: int | None, jit_compile: bool) -> tuple:
     # A model is held weakly, or what is kept for it would keep it alive.
 
-    @tf.function(autograph=False, jit_compile=jit_compile)
+    # Padded windows differ in length; windows of lanes do not.
+    @tf.function(autograph=False, jit_compile=jit_compile, reduce_retracing=True)
     def encode(events, states):
         return model_ref().encode(events, states, training=False)
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, reduce_retracing=True)
     def read_window(events, next_item_ids, is_ranked, states):
         hidden, states = encode(events, states)
         hidden = tf.boolean_mask(hidden, is_ranked)
@@ -378,7 +416,7 @@ def check_ranking_options(
         minimum=ALL_SESSIONS,
         mend="Pass how many earlier sessions are played, or -1 for all.",
     )
-    if layout == SESSION_PARALLEL and bootstrap_sessions > 0:
+    if layout in _WITHOUT_PAST and bootstrap_sessions > 0:
         raise ValueError(
             f"`bootstrap_sessions` was {bootstrap_sessions}, but a model with layout "
             f"{layout!r} starts every session from nothing. Leave it out."

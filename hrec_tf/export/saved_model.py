@@ -61,7 +61,9 @@ def export_saved_model(
         write_warmup(extra, recommender)
         if card is not None:
             (extra / MODEL_CARD).write_text(card, encoding="utf-8")
-        manifest.write(aside, kind=KIND, about=about_of(recommender, k))
+        about = about_of(recommender, k)
+        signatures = list(recommender.inference.signatures)
+        manifest.write(aside, kind=KIND, about=about | {"signatures": signatures})
         if check is not None:
             check(aside)
     return target

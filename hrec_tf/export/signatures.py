@@ -5,9 +5,12 @@
     step        item_ids (batch,), timestamps, state, state_info -> the same
     score       item_ids (batch, time), timestamps, lengths, candidates -> scores
 
-`hrec_tf.inference` says what they mean. Raw ids are strings, or int64 where the log has whole
-numbers. The vocabulary is one text file among the assets; both tables read it. Stock ops only,
-so that TensorFlow Serving runs them without Keras and without this library.
+A model that reads a session as a whole has no `step`, and its `recommend` no state among the
+outputs. `hrec_tf.inference` says what they mean.
+
+Raw ids are strings, or int64 where the log has whole numbers. The vocabulary is one text file
+among the assets; both tables read it. Stock ops only, so that TensorFlow Serving runs them
+without Keras and without this library.
 """
 
 from pathlib import Path
@@ -48,7 +51,7 @@ class Signatures(tf.Module):
         )
 
     def functions(self) -> dict[str, Any]:
-        """Returns the signatures by name, as concrete functions."""
+        """Returns the signatures that the model has by name, as concrete functions."""
         raw_id = tf.string if self._id_type == "text" else tf.int64
         spec = tf.TensorSpec
         history = [
@@ -69,10 +72,11 @@ class Signatures(tf.Module):
             "step": (self._step, event),
             "score": (self._score, [*history, candidates]),
         }
-        made = {
-            name: tf.function(call, autograph=False, input_signature=inputs).get_concrete_function()
-            for name, (call, inputs) in functions.items()
-        }
+        made = {}
+        for name in self._inference.signatures:
+            call, inputs = functions[name]
+            function = tf.function(call, autograph=False, input_signature=inputs)
+            made[name] = function.get_concrete_function()
         return {"serving_default": made["recommend"], **made}
 
     def _recommend(self, item_ids, timestamps, lengths, exclude_seen):
@@ -108,7 +112,7 @@ class Signatures(tf.Module):
         raw_ids = tf.where(is_filled, text, unfilled)
         if self._id_type != "text":
             raw_ids = tf.strings.to_number(raw_ids, tf.int64)
-        return {**answer._asdict(), "item_ids": raw_ids}
+        return {**answer.outputs(), "item_ids": raw_ids}
 
 
 def _history_checks(item_ids, timestamps, lengths, rows) -> list[tf.Operation]:

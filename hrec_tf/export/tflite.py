@@ -4,12 +4,15 @@
                                             -> item_ids int32 (1, k), scores, state, state_info
     step        item_ids int32 (1,), timestamps int64 (1,), state, state_info -> the same
 
-`hrec_tf.inference` says what they mean. One user at a time; time is free, but at least 1: of a
-user without events pass one event with item id 0. Ids are numbers: line i of
-`<stem>.vocabulary.txt`, counted from 0, is the raw id of item id i, and whatever is not in it is
-0, unknown. Places beyond the candidates hold item id 0 and the lowest float32, or the lowest
-float16 where numbers were shortened to it. A LiteRT file cannot check what it is given: times
-must not go back, and `state` must be of an answer of this file, or zeros.
+A model that reads a session as a whole has no `step`, and its `recommend` no state among the
+outputs. `hrec_tf.inference` says what they mean.
+
+One user at a time; time is free, but at least 1: of a user without events pass one event with
+item id 0. Ids are numbers: line i of `<stem>.vocabulary.txt`, counted from 0, is the raw id of
+item id i, and whatever is not in it is 0, unknown. Places beyond the candidates hold item id 0
+and the lowest float32, or the lowest float16 where numbers were shortened to it. A LiteRT file
+cannot check what it is given: times must not go back, and `state` must be of an answer of this
+file, or zeros.
 """
 
 import os
@@ -72,7 +75,8 @@ def export_tflite(
         _, vocabulary, listed = files_of(file)
         _convert(recommender.inference, aside / file.name, k, quantize)
         recommender.vocabulary.save(aside / vocabulary.name)
-        manifest.write(aside, kind=KIND, about=about_of(recommender, k) | {"quantize": quantize})
+        form = {"signatures": signatures_of(recommender.inference), "quantize": quantize}
+        manifest.write(aside, kind=KIND, about=about_of(recommender, k) | form)
         (aside / manifest.FILE).rename(aside / listed.name)
         if check is not None:
             check(aside / file.name)
@@ -91,7 +95,7 @@ def export_tflite(
 
 
 def check_tflite(file: str | Path) -> dict[str, Any]:
-    """Returns what the manifest beside a LiteRT file says of it: k, num_items, quantize, ...
+    """Returns what the manifest beside a LiteRT file says of it: k, signatures, quantize, ...
 
     Args:
         file: written by `export_tflite`.
@@ -114,6 +118,11 @@ def check_tflite(file: str | Path) -> dict[str, Any]:
             shutil.copyfile(path, Path(folder) / name)
         shutil.copyfile(listed, Path(folder) / manifest.FILE)
         return manifest.check(folder, kind=KIND)
+
+
+def signatures_of(inference: Inference) -> list[str]:
+    """Returns the names of the signatures that a LiteRT file of it has."""
+    return [name for name in inference.signatures if name != "score"]
 
 
 def files_of(file: Path) -> tuple[Path, Path, Path]:
@@ -145,6 +154,7 @@ def _convert(inference: Inference, target: Path, k: int, quantize: str | None) -
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, scratch, module.functions(), options)
         command = [sys.executable, "-P", converter.__file__, scratch, str(target)]
+        command.append(",".join(signatures_of(inference)))
         process = subprocess.run(
             [*command, *([quantize] if quantize else [])],
             capture_output=True,
@@ -162,7 +172,7 @@ def _convert(inference: Inference, target: Path, k: int, quantize: str | None) -
 
 
 class _Signatures(tf.Module):
-    """The two signatures on numbered items, for one user."""
+    """The signatures on numbered items, for one user."""
 
     def __init__(self, inference: Inference, k: int):
         super().__init__()
@@ -189,19 +199,19 @@ class _Signatures(tf.Module):
             name: tf.function(
                 getattr(self, f"_{name}"), autograph=False, input_signature=inputs[name]
             ).get_concrete_function()
-            for name in converter.SIGNATURES
+            for name in signatures_of(self._inference)
         }
 
     def _recommend(self, item_ids, timestamps, exclude_seen):
         lengths = tf.fill([1], tf.shape(item_ids)[1])
         ids = self._known(item_ids)
         answer = self._inference.recommend(ids, timestamps, lengths, exclude_seen, k=self._k)
-        return answer._asdict()
+        return answer.outputs()
 
     def _step(self, item_ids, timestamps, state, state_info):
         ids = self._known(item_ids)
         answer = self._inference.step(ids, timestamps, state, state_info, k=self._k)
-        return answer._asdict()
+        return answer.outputs()
 
     def _known(self, item_ids: tf.Tensor) -> tf.Tensor:
         # An id beyond the table would read whatever lies there.

@@ -15,7 +15,7 @@ LENGTHS = (1, 8, 32)
 
 
 def write_warmup(folder: Path, recommender: Recommender) -> None:
-    """Writes one request per signature and length, as TensorFlow Serving reads them.
+    """Writes a request per signature and length, as TensorFlow Serving reads them.
 
     Args:
         folder: `assets.extra` of the artefact.
@@ -45,12 +45,11 @@ def _requests(recommender: Recommender) -> Iterator[tuple[str, dict[str, np.ndar
         for name in ("serving_default", "recommend"):
             yield name, history | {"exclude_seen": np.array([True])}
         yield "score", history | {"candidates": item_ids}
-    yield (
-        "step",
-        {
+    if "step" in recommender.inference.signatures:
+        event = {
             "item_ids": np.resize(raw_ids.head(1).to_numpy(), (1,)),
             "timestamps": np.zeros(1, np.int64),
             "state": np.zeros((1, recommender.inference.state_size), np.float32),
             "state_info": np.zeros((1, 4), np.int64),
-        },
-    )
+        }
+        yield "step", event

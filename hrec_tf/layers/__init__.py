@@ -1,8 +1,25 @@
 """Layers that models share."""
 
+from hrec_tf.layers.additive_attention import AdditiveAttention
+from hrec_tf.layers.bilinear_scores import BilinearScores
+from hrec_tf.layers.context_attention import ContextAttention
 from hrec_tf.layers.events import pack_events
+from hrec_tf.layers.global_context import GlobalContext, bag_of_items
 from hrec_tf.layers.item_embedding import ItemEmbedding
 from hrec_tf.layers.item_scores import ItemScores
+from hrec_tf.layers.positions import at_positions, is_read_at
 from hrec_tf.layers.recurrence import Recurrence
 
-__all__ = ["ItemEmbedding", "ItemScores", "Recurrence", "pack_events"]
+__all__ = [
+    "AdditiveAttention",
+    "BilinearScores",
+    "ContextAttention",
+    "GlobalContext",
+    "ItemEmbedding",
+    "ItemScores",
+    "Recurrence",
+    "at_positions",
+    "bag_of_items",
+    "is_read_at",
+    "pack_events",
+]

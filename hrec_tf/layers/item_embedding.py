@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from hrec_tf import checks
-from hrec_tf.cells.initializers import BlockGlorot
+from hrec_tf.cells.initializers import BlockGlorot, TableNormal
 from hrec_tf.schema import PADDING_ID
 
 
@@ -19,6 +19,7 @@ class ItemEmbedding(keras.layers.Layer):
     Args:
         num_items: N; ids run 1..N.
         dim: size of an item's vector.
+        stddev: values begin from N(0, stddev²); by Glorot's rule over the items if None.
 
     Call:
         item_ids: int (...). Returns float (..., dim), zeros for id 0.
@@ -29,25 +30,58 @@ class ItemEmbedding(keras.layers.Layer):
         ([2, 2], [0.0, 0.0])
     """
 
-    def __init__(self, num_items: int, dim: int, *, seed: int | None = None, **kwargs):
+    def __init__(
+        self,
+        num_items: int,
+        dim: int,
+        *,
+        stddev: float | None = None,
+        seed: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_items = checks.require_positive_int(
             "num_items", num_items, mend="Pass `vocabulary.num_items`."
         )
         self.dim = checks.require_positive_int("dim", dim, mend="Pass the vectors' size, e.g. 100.")
-        self.seed = seed
+        self.stddev, self.seed = checks.require_stddev("stddev", stddev), seed
 
     def build(self, input_shape=None):
-        self.table = self.add_weight(
-            name="table",
-            shape=(self.num_items + 1, self.dim),
-            initializer=BlockGlorot(padding_row=True, seed=self.seed),
-        )
+        initializer = BlockGlorot(padding_row=True, seed=self.seed)
+        if self.stddev is not None:
+            initializer = TableNormal(self.stddev, seed=self.seed)
+        shape = (self.num_items + 1, self.dim)
+        self.table = self.add_weight(name="table", shape=shape, initializer=initializer)
 
     def call(self, item_ids):
         vectors = tf.gather(self.table.value, item_ids)
         return ops.where(ops.expand_dims(item_ids, -1) == PADDING_ID, 0.0, vectors)
 
+    def products(self, vectors, item_ids=None):
+        """Returns the inner products of vectors with those of items.
+
+        Args:
+            vectors: float (..., dim).
+            item_ids: None for the whole catalogue, or int (..., candidates), whose leading axes
+                are those of `vectors` without its last but one.
+
+        Returns:
+            Float (..., num_items), item id i in column i - 1; or, with `item_ids`,
+            (..., rows, candidates) for vectors (..., rows, dim).
+        """
+        if item_ids is not None:
+            of_items = tf.gather(self.table.value, item_ids)
+            return tf.matmul(vectors, of_items, transpose_b=True)
+        # In one product of two matrices: a batch of products would have as many gradients of the
+        # whole table, to be added up.
+        rows = ops.reshape(vectors, (-1, self.dim))
+        products = tf.matmul(rows, self.table.value[1:], transpose_b=True)
+        return ops.reshape(products, (*ops.shape(vectors)[:-1], self.num_items))
+
     def get_config(self):
-        config = {"num_items": self.num_items, "dim": self.dim, "seed": self.seed}
-        return super().get_config() | config
+        return super().get_config() | {
+            "num_items": self.num_items,
+            "dim": self.dim,
+            "stddev": self.stddev,
+            "seed": self.seed,
+        }

@@ -54,12 +54,11 @@ class ItemScores(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.num_items + 1, 1), initializer="zeros")
 
     def call(self, hidden, item_ids=None):
+        products = self.items.products(hidden, item_ids)
         if item_ids is None:
-            table = self.items.table.value[1:]
-            return tf.matmul(hidden, table, transpose_b=True) + self.bias.value[1:, 0]
-        vectors = tf.gather(self.items.table.value, item_ids)
+            return products + self.bias.value[1:, 0]
         biases = tf.gather(self.bias.value, item_ids)[..., 0]
-        return tf.matmul(hidden, vectors, transpose_b=True) + ops.expand_dims(biases, -2)
+        return products + ops.expand_dims(biases, -2)
 
     def get_config(self):
         if self.is_tied:

@@ -8,6 +8,12 @@ from keras import ops
 
 from hrec_tf.cells.protocol import dense, is_projecting
 
+FIXED = ("constants", "cached")
+"""Keys of a projection that hold what is the same at every step."""
+COMPILED_ROWS = 64
+"""Fewer rows make a step so short that calling a compiled one costs more than it saves."""
+_NOTHING: dict[str, dict[str, tf.Tensor]] = {name: {} for name in FIXED}
+
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class Recurrence(keras.layers.Layer):
@@ -25,6 +31,8 @@ class Recurrence(keras.layers.Layer):
 
     Args:
         cell: a Keras RNN cell.
+        compile_steps: in training, on batches of 64 rows or more, compile a step and its gradient
+            by XLA: once for each size of the batch, for any number of steps. For cells of ours.
 
     Call:
         inputs: (batch, steps, features).
@@ -35,9 +43,9 @@ class Recurrence(keras.layers.Layer):
         Returns `(outputs (batch, steps, units), states)`.
     """
 
-    def __init__(self, cell, **kwargs):
+    def __init__(self, cell, *, compile_steps: bool = False, **kwargs):
         super().__init__(**kwargs)
-        self.cell = cell
+        self.cell, self.compile_steps = cell, compile_steps
         self._rnn: Any = None
         if not is_projecting(cell):
             self._rnn = keras.layers.RNN(
@@ -71,16 +79,21 @@ class Recurrence(keras.layers.Layer):
                 )
         if self._rnn is not None:
             return self._call_keras_rnn(inputs, states, reset, is_event, training)
-        steps = {"projected": self.cell.project(inputs, training=training)}
+        projected = dict(self.cell.project(inputs, training=training))
+        fixed = {name: projected.pop(name, {}) for name in FIXED}
+        steps = {"projected": projected}
         if reset is not None:
             steps["reset"] = reset[..., None]
         if is_event is not None:
             steps["is_event"] = is_event[..., None]
         if inputs.shape[1] == 1:
             first = tf.nest.map_structure(lambda sequence: sequence[:, 0], steps)
-            output, states = _guarded_step(self.cell, first, states, dense)
+            output, states = _guarded_step(self.cell, first, states, dense, fixed)
             return output[:, None], states
-        return _scan(self.cell, steps, list(states))
+        # An export must not be compiled: it would be again for every new shape.
+        is_large = (inputs.shape[0] or 0) >= COMPILED_ROWS
+        compiled = _by_xla if training and self.compile_steps and is_large else _as_it_is
+        return _scan(self.cell, steps, list(states), fixed, compiled)
 
     def _call_keras_rnn(self, inputs, states, reset, is_event, training):
         rows = ops.shape(inputs)[:2]
@@ -93,7 +106,10 @@ class Recurrence(keras.layers.Layer):
         return outputs, states
 
     def get_config(self):
-        return super().get_config() | {"cell": keras.saving.serialize_keras_object(self.cell)}
+        return super().get_config() | {
+            "cell": keras.saving.serialize_keras_object(self.cell),
+            "compile_steps": self.compile_steps,
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -128,53 +144,72 @@ class _FlaggedCell(keras.layers.Layer):
         return output, [ops.where(is_event, n, s) for n, s in zip(new, states, strict=True)]
 
 
-def _guarded_step(cell, step, states, dense):
+def _guarded_step(cell, step, states, dense, fixed=_NOTHING):
     """One step of the cell with its row's reset and padding."""
     start = states
     if "reset" in step:
         start = [tf.where(step["reset"], tf.zeros_like(state), state) for state in states]
-    output, new = cell.step(step["projected"], start, dense=dense)
+    given = {name: values for name, values in fixed.items() if values}
+    output, new = cell.step(step["projected"] | given, start, dense=dense)
     if "is_event" in step:
         new = [tf.where(step["is_event"], n, s) for n, s in zip(new, states, strict=True)]
     return output, list(new)
 
 
-def _scan(cell, steps, states):
+def _by_xla(function):
+    return tf.function(function, autograph=False, jit_compile=True)
+
+
+def _as_it_is(function):
+    return function
+
+
+def _scan(cell, steps, states, fixed=_NOTHING, compiled=_as_it_is):
     """Runs `_guarded_step` over axis 1, with a backward pass of its own.
 
     Backward, each step runs once more under a tape to give the gradients of its inputs, its
     states and its *products*. With x_t the left factor of a product and g_t the gradient of
     its result, a weight's gradient is the sum over t of x_tᵀ g_t: one product of the stacked
-    factors, after the loop.
+    factors, after the loop. The gradients of constants are summed inside it.
     """
     time_major = tf.nest.map_structure(_time_major, steps)
-    flags = {name: time_major[name] for name in ("reset", "is_event") if name in time_major}
-    flat = tf.nest.flatten(time_major["projected"])
+    flat = tf.nest.flatten(time_major)
     is_float = [sequence.dtype.is_floating for sequence in flat]
     floats = [sequence for sequence, yes in zip(flat, is_float, strict=True) if yes]
     others = [sequence for sequence, yes in zip(flat, is_float, strict=True) if not yes]
     weights = [tf.convert_to_tensor(weight) for weight in cell.step_weights]
     position = {id(weight): index for index, weight in enumerate(cell.step_weights)}
+    constants = tf.nest.flatten(fixed["constants"])
     num_steps = flat[0].shape[0]
     if num_steps is None:
         num_steps = tf.shape(flat[0])[0]
 
-    def step_at(t, floats_t, states, dense):
-        floats_t, others_t = iter(floats_t), iter([sequence[t] for sequence in others])
+    def others_at(t):
+        return [sequence[t] for sequence in others]
+
+    def step_of(floats_t, others_t, constants, states, dense):
+        floats_t, others_t = iter(floats_t), iter(others_t)
         flat_t = [next(floats_t if yes else others_t) for yes in is_float]
-        projected = tf.nest.pack_sequence_as(time_major["projected"], flat_t)
-        step = {name: sequence[t] for name, sequence in flags.items()} | {"projected": projected}
-        return _guarded_step(cell, step, states, dense)
+        step = tf.nest.pack_sequence_as(time_major, flat_t)
+        given = {
+            "constants": tf.nest.pack_sequence_as(fixed["constants"], constants),
+            "cached": fixed["cached"],
+        }
+        return _guarded_step(cell, step, states, dense, given)
 
     @tf.custom_gradient
-    def scan(floats, states, weights):
+    def scan(floats, constants, states, weights):
         def forward_dense(x, kernel, bias=None):
             product = x @ weights[position[id(kernel)]]
             return product if bias is None else product + weights[position[id(bias)]]
 
+        @compiled
+        def one_step(floats_t, others_t, states):
+            return step_of(floats_t, others_t, constants, states, forward_dense)
+
         def body(t, states, before, outputs):
             before = [array.write(t, s) for array, s in zip(before, states, strict=True)]
-            output, states = step_at(t, [f[t] for f in floats], states, forward_dense)
+            output, states = one_step([f[t] for f in floats], others_at(t), states)
             return t + 1, states, before, outputs.write(t, output)
 
         batch = states[0].shape[0]
@@ -190,17 +225,18 @@ def _scan(cell, steps, states):
 
         def gradient(output_gradients, *last_gradients):
             return _scan_gradient(
-                step_at,
+                step_of,
+                others_at,
                 position,
                 num_steps,
-                (floats, before, weights),
-                output_gradients,
-                list(last_gradients),
+                (floats, constants, before, weights),
+                (output_gradients, list(last_gradients)),
+                compiled,
             )
 
         return (outputs.stack(), *last), gradient
 
-    outputs, *last = scan(floats, states, weights)
+    outputs, *last = scan(floats, constants, states, weights)
     return tf.transpose(outputs, [1, 0, 2]), last
 
 
@@ -213,25 +249,26 @@ def _time_major(sequence):
     return tf.transpose(sequence, [1, 0, *range(2, len(sequence.shape))])
 
 
-def _scan_gradient(step_at, position, num_steps, saved, output_gradients, state_gradients):
-    """The backward pass of `_scan`; returns gradients shaped as (floats, states, weights)."""
-    floats, before, weights = saved
+def _scan_gradient(step_of, others_at, position, num_steps, saved, given, compiled):
+    """The backward pass of `_scan`; returns gradients as (floats, constants, states, weights)."""
+    floats, constants, before, weights = saved
+    output_gradients, state_gradients = given
 
-    def products_of_step(t, states, dense):
-        return step_at(t, [f[t] for f in floats], states, dense)
+    def first_step(dense):
+        states = [b[0] for b in before]
+        return step_of([f[0] for f in floats], others_at(0), constants, states, dense)
 
-    shapes = _product_shapes(products_of_step, position, before, weights)
+    shapes = _product_shapes(first_step, position, weights)
     batch = before[0].shape[1]
     if batch is None:
         batch = tf.shape(before[0])[1]
 
-    def body(t, state_gradients, float_gradients, lefts, product_gradients):
-        floats_t = [f[t] for f in floats]
-        states = [b[t] for b in before]
+    @compiled
+    def gradients_of_step(floats_t, others_t, states, given):
         probes = [tf.zeros((batch, *shape[1][1:]), floats_t[0].dtype) for shape in shapes]
         seen: list[tf.Tensor] = []
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([floats_t, states, probes])
+            tape.watch([floats_t, constants, states, probes])
 
             def probing_dense(x, kernel, bias=None):
                 # The probe is zero: it stands where the product's gradient is read off.
@@ -239,44 +276,55 @@ def _scan_gradient(step_at, position, num_steps, saved, output_gradients, state_
                 seen.append(x)
                 return product if bias is None else product + weights[position[id(bias)]]
 
-            output, new = step_at(t, floats_t, states, probing_dense)
-        given = [output_gradients[t], *state_gradients]
-        float_gradient, state_gradient, product_gradient = tape.gradient(
+            output, new = step_of(floats_t, others_t, constants, states, probing_dense)
+        gradients = tape.gradient(
             [output, *new],
-            [floats_t, states, probes],
+            [floats_t, constants, states, probes],
             output_gradients=given,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return *gradients, seen
+
+    def body(t, state_gradients, constant_gradients, float_gradients, lefts, product_gradients):
+        floats_t, states = [f[t] for f in floats], [b[t] for b in before]
+        given = [output_gradients[t], *state_gradients]
+        float_gradient, constant_gradient, state_gradient, product_gradient, seen = (
+            gradients_of_step(floats_t, others_at(t), states, given)
         )
         return (
             t - 1,
             state_gradient,
+            [s + g for s, g in zip(constant_gradients, constant_gradient, strict=True)],
             _write(float_gradients, t, float_gradient),
             _write(lefts, t, seen),
             _write(product_gradients, t, product_gradient),
         )
 
-    _, state_gradients, float_gradients, lefts, product_gradients = tf.while_loop(
+    _, state_gradients, constant_gradients, *arrays = tf.while_loop(
         lambda t, *_: t >= 0,
         body,
         (
             tf.constant(num_steps - 1) if isinstance(num_steps, int) else num_steps - 1,
             state_gradients,
+            [tf.zeros_like(constant) for constant in constants],
             [_array(num_steps, f.dtype, f.shape[1:]) for f in floats],
             [_array(num_steps, floats[0].dtype, shape[0]) for shape in shapes],
             [_array(num_steps, floats[0].dtype, shape[1]) for shape in shapes],
         ),
         maximum_iterations=num_steps,
     )
+    float_gradients, lefts, product_gradients = arrays
     weight_gradients = [tf.zeros_like(weight) for weight in weights]
     for (_, _, kernel, bias), left, right in zip(shapes, lefts, product_gradients, strict=True):
         left, right = left.concat(), right.concat()
         weight_gradients[kernel] += tf.matmul(left, right, transpose_a=True)
         if bias is not None:
             weight_gradients[bias] += tf.reduce_sum(right, axis=0)
-    return [array.stack() for array in float_gradients], state_gradients, weight_gradients
+    float_gradients = [array.stack() for array in float_gradients]
+    return float_gradients, constant_gradients, state_gradients, weight_gradients
 
 
-def _product_shapes(step_at, position, before, weights):
+def _product_shapes(first_step, position, weights):
     """Lists each product of a step: shapes of its left factor and result, kernel, bias."""
     shapes = []
 
@@ -287,7 +335,7 @@ def _product_shapes(step_at, position, before, weights):
         return product if bias is None else product + weights[bias]
 
     # Its results are not used, so the graph's pruning takes them out again.
-    step_at(0, [b[0] for b in before], recording_dense)
+    first_step(recording_dense)
     return shapes
 
 

@@ -16,14 +16,20 @@ class CrossEntropy(SampledLoss):
 
         loss_i = -log( softmax_j(r_ij - q log P_j)[i] + 1e-24 )
 
+    With label smoothing ε, and the softmax's p_j over all C columns of the row:
+
+        loss_i <- (1 - ε) loss_i - (ε / C) Σ_j log p_j
+
     `P_j` is how often sampling offers column j (`InBatch.log_q`); q = 0 is the plain softmax.
     The correction belongs to training: recommend and evaluate with the uncorrected scores.
 
     Source: Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847, and the official GRU4Rec code for
     logQ. The linear final activation is theirs too; the softmax happens here and only here.
+    Label smoothing: Szegedy et al., CVPR 2016, arXiv:1512.00567, section 7.
 
     Args:
         logq: q, the exponent of the correction; 0 switches it off.
+        label_smoothing: ε, the share of a target that is spread over all columns; below 1.
         normalise: see `reduce_rows`.
 
     Example:
@@ -33,8 +39,19 @@ class CrossEntropy(SampledLoss):
         1.3863
     """
 
-    def __init__(self, *, logq: float = 0.0, normalise: str = "batch_size"):
+    def __init__(
+        self, *, logq: float = 0.0, label_smoothing: float = 0.0, normalise: str = "batch_size"
+    ):
         super().__init__(normalise=normalise)
+        mend = "Pass 0.0 for none, or e.g. 0.1."
+        self.label_smoothing = require_number(
+            "label_smoothing", label_smoothing, minimum=0.0, mend=mend
+        )
+        if label_smoothing >= 1:
+            raise ValueError(
+                f"`label_smoothing` was {label_smoothing}, but must be below 1, or nothing would "
+                f"be left for the target. {mend}"
+            )
         self.logq = require_number(
             "logq", logq, minimum=0.0, mend="Pass 0.0 for no correction or 1.0 for all of it."
         )
@@ -49,7 +66,14 @@ class CrossEntropy(SampledLoss):
         masked = tf.where(negatives > 0, scores, EXCLUDED_LOGIT)
         log_p = -tf.nn.softplus(tf.reduce_logsumexp(masked, axis=-1) - positives)
         # log(p + floor) from log p, without leaving the log: p alone would underflow.
-        return -(log_p + tf.nn.softplus(math.log(LOG_FLOOR) - log_p))
+        losses = -(log_p + tf.nn.softplus(math.log(LOG_FLOOR) - log_p))
+        if not self.label_smoothing:
+            return losses
+        # log p_j = r_j - p_i + log_p, whose mean over the columns is that of r_j so shifted.
+        columns = tf.reduce_sum(negatives, axis=-1) + 1.0
+        mean = (tf.reduce_sum(scores * negatives, axis=-1) + positives) / columns
+        mean_log_p = mean - positives + log_p
+        return (1.0 - self.label_smoothing) * losses - self.label_smoothing * mean_log_p
 
     def _check_logq(self, logq: tf.Tensor | None) -> None:
         if self.logq and logq is None:
@@ -65,4 +89,7 @@ class CrossEntropy(SampledLoss):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return super().get_config() | {"logq": self.logq}
+        return super().get_config() | {
+            "logq": self.logq,
+            "label_smoothing": self.label_smoothing,
+        }

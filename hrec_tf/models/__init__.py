@@ -2,17 +2,25 @@
 
 from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
+from hrec_tf.models.hcrnn import HCRNN
 from hrec_tf.models.hrnn import HRNN
+from hrec_tf.models.narm import NARM
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
+from hrec_tf.models.prefix_rnn import PrefixRNN
+from hrec_tf.models.stamp import STAMP
 
 __all__ = [
+    "HCRNN",
     "HRNN",
+    "NARM",
+    "STAMP",
     "ExplainedHistory",
     "Explanation",
     "GRU4Rec",
     "LSTM4Rec",
     "NextItemModel",
     "PrefixModel",
+    "PrefixRNN",
     "RNNConcat",
 ]

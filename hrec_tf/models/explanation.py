@@ -59,27 +59,26 @@ class ExplainedHistory(Explanation):
         A model that reads the latest events alone explains those alone.
 
         Args:
-            model: one with `explain`.
+            model: a `NextItemModel` with `explain`.
             item_ids: int (events,), each in 1..num_items, oldest first.
             raw_ids, timestamps: of the same events.
 
         Raises:
-            ValueError: a model without `explain`, or one that read other events.
+            ValueError: a model without `explain`, or one that explained other events.
         """
         require_explains(model)
-        found = model.explain(item_ids)
-        num_read = len(found.item_ids)
-        if not num_read or not np.array_equal(found.item_ids, item_ids[-num_read:]):
+        begin = 0 if model.max_length is None else max(len(item_ids) - model.max_length, 0)
+        found = model.explain(item_ids[begin:])
+        if not np.array_equal(found.item_ids, item_ids[begin:]):
             raise ValueError(
-                f"{type(model).__name__} explained {num_read} events that are not the latest of "
-                f"the {len(item_ids)} it was given, but an explanation is of those. Mend its "
-                "`explain`."
+                f"{type(model).__name__} explained {len(found.item_ids)} events, which are not "
+                f"the {len(item_ids) - begin} that it was given. Mend its `explain`."
             )
         inner = {part.name: getattr(found, part.name) for part in fields(Explanation)}
         return cls(
             **inner,
-            raw_ids=tuple(raw_ids[-num_read:]),
-            timestamps=np.asarray(timestamps[-num_read:], np.int64),
+            raw_ids=tuple(raw_ids[begin:]),
+            timestamps=np.asarray(timestamps[begin:], np.int64),
         )
 
 
@@ -95,3 +94,36 @@ def require_explains(model: Any, *, name: str = "model") -> None:
             f"`{name}` is a {type(model).__name__}, which has no attention to show, but models "
             "are explained by their own `explain`. Choose a model that has it, e.g. hcrnn."
         )
+
+
+def one_history(item_ids: Any, *, num_items: int, max_length: int | None = None) -> np.ndarray:
+    """Returns the history that `explain` was given as int32 (T,).
+
+    Args:
+        item_ids: int (T,) or (1, T), ids 1..num_items.
+        num_items: those that the model knows.
+        max_length: events that the model reads at the most; any number if None.
+
+    Raises:
+        ValueError: not one history, an unknown id, or more events than the model reads.
+    """
+    history = np.asarray(item_ids)
+    if history.ndim == 2 and len(history) == 1:
+        history = history[0]
+    if history.ndim != 1 or not len(history) or not np.issubdtype(history.dtype, np.integer):
+        raise ValueError(
+            f"`item_ids` has shape {history.shape} and type {history.dtype}, but one history of "
+            "at least one event is explained at a time. Pass ids as (T,), e.g. [3, 1, 2]."
+        )
+    strays = history[(history < 1) | (history > num_items)]
+    if len(strays):
+        raise ValueError(
+            f"`item_ids` holds {strays[0]}, but this model knows ids 1..{num_items}. Encode with "
+            "the vocabulary saved beside it, and leave unknown items out."
+        )
+    if max_length is not None and len(history) > max_length:
+        raise ValueError(
+            f"`item_ids` holds {len(history)} events, but this model reads the latest "
+            f"{max_length}. Pass those alone."
+        )
+    return history.astype(np.int32)

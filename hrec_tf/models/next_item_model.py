@@ -110,11 +110,19 @@ class NextItemModel(keras.Model):
         hidden, states = self.encode(events, states, training=True)
         return hidden, states, tf.zeros((), tf.float32)
 
+    def score_to_train(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Returns the logits that the loss over the whole catalogue takes in training.
+
+        Those of `score`, and behind them what a model has beside the items as a class of its
+        softmax.
+        """
+        return self.score(hidden)
+
     def update_groups(self) -> list[list[Any]]:
         """Returns the variables of each pass of an update: all of them in one pass.
 
         With several groups, every window is passed through once for each, and each pass moves
-        its own variables, counting its own steps.
+        its own variables. The optimizer counts every pass as a step.
         """
         return [self.trainable_variables]
 
@@ -227,11 +235,15 @@ class NextItemModel(keras.Model):
         self._train_chunk = functools.partial(self._run_chunk, training=True)
         self._test_chunk = functools.partial(self._run_chunk, training=False)
         if not self.run_eagerly:
-            self._train_chunk = tf.function(
-                self._train_chunk, autograph=False, jit_compile=self._jit_updates
+            compiled = functools.partial(
+                tf.function,
+                autograph=False,
+                # Padded batches differ in length; windows of lanes do not.
+                reduce_retracing=self.layout in PADDED_LAYOUTS,
             )
+            self._train_chunk = compiled(self._train_chunk, jit_compile=self._jit_updates)
             # Rows of weight 0 are left out before ranking, which XLA's fixed shapes forbid.
-            self._test_chunk = tf.function(self._test_chunk, autograph=False)
+            self._test_chunk = compiled(self._test_chunk)
 
     def fit(
         self,
@@ -261,8 +273,8 @@ class NextItemModel(keras.Model):
                 metric need mode="max", e.g. `EarlyStopping("val_recall@20", mode="max")`.
             checkpoint: a `hrec_tf.training.Checkpoint`. Where its file is there, training goes
                 on from it, at the chunk where it was left, to the same weights; the history
-                holds the epochs before, too. Callbacks with a memory of their own, such as
-                `EarlyStopping`, begin anew.
+                holds the epochs before, too. Callbacks with a memory of their own, such as Keras'
+                `EarlyStopping`, begin anew; `hrec_tf.training.EarlyStopping` does not.
             verbose: 0 is silent, 1 a progress bar, 2 a line per epoch.
 
         Returns:
@@ -413,11 +425,8 @@ class NextItemModel(keras.Model):
 
     def _update(self, window, states):
         """Moves the weights by one window; returns the sums of losses and weights, and states."""
-        groups, before = self.update_groups(), states
-        for variables in groups:
-            if variables is not groups[0]:
-                # Each group counts its own steps, as if it had an optimizer to itself.
-                self.optimizer.iterations.assign_sub(1)
+        before = states
+        for variables in self.update_groups():
             with tf.GradientTape() as tape:
                 loss, rows, weights, states = self._window_loss(
                     window, before, self.optimizer.iterations, training=True
@@ -435,7 +444,8 @@ class NextItemModel(keras.Model):
         else:
             hidden, states = self.encode(events, states)
         if self.negatives is None:
-            row_losses = self.sampled_loss.full_row_losses(self.score(hidden), next_item_ids)
+            logits = self.score_to_train(hidden) if training else self.score(hidden)
+            row_losses = self.sampled_loss.full_row_losses(logits, next_item_ids)
         else:
             # The rows of one step are one another's negatives: time goes to the front.
             hidden = tf.transpose(hidden, [1, 0, 2])

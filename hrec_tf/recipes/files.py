@@ -1,7 +1,8 @@
 """Recipe files: one TOML per paper and data set, each holding the recipes of several models.
 
 A file has `source`; `data`, the named log it is for (without it, it is general); `extends`, a
-file whose recipes it takes over, `keep` to take only some; and tables `[recipes.<name>]`, the
+file whose recipes it takes over, `keep` to take only some; `evaluation`, which all its recipes
+have where they do not say otherwise; and tables `[recipes.<name>]`, the
 sections of `hrec_tf.recipe.Recipe`. A file with a `model` at the top is a single recipe.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 from hrec_tf import checks
 
-_KEYS = ("source", "data", "extends", "keep", "recipes")
+_KEYS = ("source", "data", "extends", "keep", "evaluation", "recipes")
 
 
 def names() -> tuple[str, ...]:
@@ -70,4 +71,8 @@ def read(name_or_path: str | Path) -> dict[str, Any]:
         recipe: {"name": recipe, "source": source, **values}
         for recipe, values in content.get("recipes", {}).items()
     }
-    return content | {"recipes": {r: base["recipes"][r] for r in kept} | own, "source": source}
+    recipes = {recipe: base["recipes"][recipe] for recipe in kept} | own
+    if shared := content.get("evaluation", {}):
+        for name, values in recipes.items():
+            recipes[name] = values | {"evaluation": shared | values.get("evaluation", {})}
+    return content | {"recipes": recipes, "source": source}

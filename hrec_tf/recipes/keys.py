@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrec_tf import registry
+from hrec_tf.schema import PADDED_LAYOUTS, PREFIXES, SESSION_PARALLEL
 
 SECTIONS = ("arguments", "optimizer", "loss", "negatives", "stream", "evaluation")
+NUMBERS = ("epochs", "patience")
+"""Keys beside the sections, of what is trained."""
 TRAINING_SECTIONS = ("optimizer", "loss", "negatives", "stream")
 
 CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
@@ -19,6 +22,10 @@ OPTIMIZERS = {
     "adam": (
         "keras.optimizers:Adam",
         ("learning_rate", "beta_1", "beta_2", "epsilon", *CLIPPING),
+    ),
+    "adamw": (
+        "keras.optimizers:AdamW",
+        ("learning_rate", "weight_decay", "beta_1", "beta_2", "epsilon", *CLIPPING),
     ),
 }
 LOSSES = {
@@ -58,7 +65,7 @@ def defaults(section: str, held: Mapping[str, Any], row: registry.Entry) -> dict
     if section == "evaluation":
         return dict(EVALUATION)
     if section == "stream":
-        return {"num_lanes": REQUIRED, "steps": 1, "order": REQUIRED}
+        return stream_defaults(row.layout)
     name = held["name"]
     if section == "negatives":
         return {"name": name, **NEGATIVES[name]}
@@ -68,6 +75,16 @@ def defaults(section: str, held: Mapping[str, Any], row: registry.Entry) -> dict
     parameters = inspect.signature(class_of(place)).parameters
     own = {key: parameters[key].default for key in keys if key in parameters}
     return {"name": name, **dict.fromkeys(keys), **own}
+
+
+def stream_defaults(layout: str | None) -> dict[str, Any]:
+    """Returns the keys of section `stream` and their defaults, by the layout of the model."""
+    if layout not in PADDED_LAYOUTS:
+        order = "time" if layout == SESSION_PARALLEL else "random"
+        return {"num_lanes": REQUIRED, "steps": 1, "order": order}
+    # Whole sessions are not augmented: their prefixes are in them.
+    augment = {"augment": True} if layout == PREFIXES else {}
+    return {"batch_size": REQUIRED, "order": "random", **augment}
 
 
 def class_of(place: str) -> type:

@@ -157,19 +157,21 @@ def _of_methods(comparison: Comparison, source: LogSource) -> Iterator[str]:
 
 
 def _of_held_back_sessions(comparison: Comparison, prepared: PreparedLog) -> Iterator[str]:
-    validated = any(
-        name.startswith("val_")
+    validated = [
+        result
         for result in comparison.results
-        for history in result.history
-        for name in history
-    )
+        if any(name.startswith("val_") for history in result.history for name in history)
+    ]
     if validated and prepared.split.validation is None:
         histories = prepared.train
         first = np.searchsorted(histories.session_offsets, histories.user_offsets)
         held_back = int((np.diff(first) > 1).sum())
+        stops = all(result.recipe.patience is not None for result in validated)
+        than = "methods without a patience" if stops else "a comparison would give it"
         yield (
             f"{held_back:,} sessions of training, the last of each user, were held back for "
-            "validation, so the model knew fewer events than a comparison would give it."
+            f"validation, so {_listed([label(result) for result in validated])} knew fewer events "
+            f"than {than}."
         )
 
 

@@ -19,7 +19,7 @@ from hrec_tf.evaluation import (
     mean_sd,
 )
 from hrec_tf.recipe import Recipe, evaluate, num_pairs, train
-from hrec_tf.training import TrainingProgress
+from hrec_tf.training import TrainingProgress, best_epoch
 
 Watch = Callable[[str], AbstractContextManager[Callable | None]]
 """Given what is being done, a context whose value takes `TrainingStatus`, or is None."""
@@ -31,8 +31,7 @@ class Result:
 
     Args:
         recipe: the settings.
-        evaluations: one per seed. Counting has no randomness, so a baseline's are one and
-            the same.
+        evaluations: one per seed. Those of a method without randomness are one and the same.
         seconds: training time of each seed, compilation included.
         history: of each seed, what `fit` logged per epoch: name -> values. Empty for a baseline.
         fitted: the model or baseline of the last seed, if it was kept.
@@ -52,6 +51,13 @@ class Result:
     def training_seconds(self) -> MeanSd:
         """Mean and sample standard deviation of the training time over the seeds."""
         return mean_sd(self.seconds)
+
+    @property
+    def best_epochs(self) -> tuple[int, ...]:
+        """The epoch whose weights each seed has, the first being 1; empty without patience."""
+        if self.recipe.patience is None:
+            return ()
+        return tuple(best_epoch(history[self.recipe.monitor]) or 0 for history in self.history)
 
     @property
     def tie_share(self) -> float:
@@ -127,6 +133,8 @@ class Comparison:
                 "tie_share": result.tie_share,
                 "training_seconds": result.training_seconds.mean,
             }
+            if result.best_epochs:
+                row["best_epochs"] = list(result.best_epochs)
             against = self.against_best_baseline.get(result.recipe.name)
             if against is not None:
                 row["against_best_baseline"] = {
@@ -164,8 +172,9 @@ def measure(
 
     Args:
         recipe: see `Recipe`.
-        log: what to train and evaluate on.
-        seeds: one run each. A baseline is counted for each, and evaluated once.
+        log: what to train and evaluate on. A recipe with `patience` is trained on less of it:
+            its validation part ends the training.
+        seeds: one run each. What is not random is counted for each, and evaluated once.
         watch: see `Watch`; shows progress.
         keep: whether the result holds what was fitted with the last seed, to use it further.
     """
@@ -175,18 +184,21 @@ def measure(
     seconds = []
     history = []
     fitted: Any = None
+    histories, held_out = log.train, None
+    if recipe.patience is not None:
+        histories, held_out = log.for_validation()
     for seed in seeds:
         counted = recipe.entry.is_baseline
-        label = recipe.name if counted else f"{recipe.name} (seed {seed})"
-        histories = log.train
+        random = recipe.entry.is_random
+        label = f"{recipe.name} (seed {seed})" if random else recipe.name
         with watch(f"{'counting' if counted else 'training'} {label}") as show:
             callbacks: list[Any] = []
             if show is not None and not counted:
                 callbacks = [TrainingProgress(num_pairs(recipe, histories), show=show)]
             begin = time.perf_counter()
-            fitted = train(recipe, histories, seed=seed, callbacks=callbacks)
+            fitted = train(recipe, histories, seed=seed, validation=held_out, callbacks=callbacks)
             seconds.append(time.perf_counter() - begin)
-        if counted and evaluations:
+        if evaluations and not random:
             evaluations.append(evaluations[0])
         else:
             with watch(f"evaluating {label}"):

@@ -15,7 +15,7 @@ from hrec_tf.data.log_source import LogSource
 from hrec_tf.data.splits import Split
 from hrec_tf.evaluation import Evaluation, Interval, by_history_length, by_position
 from hrec_tf.recipe import Recipe
-from hrec_tf.recipes.keys import SECTIONS
+from hrec_tf.recipes.keys import NUMBERS, SECTIONS
 from hrec_tf.reporting.cautions import package_recipe, preparation_steps
 from hrec_tf.reporting.comparison import Comparison
 from hrec_tf.reporting.tables import label, p_value, recipe_label, spread
@@ -349,8 +349,7 @@ def _settings_grid(recipes: Sequence[Recipe], source: LogSource, kind: str) -> G
 def _flat(recipe: Recipe) -> dict[str, str]:
     complete = recipe.complete()
     flat = {"source": complete.source or NOTHING}
-    if complete.epochs is not None:
-        flat["epochs"] = str(complete.epochs)
+    flat |= {key: str(held) for key in NUMBERS if (held := getattr(complete, key)) is not None}
     for section in SECTIONS:
         for key, value in getattr(complete, section).items():
             flat[f"{section}.{key}"] = _plain(value)
@@ -368,5 +367,5 @@ def _plain(value: Any) -> str:
 def _keys(columns: Sequence[Mapping[str, str]]) -> list[str]:
     """All keys, those of a section together."""
     found = list(dict.fromkeys(key for column in columns for key in column))
-    order = ["source", "epochs", *SECTIONS]
+    order = ["source", *NUMBERS, *SECTIONS]
     return sorted(found, key=lambda key: order.index(key.split(".")[0]))

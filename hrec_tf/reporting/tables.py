@@ -120,9 +120,17 @@ def _notes(comparison: "Comparison", best: "Result | None") -> tuple[str, ...]:
         f"{', mean ± sd' if len(comparison.seeds) > 1 else ''}. "
         "Ties: points whose target shares its score with another item."
     ]
-    epochs = sorted({e for result in comparison.results if (e := result.recipe.epochs)})
+    trained = [result for result in comparison.results if result.recipe.epochs]
+    epochs = sorted({result.recipe.epochs or 0 for result in trained if not result.best_epochs})
     if epochs:
         notes.append(f"Epochs of training: {', '.join(map(str, epochs))}.")
+    stopped = [
+        f"{label(result)} {', '.join(map(str, result.best_epochs))}"
+        for result in trained
+        if result.best_epochs
+    ]
+    if stopped:
+        notes.append(f"Best epoch of validation, whose weights were tested: {'; '.join(stopped)}.")
     if best is not None and comparison.against_best_baseline:
         notes.append(
             f"Difference and p: {comparison.metric} against {best.recipe.entry.title}, the best "

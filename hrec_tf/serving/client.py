@@ -139,7 +139,12 @@ class Client:
     def replay(
         self, history: Iterable[Any] = (), k: int | None = None, exclude_seen: bool = True
     ) -> tuple[list[Recommendation], State]:
-        """Returns what `recommend` returns, and the state from which `step` goes on."""
+        """Returns what `recommend` returns, and the state from which `step` goes on.
+
+        Raises:
+            ValueError: also where the model has no step.
+        """
+        self._require_step("replay")
         events = [read_history(history)]
         lists, states = self._lists(events, ["history"], k, exclude_seen, with_state=True)
         return lists[0], states[0]
@@ -157,8 +162,11 @@ class Client:
 
         Returns:
             The best items, and the new state.
+
+        Raises:
+            ValueError: also where the model has no step.
         """
-        metadata = self.metadata()
+        metadata = self._require_step("step")
         k = _checked_k(k, metadata)
         event = read_history([(item, timestamp)], name="event")
         ids = encode(event.raw_ids, metadata.id_type, name="event")
@@ -224,6 +232,18 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _require_step(self, asked: str) -> Metadata:
+        metadata = self.metadata()
+        if "step" not in metadata.signatures:
+            self._metadata = None  # a new version may have it
+            names = ", ".join(sorted(metadata.signatures))
+            raise ValueError(
+                f"`{asked}` was called, but {self.model_name!r} on {self.address} has the "
+                f"signatures {names} only: it reads a session as a whole and keeps no state. Pass "
+                "the history so far to `recommend`."
+            )
+        return metadata
+
     def _lists(
         self,
         events: list[UserHistory],
@@ -278,7 +298,11 @@ class Client:
         request.model_spec.signature_name = signature
         for name, (values, kind) in inputs.items():
             tensors.fill(request.inputs[name], values, kind)
-        response = self._called(self._predict, request)
+        try:
+            response = self._called(self._predict, request)
+        except ServingError:
+            self._metadata = None  # a new version may have other signatures
+            raise
         known = self._metadata  # other threads may forget or renew it
         is_other = known is not None and response.model_spec.version.value != known.version
         if is_other and self._metadata is known:

@@ -13,7 +13,7 @@ class Metadata(NamedTuple):
         version: that answers.
         id_type: of raw ids: "string" or "int64".
         k: length of its lists; a client can cut them, but not lengthen them.
-        state_size: width of a user's state.
+        state_size: width of a user's state; 0 of a model without a step.
         signatures: name -> {"inputs": ..., "outputs": ...}, each name -> (type, shape); -1 is
             any size.
     """
@@ -38,16 +38,18 @@ def read_metadata(address: str, model_name: str, response: Any) -> Metadata:
         for name, signature in held.signature_def.items()
     }
     try:
-        recommend, step = signatures["recommend"], signatures["step"]
+        recommend = signatures["recommend"]
         id_type, _ = recommend["inputs"]["item_ids"]
-        k, state_size = recommend["outputs"]["item_ids"][1][1], step["inputs"]["state"][1][1]
+        k, state_size = recommend["outputs"]["item_ids"][1][1], 0
+        if "step" in signatures:
+            state_size = signatures["step"]["inputs"]["state"][1][1]
         if "score" not in signatures or id_type not in ("string", "int64"):
             raise KeyError("score")
     except (KeyError, IndexError) as error:
         raise ValueError(
             f"{model_name!r} on {address} has the signatures {', '.join(sorted(signatures))}, "
-            "but a recommender has recommend, step and score as hrec_tf exports them. Name the "
-            "model that `hrec export` wrote."
+            "but a recommender has recommend, score and mostly step as hrec_tf exports them. Name "
+            "the model that `hrec export` wrote."
         ) from error
     version = response.model_spec.version.value
     return Metadata(model_name, version, id_type, k, state_size, signatures)

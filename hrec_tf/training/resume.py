@@ -6,10 +6,10 @@ import json
 import math
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -37,6 +37,21 @@ _DAMAGES = (
 )
 
 
+class Memory(Protocol):
+    """A callback whose memory a checkpoint keeps, as `EarlyStopping` is one."""
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what must be the same in a training that goes on."""
+
+    def arrays(self) -> list[np.ndarray]:
+        """Returns what is kept beside the logs of the epochs."""
+
+    def fill(
+        self, model: Any, logs: Sequence[Mapping[str, float]], arrays: Sequence[np.ndarray]
+    ) -> None:
+        """Takes up the memory after the epochs that have these logs."""
+
+
 class Checkpoint:
     """A file from which `fit` goes on after it was killed, at the chunk where it was left.
 
@@ -55,8 +70,9 @@ class Checkpoint:
     After a training that ended the file says so, and the same call returns at once (with more
     `epochs` it trains on, unless a callback had stopped it). Whoever named the file removes it.
 
-    Not in the file: the memory of callbacks, randomness outside of Keras' generators, and how
-    often a validation stream was played, which decides its packing unless its order is "given".
+    Not in the file: the memory of callbacks, but for that which `remember` was given; randomness
+    outside of Keras' generators; and how often a validation stream was played, which decides its
+    packing unless its order is "given".
 
     Args:
         path: of the file; its folder must exist.
@@ -96,6 +112,7 @@ class Checkpoint:
         self.written = 0
         """How many times this object wrote the file."""
         self._settings: dict[str, Any] = {}
+        self._memory: Memory | None = None
         self._seconds_before = 0.0
         self._begin: float | None = None
         self._writing_took = 0.0
@@ -105,6 +122,14 @@ class Checkpoint:
         """Seconds of training so far, with those of earlier processes up to what they kept."""
         now = 0.0 if self._begin is None else self.clock() - self._begin
         return self._seconds_before + now
+
+    def remember(self, memory: "Memory") -> None:
+        """Keeps the memory of a callback, too, before `fit` begins.
+
+        Args:
+            memory: an `EarlyStopping` that is among the callbacks of `fit`, or the like.
+        """
+        self._memory = memory
 
     def begin(self, model: Any, stream: Any, epochs: range) -> tuple[Any, range, ChunkEdge]:
         """Fills the model from the file, if it is there. Called by `fit`.
@@ -123,13 +148,17 @@ class Checkpoint:
         """
         _require_own_start(stream, epochs)
         self._settings = _settings_of(model, stream)
+        if self._memory is not None:
+            self._settings |= flat({"early_stopping": self._memory.settings()})
         self.finished, self._seconds_before, edge = [], 0.0, ChunkEdge()
         for cut_short in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
             cut_short.unlink()
         if self.path.exists():
-            held, variables, states = self._read()
+            held, variables, states, remembered = self._read()
             self._require_same(held["settings"])
             self._fill(model, variables)
+            if self._memory is not None:
+                self._memory.fill(model, [logs for _, logs in held["finished"]], remembered)
             edge = replace(held["edge"], states=[tf.constant(s) for s in states] or None)
             self.finished, self._seconds_before = held["finished"], held["seconds"]
             stop = held["epoch"] if held["stopped"] else epochs.stop
@@ -150,7 +179,7 @@ class Checkpoint:
         # In the order in which Keras hands logs to callbacks, so that a history begins alike.
         self.finished.append((epoch, {name: float(logs[name]) for name in sorted(logs)}))
         if self._is_time():
-            self._write(model, epoch + 1, ChunkEdge())
+            self._write(model, epoch + 1, ChunkEdge(), stopped=model.stop_training)
 
     def training_ended(self, model: Any, epochs: range) -> None:
         """Writes the file a last time. Called by `fit` when all else is done.
@@ -191,6 +220,8 @@ class Checkpoint:
         begin = self.clock()
         arrays = {f"variable{n}": v.numpy() for n, v in enumerate(_variables_of(model))}
         arrays |= {f"state{n}": np.asarray(s) for n, s in enumerate(edge.states or ())}
+        remembered = self._memory.arrays() if self._memory is not None else ()
+        arrays |= {f"memory{n}": array for n, array in enumerate(remembered)}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         try:
             with whole_file(self.path) as file:
@@ -204,7 +235,7 @@ class Checkpoint:
         self._writing_took = self.clock() - begin
         self._note_written()
 
-    def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray]]:
+    def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
         try:
             size = self.path.stat().st_size
             with zipfile.ZipFile(self.path) as archive:
@@ -218,7 +249,9 @@ class Checkpoint:
                 about = json.loads(arrays["about"].tobytes())
                 if about["format"] != _FORMAT:
                     raise ValueError(f"its format is {about['format']!r}, not {_FORMAT!r}")
-                held = [list(_numbered(arrays, name)) for name in ("variable", "state")]
+                variables, states, remembered = (
+                    list(_numbered(arrays, name)) for name in ("variable", "state", "memory")
+                )
                 missing = {"settings", "epoch", "edge", "finished", "stopped", "seconds"} - {*about}
                 if missing:
                     raise ValueError(f"it has no {min(missing)}")
@@ -228,7 +261,7 @@ class Checkpoint:
                 f"{str(self.path)!r} is no whole checkpoint: {error}. Expected a file that "
                 "`Checkpoint` wrote. Remove it to begin anew."
             ) from error
-        return about, *held
+        return about, variables, states, remembered
 
     def _require_same(self, held: Mapping[str, Any]) -> None:
         other = first_difference(held, self._settings)

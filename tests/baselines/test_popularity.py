@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrec_tf.baselines import ItemKNN, PersonalPopularity, Popularity, SessionPopularity
+from hrec_tf.baselines import (
+    BPRMF,
+    ItemKNN,
+    PersonalPopularity,
+    Popularity,
+    SessionPopularity,
+)
 from hrec_tf.data.histories import Histories
 from tests.reference import baseline_scores as slow
 
@@ -112,6 +118,8 @@ def test_no_baseline_reads_the_target_or_anything_later(users, data):
         PersonalPopularity(),
         ItemKNN(),
         ItemKNN(query="session"),
+        BPRMF(),
+        BPRMF(user="user"),
     ):
         baseline.fit(histories)
         np.testing.assert_array_equal(

@@ -1,10 +1,12 @@
 """docs/results.md is what the records say, and a record that is not sound is refused."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks import measure, report
+from benchmarks import by_seed, measure, report
+from benchmarks.records import as_json, metrics_of, read, write
 
 RECORD = {
     "dataset": "online-retail",
@@ -30,7 +32,7 @@ def test_page_is_what_the_records_say():
 
 def test_records_are_kept_one_per_line():
     text = report.RESULTS.read_text(encoding="utf-8")
-    assert text == report.as_json(json.loads(text))
+    assert text == as_json(json.loads(text))
 
 
 @pytest.mark.parametrize(
@@ -81,27 +83,123 @@ def test_page_sets_reference_code_beside_ours():
     assert "Beside reference code" not in report.to_markdown(records, other_ties)
 
 
-def test_merging_replaces_in_place(tmp_path):
-    path = tmp_path / "results.json"
-    other = RECORD | {"metric": "MRR@5"}
-    measure.merge(path, [RECORD, other])
-    measure.merge(path, [RECORD | {"mean": 0.3}])
-    assert [record["mean"] for record in report.read(path)] == [0.3, 0.274]
-    assert len(path.read_text().splitlines()) == 4
+SEED = {
+    **{key: RECORD[key] for key in ("dataset", "protocol", "model", "recipe", "version")},
+    "seed": 0,
+    "values": {"Recall@5": 0.25, "MRR@5": 0.125, "tie_share": 0.5, "training_seconds": 9.0},
+    "command": "python -m benchmarks.measure --data online-retail --models item-knn --seeds 0",
+}
+
+
+def seed(number, recall=0.25, **changes):
+    values = SEED["values"] | {"Recall@5": recall}
+    command = SEED["command"][:-1] + str(number)
+    return SEED | {"seed": number, "values": values, "command": command} | changes
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return tmp_path / "results.json", tmp_path / "results_by_seed.json"
+
+
+def test_means_follow_from_the_seeds(paths):
+    """evaluation 5.2: mean and sample standard deviation over seeds."""
+    by_seed.keep(*paths, [seed(0, 0.25)])
+    (first, *_) = read(paths[0])
+    assert (first["mean"], first["sd"], first["seeds"]) == (0.25, None, 1)
+    by_seed.keep(*paths, [seed(2, 0.75)])
+    by_seed.keep(*paths, [seed(1, 0.5)])
+    first, *others = read(paths[0])
+    assert first == RECORD | {"mean": 0.5, "sd": 0.25}
+    assert [record["metric"] for record in others] == ["MRR@5", "tie_share", "training_seconds"]
+    assert report.checked([first, *others])
+
+
+def test_what_was_there_stays_where_it_is(paths):
+    other = RECORD | {"recipe": "pop", "model": "pop"}
+    write(paths[0], [RECORD, other])
+    by_seed.keep(*paths, [seed(0, 0.3)])
+    by_seed.keep(*paths, [seed(0, 0.4)])
+    assert [record["mean"] for record in read(paths[0])] == [0.4, 0.274, 0.125, 0.5, 9.0]
+    assert len(paths[1].read_text().splitlines()) == 3
+    assert len(paths[0].read_text().splitlines()) == 7
+
+
+def test_seeds_of_another_command_give_way(paths):
+    by_seed.keep(*paths, [seed(0), seed(1)])
+    command = SEED["command"].replace(" --seeds 0", " --epochs 2 --seeds 2")
+    by_seed.keep(*paths, [seed(2, command=command)])
+    assert [record["seed"] for record in read(paths[1])] == [2]
+    assert read(paths[0])[0]["command"] == command
+
+
+def test_two_writers_lose_nothing(paths):
+    def write_some(numbers):
+        for number in numbers:
+            by_seed.keep(*paths, [seed(number, number / 100)])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_some, [range(first, 24, 4) for first in range(4)]))
+    assert {record["seed"] for record in read(paths[1])} == set(range(24))
+    assert read(paths[0])[0]["seeds"] == 24
+    assert len(list(paths[0].parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": {"Recall@5": 25.0}}, r"seed record 0: `values` of Recall@5 was 25.0, but must"),
+        ({"values": {"Recall@3": 0.25}}, r"seed record 0: metric` was 'Recall@3'"),
+        ({"recipe": "knn"}, r"recipe.*Did you mean 'item-knn'"),
+        ({"seed": "0"}, r"`seed` was '0', but must be int"),
+        ({"seeds": 1}, r"seed record 0: key"),
+    ],
+)
+def test_a_seed_that_is_not_sound_is_refused(change, message, paths):
+    with pytest.raises(ValueError, match=message):
+        by_seed.keep(*paths, [SEED | change])
+    with pytest.raises(ValueError, match="seed record 1 repeats"):
+        by_seed.checked([SEED, SEED])
+    assert not paths[0].exists() and not paths[1].exists()
+
+
+def arguments(paths, *more):
+    return ["--data", "online-retail", "--models", "item-knn", "--record", str(paths[0]), *more]
+
+
+def test_a_mean_without_its_values_is_held_and_cannot_be_extended(paths, capsys):
+    write(paths[0], [RECORD, RECORD | {"protocol": RECORD["protocol"].replace("cons", "x")}])
+    assert measure.main(arguments(paths, "--ties", "conservative", "--seeds", "0,2")) == 0
+    assert capsys.readouterr().out == "online-retail item-knn: held already\n"
+    with pytest.raises(ValueError, match=r"`seeds` was \[3\], but the mean of item-knn on online-"):
+        measure.main(arguments(paths, "--ties", "conservative", "--seeds", "3"))
+
+
+def test_other_settings_are_not_mixed_in(paths):
+    by_seed.keep(
+        *paths, [seed(0, command=SEED["command"].replace(" --seeds", " --epochs 1 --seeds"))]
+    )
+    with pytest.raises(ValueError, match="`epochs` differs from what seed 0 of item-knn was meas"):
+        measure.main(arguments(paths, "--seeds", "1"))
+
+
+def test_lists_are_as_long_as_the_protocol_says():
+    assert metrics_of("online-retail") == ("Recall@5", "MRR@5", "Recall@20", "MRR@20")
+    assert metrics_of("citeulike-hcrnn") == ("Recall@3", "MRR@3", "Recall@20", "MRR@20")
 
 
 @pytest.mark.integration
-def test_measuring_is_recorded_and_passed_over_the_second_time(tmp_path, capsys):
-    path = tmp_path / "results.json"
-    arguments = ["--data", "online-retail", "--models", "item-knn", "--seeds", "0,1"]
-    arguments += ["--record", str(path)]
-    assert measure.main(arguments) == 0
-    records = report.checked(report.read(path))
-    assert len(records) == 2 * len(report.ALL_METRICS)  # conservative and standard ties
+def test_measuring_is_recorded_and_passed_over_the_second_time(paths, capsys):
+    assert measure.main(arguments(paths, "--seeds", "0,1")) == 0
+    records = report.checked(read(paths[0]))
+    # Four metrics, ties and seconds; conservative and standard ties.
+    assert len(records) == 2 * 6
     found = {r["metric"]: r["mean"] for r in records if "conservative" in r["protocol"]}
     # docs/reference_numbers.json has these, from other code.
     assert (round(found["Recall@5"], 4), round(found["MRR@20"], 4)) == (0.274, 0.1876)
     assert records[0]["command"].endswith("--data online-retail --models item-knn --seeds 0,1")
     capsys.readouterr()
-    assert measure.main(arguments) == 0
+    assert measure.main(arguments(paths, "--seeds", "0,1")) == 0
     assert capsys.readouterr().out == "online-retail item-knn: held already\n"
+    assert measure.main(arguments(paths, "--seeds", "1,4")) == 0
+    assert [record["seeds"] for record in read(paths[0])] == [3] * 12

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from hrec_tf.cells import BlockGlorot, ReferenceGRUCell
-from tests.reference.recurrent import gru_step, weights_of
+from tests.reference.recurrent import gru_step, sigmoid, weights_of
 from tests.reference.weights import fill_distinct
 
 BATCH, STEPS, FEATURES, UNITS = 3, 7, 4, 5
@@ -101,6 +101,42 @@ def test_blocks_are_drawn_by_their_own_sizes():
     np.testing.assert_array_equal(table[1:], weight)
 
 
+def test_with_its_weights_it_is_tensorflow_1s_gru_cell(inputs):
+    """Its u is the share of the OLD, and its matrices multiply [x; h] and [x; r h]."""
+    generator = np.random.default_rng(2)
+    gates = generator.normal(size=(FEATURES + UNITS, 2 * UNITS))
+    candidate = generator.normal(size=(FEATURES + UNITS, UNITS))
+    h = np.linspace(-0.5, 0.5, UNITS)
+    cell = ReferenceGRUCell(UNITS, initial_values="tf1")
+    cell.build((None, FEATURES))
+    flipped = gates * np.repeat([1.0, -1.0], UNITS)
+    cell.kernel.assign(np.concatenate([flipped, candidate], axis=1)[:FEATURES])
+    cell.recurrent_gates.assign(flipped[FEATURES:])
+    cell.recurrent_candidate.assign(candidate[FEATURES:])
+    state = h[None].astype("float32")
+    for x in inputs[0].astype(float):
+        _, (state,) = cell(x[None].astype("float32"), [state])
+        # Its biases of both gates begin with 1, and are still there.
+        r, u = np.split(sigmoid(np.concatenate([x, h]) @ gates + 1.0), 2)
+        h = u * h + (1 - u) * np.tanh(np.concatenate([x, r * h]) @ candidate)
+    np.testing.assert_allclose(state[0], h, **FLOAT32_NOISE)
+
+
+def test_initial_values_of_tensorflow_1_are_drawn_of_x_and_h_together():
+    """Glorot's rule for matrices (in + H, 2 H) and (in + H, H)."""
+    cell = ReferenceGRUCell(60, initial_values="tf1", seed=1)
+    cell.build((None, 40))
+    of_gates, of_candidate = np.sqrt(6 / (40 + 60 + 120)), np.sqrt(6 / (40 + 60 + 60))
+    for values, limit in (
+        (np.asarray(cell.kernel)[:, :120], of_gates),
+        (np.asarray(cell.kernel)[:, 120:], of_candidate),
+        (cell.recurrent_gates, of_gates),
+        (cell.recurrent_candidate, of_candidate),
+    ):
+        assert 0.98 * limit < np.abs(values).max() <= limit
+    np.testing.assert_array_equal(cell.bias, np.repeat([1, -1, 0], 60))
+
+
 def test_the_dropped_state_is_what_is_carried(inputs):
     """Pitfall 1.6: the rate is a share to drop, survivors grow by 1 / (1 - rate)."""
     cell = built(dropout=0.4, seed=3)
@@ -123,9 +159,12 @@ def test_dropout_masks_are_drawn_afresh_at_every_step():
 
 
 def test_config_round_trip():
-    cell = ReferenceGRUCell(5, num_items=9, reset_after=True, dropout=0.25, seed=4, name="c")
-    again = ReferenceGRUCell.from_config(cell.get_config())
-    assert again.get_config() == cell.get_config()
+    for cell in (
+        ReferenceGRUCell(5, num_items=9, reset_after=True, dropout=0.25, seed=4, name="c"),
+        ReferenceGRUCell(5, initial_values="tf1"),
+    ):
+        again = ReferenceGRUCell.from_config(cell.get_config())
+        assert again.get_config() == cell.get_config()
 
 
 @pytest.mark.parametrize(
@@ -135,6 +174,15 @@ def test_config_round_trip():
         (
             {"units": 4, "dropout": 1.0},
             r"`dropout` must be a dropout rate in \[0, 1\), but was 1.0",
+        ),
+        ({"units": 4, "initial_values": "tf"}, "`initial_values` was 'tf'.*Did you mean 'tf1'"),
+        (
+            {"units": 4, "initial_values": "tf1", "num_items": 9},
+            "`initial_values` was 'tf1', but .* num_items=9, reset_after=False. Leave both out",
+        ),
+        (
+            {"units": 4, "initial_values": "tf1", "reset_after": True},
+            "`initial_values` was 'tf1', but .* num_items=None, reset_after=True. Leave both out",
         ),
     ],
 )

@@ -62,6 +62,21 @@ def test_forget_bias_starts_at_one():
     np.testing.assert_array_equal(cell.bias, [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0])
 
 
+def test_initial_values_of_tensorflow_1_are_drawn_of_x_and_h_together():
+    """Glorot's rule for one matrix (in + H, 4 H); the bias begins as ever."""
+    cell = LSTMCell(60, initial_values="tf1", seed=1)
+    cell.build((None, 40))
+    limit = np.sqrt(6 / (40 + 60 + 240))
+    for weight in (cell.kernel, cell.recurrent_kernel):
+        assert 0.98 * limit < np.abs(weight).max() <= limit
+    np.testing.assert_array_equal(cell.bias, np.repeat([0, 1, 0, 0], 60))
+
+
+def test_initial_values_of_tensorflow_1_are_of_vectors():
+    with pytest.raises(ValueError, match=r"`initial_values` was 'tf1'.*num_items=9\. Leave"):
+        LSTMCell(4, num_items=9, initial_values="tf1")
+
+
 def test_config_round_trip():
-    cell = LSTMCell(5, num_items=9, dropout=0.25, seed=4)
+    cell = LSTMCell(5, dropout=0.25, initial_values="tf1", seed=4)
     assert LSTMCell.from_config(cell.get_config()).get_config() == cell.get_config()

@@ -1,5 +1,6 @@
 """`hrec`: messages, exit status, and JSON that stands alone on stdout."""
 
+import csv
 import html
 import json
 import re
@@ -13,6 +14,7 @@ import pytest
 from hrec_tf import manifest, runs
 from hrec_tf.cli import quickstart
 from hrec_tf.cli.main import main
+from hrec_tf.training import EarlyStopping
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
 # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
@@ -256,6 +258,53 @@ def test_train_and_evaluate_a_model_with_equal_metrics(capsys, log, tmp_path):
     assert again == {k: v for k, v in trained.items() if k != "training_seconds"}
     assert "val_recall@20" in (out / "history.csv").read_text()
     assert runs.load(out).validation
+
+
+NARM = ["--model", "narm", "--epochs", "20", "--patience", "1", "--batch-size", "16"]
+NARM += ["--ks", "1,3"]
+NARM += [p for size in ("item_dim=4", "units=4") for p in ("--set", f"arguments.{size}")]
+
+
+@KERAS_SAVES
+@pytest.mark.integration
+def test_a_training_that_validation_ends_leaves_its_best_epoch(capsys, log, tmp_path, monkeypatch):
+    """Interrupted and gone on with, it is the run that was never interrupted."""
+    command = ["train", *log, *NARM, "--checkpoint-seconds", "0", "--json", "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    with (tmp_path / "whole" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    values = [float(row["val_recall@3"]) for row in rows]
+    assert metrics["best_epoch"] == values.index(max(values)) + 1
+    assert metrics["epochs"] == len(values) == metrics["best_epoch"] + 1 < 20
+    run = runs.load(tmp_path / "whole")
+    assert run.validation and run.recipe.patience == 1
+    card = (tmp_path / "whole" / "model_card.md").read_text(encoding="utf-8")
+    assert "to the one with the best validation Recall (patience 1)" in card
+
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EarlyStopping, "on_train_end", interrupt)
+        assert main([*command, str(tmp_path / "again")]) == 130
+    assert main([*command, str(tmp_path / "again"), "--resume"]) == 0
+    again = json.loads(capsys.readouterr().out)["metrics"]
+    assert again == metrics | {"training_seconds": again["training_seconds"]}
+    assert main(["evaluate", str(tmp_path / "again"), "--json"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)["metrics"]
+    assert evaluated["Recall@3"] == metrics["Recall@3"]
+
+
+@pytest.mark.integration
+def test_compare_tells_the_best_epochs(capsys, log):
+    command = ["compare", *log, "--models", "narm,item-knn", *NARM[2:]]
+    assert main([*command, "--json"]) == 0
+    narm, knn = json.loads(capsys.readouterr().out)["results"]
+    assert len(narm["best_epochs"]) == 1 and "best_epochs" not in knn
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert f"whose weights were tested: NARM {narm['best_epochs'][0]}." in said
 
 
 @pytest.mark.integration

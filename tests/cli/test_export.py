@@ -12,7 +12,7 @@ from hrec_tf.cli.main import main
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import check_tflite, export_saved_model
 from hrec_tf.export.parity import ParityError
-from hrec_tf.models import HRNN
+from hrec_tf.models import HRNN, NARM
 from hrec_tf.recommender import Recommender
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
@@ -42,7 +42,8 @@ def test_a_run_becomes_a_saved_model_and_a_litert_file(capsys, tmp_path):
     assert main(["export", str(run), *places]) == 0
     out = capsys.readouterr().out
     assert f"{base / '7'}  SavedModel, " in out
-    assert "lists of 5, sessions: 30 idle minutes" in out
+    assert "kB, recommend + step + score, lists of 5, sessions: 30 idle minutes" in out
+    assert "kB, recommend + step, lists of 5, sessions: 30 idle minutes" in out
     assert "Checked: 10 ways to ask answer alike on " in out
     assert f"Serve it: hrec serve {base}\n" in out
     assert manifest.check(base / "7", kind="saved_model")["k"] == check_tflite(file)["k"] == 5
@@ -60,6 +61,21 @@ def test_json_says_where_things_lie_and_how_much_they_differ(capsys, saved, tmp_
     assert 0 < max(found["parity"]["differences"].values()) < 1e-5
     about = manifest.check(tmp_path / "shop" / "1", kind="saved_model")
     assert about["idle_minutes"] is None
+
+
+@pytest.mark.integration
+def test_a_model_without_a_step_is_exported_by_the_signatures_that_it_has(capsys, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    model = NARM(num_items=6, item_dim=3, units=4, seed=0)
+    run = str(Recommender(model, Vocabulary(range(6))).save(tmp_path / "narm"))
+    places = ["--saved-model", str(tmp_path / "shop"), "--tflite", str(tmp_path / "shop.tflite")]
+    assert main(["export", run, *places, "--k", "5"]) == 0
+    out = capsys.readouterr().out
+    assert "kB, recommend + score, lists of 5, sessions: 30 idle minutes" in out
+    assert "kB, recommend, lists of 5, sessions: 30 idle minutes" in out
+    assert "Checked: 6 ways to ask answer alike on " in out
+    assert main(["recommend", run, "--history", "3@1500000000,1@1500000060", "--k", "4"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 def test_what_departs_never_stands_where_servers_look(saved, tmp_path):

@@ -1,14 +1,41 @@
 """Every model that the library offers, one row each, as small as it can be tested."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import lane_stream
-from hrec_tf.models import HRNN, GRU4Rec, LSTM4Rec, NextItemModel, RNNConcat
+from hrec_tf.data.prefixes import padded_stream
+from hrec_tf.losses import TOP1, CrossEntropy, InBatch
+from hrec_tf.metrics import MRR, Recall
+from hrec_tf.models import (
+    HCRNN,
+    HRNN,
+    NARM,
+    STAMP,
+    GRU4Rec,
+    LSTM4Rec,
+    NextItemModel,
+    PrefixRNN,
+    RNNConcat,
+)
+from hrec_tf.optimizers import AdagradMomentum
+from hrec_tf.schema import (
+    ITEM_IDS,
+    PADDED_LAYOUTS,
+    POSITIONS,
+    PREFIXES,
+    SESSION_START,
+    USER_START,
+)
+from tests.reference.padded_rows import padded_events
+from tests.reference.weights import fill_distinct, fill_drawn
 
 NUM_ITEMS = 12
 
@@ -21,15 +48,78 @@ class Case:
     model: Callable[..., NextItemModel]
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    @functools.cached_property
+    def layout(self) -> str:
+        """The stream that the model is trained on."""
+        return self.build().layout
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether it reads padded rows, and not lanes."""
+        return self.layout in PADDED_LAYOUTS
+
+    @property
+    def windows_per_chunk(self) -> int:
+        return 1 if self.is_padded else 6
+
     def build(self, seed: int = 3) -> NextItemModel:
         return self.model(num_items=NUM_ITEMS, seed=seed, **self.arguments)
 
-    def stream(self, histories: Histories, **arguments: Any) -> tf.data.Dataset:
-        """The stream that the model is trained on."""
+    def compile(self, model: NextItemModel, histories: Histories) -> None:
+        """Sets how the model is trained, as its paper does or nearly so."""
+        if self.is_padded:
+            training = {"optimizer": keras.optimizers.Adam(0.02), "loss": CrossEntropy()}
+        else:
+            supports = histories.item_supports()
+            training = {
+                "optimizer": AdagradMomentum(0.1, momentum=0.2),
+                "loss": TOP1(form="paper"),
+                "negatives": InBatch(extra=4, alpha=0.5, item_supports=supports, seed=5),
+            }
+        model.compile(
+            **training,
+            metrics=[Recall(3), MRR(3)],
+            windows_per_chunk=self.windows_per_chunk,
+            jit_compile=False,
+        )
+
+    def stream(self, histories: Histories, *, rows: int, **arguments: Any) -> tf.data.Dataset:
+        """The stream that the model is trained on; rows are its lanes or its batch."""
+        if self.is_padded:
+            max_length = self.arguments.get("max_length")
+            return padded_stream(
+                histories, layout=self.layout, batch_size=rows, max_length=max_length, **arguments
+            )
         feed_last_item = self.arguments.get("feed_last_item", False)
         return lane_stream(
-            histories, layout=self.model.layout, feed_last_item=feed_last_item, **arguments
+            histories,
+            layout=self.layout,
+            num_lanes=rows,
+            feed_last_item=feed_last_item,
+            **arguments,
         )
+
+    def events(self, *, rows: int, steps: int, seed: int = 0) -> dict[str, tf.Tensor]:
+        """Random events, as a batch of the stream holds them."""
+        generator = np.random.default_rng(seed)
+        item_ids = generator.integers(1, NUM_ITEMS + 1, (rows, steps))
+        if not self.is_padded:
+            user_start = generator.random((rows, steps)) < 0.2
+            return {
+                ITEM_IDS: tf.constant(item_ids, tf.int32),
+                SESSION_START: tf.constant(user_start | (generator.random((rows, steps)) < 0.3)),
+                USER_START: tf.constant(user_start),
+            }
+        lengths = generator.permutation(np.arange(rows) % steps) + 1
+        histories = [row[:length] for row, length in zip(item_ids, lengths, strict=True)]
+        more_padding = steps - lengths.max()
+        positions = None if self.layout == PREFIXES else [np.arange(steps)] * rows
+        return padded_events(histories, positions, more_padding=more_padding)
+
+    @staticmethod
+    def targets(events: dict[str, tf.Tensor]) -> tuple[int, ...]:
+        """(rows, targets a row) of events."""
+        return tuple(events.get(POSITIONS, events[ITEM_IDS]).shape)
 
 
 HRNN_SIZES = {"session_units": 5, "user_units": 4}
@@ -68,3 +158,59 @@ CASES = [
     Case("HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}),
 ]
+
+PREFIX_SIZES = {"item_dim": 4, "units": 5}
+HCRNN_SIZES = PREFIX_SIZES | {"num_contexts": 3}
+
+PREFIX_CASES = [
+    Case("GRU4REC of prefixes", PrefixRNN, PREFIX_SIZES),
+    Case(
+        "GRU4REC of sequences",
+        PrefixRNN,
+        PREFIX_SIZES | {"layout": "sequences", "initial_values": "block_glorot"},
+    ),
+    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}),
+    Case("NARM", NARM, PREFIX_SIZES),
+    Case("NARM without a softmax", NARM, PREFIX_SIZES | {"attention": "none", "max_length": 2}),
+    Case("STAMP", STAMP, {"item_dim": 4}),
+    Case(
+        "STAMP of Song et al.",
+        STAMP,
+        {
+            "item_dim": 4,
+            "residual": False,
+            "inner_sigmoid": True,
+            "biases": True,
+            "item_stddev": 0.1,
+            "weight_stddev": None,
+        },
+    ),
+    Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
+    Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True}),
+    Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
+    Case("HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}),
+]
+
+
+def cyclic_histories():
+    """Twelve users whose next item is always the one after: easy to learn, of uneven lengths."""
+    users = [
+        [
+            [1 + (user + 5 * session + event) % NUM_ITEMS for event in range(2 + (user % 3))]
+            for session in range(1 + user % 4)
+        ]
+        for user in range(12)
+    ]
+    # A session of one event is passed over, wherever it stands.
+    users[0].insert(0, [7])
+    users[3].insert(1, [9])
+    return Histories.from_lists(users, num_items=NUM_ITEMS)
+
+
+@functools.cache
+def distinct(case):
+    """A model whose weights are all different, with `encode` compiled; never to be changed."""
+    model = case.build()
+    fill = fill_drawn if case.is_padded else fill_distinct
+    fill(model)
+    return model, tf.function(model.encode, reduce_retracing=case.is_padded)

@@ -17,6 +17,20 @@ def test_file_is_prepared_and_split(tmp_path):
     assert (train.num_sessions, held_out.target_weights.sum()) == (12 * 4, 12 * 4)
 
 
+def test_validation_needs_sessions_to_hold_back(tmp_path):
+    path = write_ring_log(tmp_path / "log.csv")
+    source = LogSource(
+        str(path),
+        reading=COLUMNS | {"user": None},
+        split={"name": "temporal", "at": 1_500_500_000},
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"Validation was asked for, .* of the 48 training ses.*leaves no events of 240.*Use",
+    ):
+        source.load().for_validation()
+
+
 def test_plain_values_give_the_same_source(tmp_path, monkeypatch):
     write_ring_log(tmp_path / "log.csv")
     monkeypatch.chdir(tmp_path)

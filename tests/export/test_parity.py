@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
@@ -13,22 +14,34 @@ from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity
 from hrec_tf.export.parity.forms import litert_interpreter
 from hrec_tf.export.session_process import SessionProcess
 from hrec_tf.models import HRNN, GRU4Rec
+from hrec_tf.readers import SessionReader
 from hrec_tf.recommender import Recommender
-from tests.conformance.cases import CASES, NUM_ITEMS
-from tests.reference.weights import fill_distinct
+from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, Case
+from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
+from tests.reference.weights import fill_distinct, fill_drawn
 
 # Ids that a reader of files may bend: the last two are é, composed and not.
 TEXTS = ["tea", "gin, dry", "two words", "a\ttab", "ø 茶", "42", "1e3", " edge ", "-0", "{}"]
 TEXTS += ["\u00e9", "e\u0301"]
 NUMBERS = [42, 0, -3, 2**53 + 1, 7, 2**62, 10, 11, 12, -(2**40), 5, 1]
 LISTS = {"text": TEXTS, "int64": NUMBERS}
-EXPORTS = {
+TINY_CASES = [
+    Case("prefixes", TinyPrefixModel),
+    Case("the latest events of prefixes", TinyPrefixModel, {"max_length": 3}),
+    Case("sequences", TinySequenceModel),
+]
+ALL_CASES = CASES + PREFIX_CASES + TINY_CASES
+WITHOUT_STEP = {
+    "recommender",
+    "evaluation",
     "saved_model recommend",
     "saved_model serving_default",
     "saved_model score",
+    "tflite recommend",
+}
+STEPS = {
     "saved_model step",
     "saved_model recommend, then step",
-    "tflite recommend",
     "tflite step",
     "tflite recommend, then step",
 }
@@ -36,7 +49,8 @@ EXPORTS = {
 
 def recommender_of(case, id_type, idle_minutes=30.0):
     model = case.build()
-    fill_distinct(model, scale=0.9)
+    fill = fill_drawn if case.is_padded else fill_distinct
+    fill(model, scale=0.9)
     supports = np.arange(NUM_ITEMS, 0, -1)
     return Recommender(model, Vocabulary(LISTS[id_type], supports), idle_minutes=idle_minutes)
 
@@ -50,7 +64,7 @@ def process():
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("case", "id_type"),
-    [(case, ("text", "int64")[row % 2]) for row, case in enumerate(CASES)],
+    [(case, ("text", "int64")[row % 2]) for row, case in enumerate(ALL_CASES)],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_every_form_answers_as_keras_does(case, id_type, process, tmp_path):
@@ -62,9 +76,31 @@ def test_every_form_answers_as_keras_does(case, id_type, process, tmp_path):
         tflite=export_tflite(recommender, tmp_path / "model.tflite", k=NUM_ITEMS),
         process=process,
     )
-    assert set(found.differences) == EXPORTS | {"recommender", "evaluation"}
+    steps = set() if case.is_padded else STEPS
+    assert set(found.differences) == WITHOUT_STEP | steps
     assert max(found.differences.values()) < 1e-5
     assert found.num_histories > 20
+
+
+MISREADINGS = {
+    "every session": lambda events: events._replace(session=tf.ones_like(events.session)),
+    "all but the last event": lambda events: events._replace(
+        item_ids=tf.where(
+            tf.range(tf.shape(events.item_ids)[1]) < events.lengths[:, None] - 1,
+            events.item_ids,
+            0,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("misread", MISREADINGS.values(), ids=MISREADINGS)
+@pytest.mark.parametrize("case", TINY_CASES, ids=lambda case: case.name)
+def test_a_session_that_is_read_otherwise_than_in_evaluation_is_found(case, misread, monkeypatch):
+    replay = SessionReader.replay
+    monkeypatch.setattr(SessionReader, "replay", lambda one, events: replay(one, misread(events)))
+    with pytest.raises(ParityError, match="'recommender' departs from Keras after history"):
+        check_parity(recommender_of(case, "text"))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from hrec_tf.export import export_saved_model
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
 from hrec_tf.serving import Server
+from tests.reference.tiny_prefix_model import TinyPrefixModel
 
 ITEMS = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
 NOON = 1_700_000_000
@@ -56,18 +57,22 @@ def test_a_version_is_one_folder_as_tensorflow_serving_wants_it(base, recommende
     about = manifest.check(base / "1", kind="saved_model")
     assert about["model_number"] == recommender.inference.model_number
     assert (about["num_items"], about["idle_minutes"], about["k"]) == (6, 45, 3)
+    assert about["signatures"] == ["recommend", "step", "score"]
     assert (base / "1/assets.extra/model_card.md").read_text() == "# Card\n"
     asset = Vocabulary.load(base / "1/assets/vocabulary.txt")
     assert asset.fingerprint == recommender.vocabulary.fingerprint
 
 
+def warmup(folder):
+    """The requests that lie beside a model."""
+    path = folder / "assets.extra" / "tf_serving_warmup_requests"
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        yield prediction_log_pb2.PredictionLog.FromString(record).predict_log
+
+
 def test_warm_up_asks_every_signature_what_it_takes(base, signatures):
-    records = tf.data.TFRecordDataset(
-        str(base / "1/assets.extra/tf_serving_warmup_requests")
-    ).as_numpy_iterator()
     asked = set()
-    for record in records:
-        log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
+    for log in warmup(base / "1"):
         name = log.request.model_spec.signature_name
         inputs = {
             key: tf.constant(tf.make_ndarray(value)) for key, value in log.request.inputs.items()
@@ -75,6 +80,20 @@ def test_warm_up_asks_every_signature_what_it_takes(base, signatures):
         asked.add(name)
         signatures["recommend" if name == "serving_default" else name](**inputs)
     assert asked == {"serving_default", "recommend", "step", "score"}
+
+
+def test_a_model_that_reads_prefixes_has_no_step_and_no_state(tmp_path):
+    recommender = Recommender(TinyPrefixModel(num_items=6, seed=0), Vocabulary(ITEMS))
+    folder = export_saved_model(recommender, tmp_path, k=3)
+    loaded = tf.saved_model.load(str(folder)).signatures
+    outputs = {name: set(one.structured_outputs) for name, one in loaded.items()}
+    lists = {"item_ids", "scores"}
+    assert outputs == {"recommend": lists, "serving_default": lists, "score": {"scores"}}
+    about = manifest.check(folder, kind="saved_model")
+    assert (about["signatures"], about["state_size"]) == (["recommend", "score"], 0)
+    assert {log.request.model_spec.signature_name for log in warmup(folder)} == set(outputs)
+    with Server(tmp_path) as server:
+        assert server.signatures == ["recommend", "score", "serving_default"]
 
 
 def test_the_next_free_number_is_the_next_version(recommender, tmp_path):

@@ -7,6 +7,7 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import check_tflite, export_tflite
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
+from tests.reference.tiny_prefix_model import TinyPrefixModel
 
 ITEMS = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
 
@@ -42,15 +43,32 @@ def test_vocabulary_and_checksums_lie_beside_the_file(file, recommender):
     assert sorted(path.name for path in file.parent.iterdir()) == names
     about = check_tflite(file)
     assert (about["k"], about["idle_minutes"], about["quantize"]) == (3, 45, None)
+    assert about["signatures"] == ["recommend", "step"]
     vocabulary = Vocabulary.load(file.with_name("shop.vocabulary.txt"))
     assert vocabulary.fingerprint == about["vocabulary"] == recommender.vocabulary.fingerprint
 
 
+@pytest.fixture(scope="module")
+def without_step(tmp_path_factory):
+    recommender = Recommender(TinyPrefixModel(num_items=6, seed=0), Vocabulary(ITEMS))
+    return export_tflite(recommender, tmp_path_factory.mktemp("lite") / "shop.tflite", k=3)
+
+
 @pytest.mark.integration
-def test_every_operator_is_a_builtin_one(file):
+def test_a_model_that_reads_prefixes_has_no_step_and_no_state(without_step):
+    assert check_tflite(without_step)["signatures"] == ["recommend"]
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    found = interpreter.Interpreter(model_path=str(without_step)).get_signature_list()
+    assert list(found) == ["recommend"]
+    assert set(found["recommend"]["outputs"]) == {"item_ids", "scores"}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["file", "without_step"])
+def test_every_operator_is_a_builtin_one(name, request):
     from tensorflow.lite.python import schema_py_generated as schema
 
-    model = schema.Model.GetRootAsModel(file.read_bytes(), 0)
+    model = schema.Model.GetRootAsModel(request.getfixturevalue(name).read_bytes(), 0)
     codes = [model.OperatorCodes(place) for place in range(model.OperatorCodesLength())]
     assert len(codes) > 20
     for code in codes:

@@ -48,6 +48,28 @@ def test_initial_values_are_glorot_over_real_items():
     assert abs(table.std() - limit / np.sqrt(3)) < 0.02 * limit
 
 
+def test_initial_values_may_be_drawn_from_a_normal_distribution():
+    layer = ItemEmbedding(300, 60, stddev=0.1, seed=2)
+    layer.build()
+    table = np.asarray(layer.table)
+    assert not table[0].any() and table[1:].all()
+    assert abs(table[1:].mean()) < 0.002 and abs(table[1:].std() - 0.1) < 0.002
+    again = ItemEmbedding.from_config(layer.get_config())
+    again.build()
+    np.testing.assert_array_equal(again.table, table)
+
+
+@pytest.mark.parametrize("leading", [(), (2,), (2, 4)])
+def test_products_with_the_catalogue_agree_with_a_float64_loop(layer, leading):
+    vectors = np.random.default_rng(0).normal(size=(*leading, DIM)).astype("float32")
+    products = layer.products(tf.constant(vectors))
+    assert products.shape == (*leading, NUM_ITEMS)
+    table = np.asarray(layer.table, np.float64)
+    for place in np.ndindex(*leading):
+        expected = [row @ vectors[place] for row in table[1:]]
+        np.testing.assert_allclose(products[place], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_config_round_trip(layer):
     again = ItemEmbedding.from_config(layer.get_config())
     again.build()
@@ -66,3 +88,8 @@ def test_config_round_trip(layer):
 def test_bad_arguments_name_the_cure(arguments, message):
     with pytest.raises(ValueError, match=message):
         ItemEmbedding(*arguments)
+
+
+def test_bad_standard_deviation_names_the_cure():
+    with pytest.raises(ValueError, match=r"`stddev` must be .* but was -1. Pass e.g. 0.1, or None"):
+        ItemEmbedding(5, 3, stddev=-1)

@@ -5,11 +5,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrec_tf.cells import HierarchicalGRUCell, LSTMCell, ReferenceGRUCell
+from hrec_tf.cells import HCRNNCell, HierarchicalGRUCell, LSTMCell, ReferenceGRUCell
 from hrec_tf.cells.protocol import dense
 from hrec_tf.layers import Recurrence
-from hrec_tf.layers.recurrence import _guarded_step, _scan
-from tests.reference.weights import fill_distinct
+from hrec_tf.layers import recurrence as recurrence_module
+from hrec_tf.layers.recurrence import COMPILED_ROWS, FIXED, _guarded_step, _scan
+from tests.reference.hcrnn import fill
 
 BATCH, STEPS, FEATURES, UNITS = 4, 6, 5, 3
 CELLS = {
@@ -26,7 +27,14 @@ CELLS = {
         init_dropout=dropout,
         user_to_output=True,
     ),
+    # The last two features are θ. With theta="prefix" another one at each step.
+    "hcrnn_1": lambda **_: hcrnn(1),
+    "hcrnn_3": lambda **_: hcrnn(3),
 }
+
+
+def hcrnn(version, theta="prefix"):
+    return HCRNNCell(UNITS, item_dim=3, num_contexts=2, version=version, theta=theta)
 
 
 def make(name, **rates):
@@ -34,7 +42,7 @@ def make(name, **rates):
     recurrence = Recurrence(cell)
     assert recurrence._rnn is None, "our cells run in the fast form, not in keras.layers.RNN"
     recurrence.build((None, None, FEATURES))
-    fill_distinct(cell)
+    fill(cell)
     return recurrence
 
 
@@ -59,6 +67,12 @@ def value_and_gradients(run, inputs, cell, states):
         loss, [inputs, states, variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     return outputs, last, gradients
+
+
+def parted(projected):
+    """Splits what is the same at every step from a projection."""
+    fixed = {name: projected.get(name, {}) for name in FIXED}
+    return {name: values for name, values in projected.items() if name not in FIXED}, fixed
 
 
 def assert_same(ours, theirs, tolerance=1e-5):
@@ -141,17 +155,19 @@ def test_the_backward_pass_equals_autodiff(name, batch, steps, dropout, seed):
         return cell.project(inputs) | masks
 
     def fused(inputs, states):
-        return _scan(cell, {"projected": with_masks(inputs)} | flags, list(states))
+        projected, fixed = parted(with_masks(inputs))
+        return _scan(cell, {"projected": projected} | flags, list(states), fixed)
 
     def by_hand(inputs, states):
-        whole, outputs = {"projected": with_masks(inputs)} | flags, []
+        projected, fixed = parted(with_masks(inputs))
+        whole, outputs = {"projected": projected} | flags, []
         for t in range(steps):
             step = tf.nest.map_structure(lambda sequence, t=t: sequence[:, t], whole)
-            output, states = _guarded_step(cell, step, states, dense)
+            output, states = _guarded_step(cell, step, states, dense, fixed)
             outputs.append(output)
         return tf.stack(outputs, axis=1), states
 
-    assert bool(dropout) == bool(masks) or name == "hrnn_init"
+    assert bool(dropout) == bool(masks) or name == "hrnn_init" or name.startswith("hcrnn")
     assert_same(
         value_and_gradients(fused, inputs, cell, states),
         value_and_gradients(by_hand, inputs, cell, states),
@@ -215,3 +231,146 @@ def test_config_round_trip():
     recurrence = Recurrence(LSTMCell(4, dropout=0.1))
     again = Recurrence.from_config(recurrence.get_config())
     assert again.cell.get_config() == recurrence.cell.get_config()
+
+
+def flags_for(batch, steps=STEPS, seed=0):
+    """Resets, and padding in the middle of some rows and at the end of others."""
+    reset = np.random.default_rng(seed).random((batch, steps)) < 0.2
+    is_event = np.ones((batch, steps), bool)
+    is_event[::3, 3] = False
+    is_event[1::3, -2:] = False
+    return {"reset": tf.constant(reset), "is_event": tf.constant(is_event)}
+
+
+COMPILED_CELLS = {
+    "gru": CELLS["gru"],
+    "hrnn_all": CELLS["hrnn_all"],
+    "hcrnn_1": lambda: hcrnn(1, "whole"),
+    "hcrnn_2_prefix": lambda: hcrnn(2),
+    "hcrnn_3": lambda: hcrnn(3, "whole"),
+}
+# The sums over 64 rows and their steps: a gradient is the larger, and its float noise with it.
+SUMS_NOISE = 2e-5
+
+
+@pytest.mark.parametrize("compile_steps", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "hcrnn_3" else pytest.param(name, marks=pytest.mark.integration)
+        for name in COMPILED_CELLS
+    ],
+)
+def test_steps_in_training_equal_autodiff_compiled_or_not(name, compile_steps):
+    """Value and gradients of a loop over `cell.call`, with resets and padding.
+
+    With theta="whole" HCRNN's energies take their fast form in training, and only there.
+    """
+    batch = COMPILED_ROWS
+    cell, inputs, flags = COMPILED_CELLS[name](), random_inputs(batch), flags_for(batch)
+    if getattr(cell, "theta", "") == "whole":
+        theta = tf.tile(inputs[:, :1, -2:] + 0.25, [1, STEPS, 1])
+        inputs = tf.concat([inputs[..., :-2], theta], axis=-1)
+    recurrence = Recurrence(cell, compile_steps=compile_steps)
+    recurrence.build((None, None, FEATURES))
+    fill(cell, 0.5)
+    generator = np.random.default_rng(1)
+    states = [
+        tf.constant(generator.uniform(-0.8, 0.8, (batch, size)), tf.float32)
+        for size in recurrence.state_sizes
+    ]
+
+    def ours(inputs, states):
+        return recurrence(inputs, initial_state=states, training=True, **flags)
+
+    def by_hand(inputs, states):
+        outputs = []
+        for t in range(STEPS):
+            starts, is_event = flags["reset"][:, t, None], flags["is_event"][:, t, None]
+            start = [tf.where(starts, 0.0, state) for state in states]
+            output, new = cell(inputs[:, t], start)
+            states = [tf.where(is_event, n, s) for n, s in zip(new, states, strict=True)]
+            outputs.append(output)
+        return tf.stack(outputs, axis=1), states
+
+    found, expected = (
+        tf.function(lambda run=run: value_and_gradients(run, inputs, cell, states))()
+        for run in (ours, by_hand)
+    )
+    assert_same(found, expected, SUMS_NOISE)
+
+
+@pytest.mark.parametrize(
+    ("rows", "training", "compile_steps", "is_compiled"),
+    [
+        (COMPILED_ROWS, True, True, True),
+        (COMPILED_ROWS - 1, True, True, False),
+        (COMPILED_ROWS, False, True, False),
+        (COMPILED_ROWS, True, False, False),
+    ],
+)
+def test_what_is_compiled(monkeypatch, rows, training, compile_steps, is_compiled):
+    """Large batches in training; an export or a served batch would be compiled again and again."""
+    asked = []
+    monkeypatch.setattr(recurrence_module, "_by_xla", lambda step: asked.append(step) or step)
+    recurrence = Recurrence(hcrnn(3), compile_steps=compile_steps)
+    recurrence.build((None, None, FEATURES))
+    recurrence(random_inputs(rows), training=training)
+    assert bool(asked) == is_compiled
+
+
+class DecayingCell(keras.layers.Layer):
+    """h' = (h W) ⊙ k + x: k = tanh(w) is a constant, and what is cached of it adds nothing."""
+
+    state_size = output_size = UNITS
+
+    def build(self, input_shape=None):
+        self.kernel = self.add_weight(name="kernel", shape=(UNITS, UNITS))
+        self.w = self.add_weight(name="w", shape=(UNITS,))
+
+    @property
+    def step_weights(self):
+        return [self.kernel]
+
+    def project(self, inputs, training=False):
+        k = tf.tanh(self.w.value)
+        return {
+            "x": inputs[..., :UNITS],
+            "constants": {"k": k},
+            "cached": {"twice_k": tf.stop_gradient(2 * k)},
+        }
+
+    def step(self, projected, states, dense=dense):
+        k, (h,) = projected["constants"]["k"], states
+        nothing = projected["cached"]["twice_k"] - 2 * tf.stop_gradient(k)
+        h = dense(h, self.kernel) * k + projected["x"] + nothing
+        return h, [h]
+
+    def call(self, inputs, states, training=False):
+        return self.step(self.project(inputs), states)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_gradients_of_constants_are_those_of_all_steps(steps):
+    """A constant is no sequence, and its gradient is the sum over steps and rows."""
+    cell = DecayingCell()
+    recurrence = Recurrence(cell)
+    assert recurrence._rnn is None
+    recurrence.build((None, None, FEATURES))
+    fill(cell, 0.5)
+    inputs, states = random_inputs(steps=steps), [tf.ones((BATCH, UNITS))]
+
+    def ours(inputs, states):
+        return recurrence(inputs, initial_state=states)
+
+    def by_hand(inputs, states):
+        outputs = []
+        for t in range(steps):
+            output, states = cell(inputs[:, t], states)
+            outputs.append(output)
+        return tf.stack(outputs, axis=1), states
+
+    found = value_and_gradients(ours, inputs, cell, states)
+    assert_same(found, value_and_gradients(by_hand, inputs, cell, states))
+    *_, (_, _, (_, of_w)) = found
+    assert np.abs(of_w).min() > 1e-3

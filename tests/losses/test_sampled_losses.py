@@ -17,6 +17,12 @@ ROWS, COLUMNS = 4, 9
 # (the loss, its equation, activation, alpha)
 CASES = {
     "cross_entropy": (CrossEntropy(), reference.cross_entropy, "linear", None),
+    "cross_entropy_smoothed": (
+        CrossEntropy(label_smoothing=0.2),
+        functools.partial(reference.smoothed_cross_entropy, epsilon=0.2),
+        "linear",
+        None,
+    ),
     "bpr": (BPR(), reference.bpr_reference, "tanh", None),
     "bpr_paper_linear": (
         BPR(form="paper", activation="linear"),
@@ -244,6 +250,13 @@ def test_cross_entropy_golden_value():
     np.testing.assert_allclose(rows, np.log([8.0, 5.0]))
 
 
+def test_label_smoothing_golden_value():
+    # Two columns, p = (3/4, 1/4): 0.9 log(4/3) + 0.1 (log(4/3) + log 4) / 2.
+    loss = CrossEntropy(label_smoothing=0.1).full_row_losses(np.log([[3.0, 1.0]]), [1])
+    expected = 0.9 * np.log(4 / 3) + 0.05 * (np.log(4 / 3) + np.log(4))
+    np.testing.assert_allclose(loss, [expected], rtol=1e-6)
+
+
 def test_cross_entropy_floor_golden_value():
     # p = e^-100 is far below 1e-24, so the loss stops at -log(1e-24) = 24 log 10.
     rows = CrossEntropy().row_losses(tf.constant([[0.0, 100.0]]), tf.ones(2))
@@ -385,6 +398,7 @@ def test_a_nan_of_a_valid_row_is_not_hidden():
         (lambda: BPRMax(activation="elu"), "`elu_alpha` must be a finite number"),
         (lambda: BPRMax(penalty=-1.0), "`penalty` must be a finite number of at least 0"),
         (lambda: CrossEntropy(logq=math.nan), "`logq` must be a finite number"),
+        (lambda: CrossEntropy(label_smoothing=1.0), "`label_smoothing` was 1.0, but must be below"),
         (lambda: CrossEntropy(normalise="mean"), "`normalise` was 'mean'"),
         (
             lambda: TOP1().row_losses(tf.ones((2, 2)), tf.ones(2), logq=tf.ones(2)),

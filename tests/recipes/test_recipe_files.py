@@ -60,6 +60,67 @@ def test_the_four_settings_of_the_official_code():
     assert recipes["gru4rec-embedding"].arguments["item_dim"] == 100
 
 
+@pytest.mark.parametrize("data", ["citeulike-hcrnn", "lastfm-hcrnn-sequences", None])
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [
+        *(
+            (f"{name}-prefix", ("embed_dropout", "output_dropout"))
+            for name in ("gru4rec", "lstm4rec")
+        ),
+        ("narm", ("embed_dropout", "output_dropout")),
+        *((f"hcrnn-{v}", ("input_dropout", "output_dropout")) for v in ("1", "2", "3", "3-bi")),
+    ],
+)
+def test_settings_are_those_of_song_2019(data, name, rates):
+    """docs/equations.md C.5 and C.7."""
+    recipe = Recipe.for_data(data, name).complete()
+    assert [recipe.arguments[rate] for rate in rates] == [0.25, 0.5]
+    assert (recipe.arguments["item_dim"], recipe.arguments["units"]) == (100, 100)
+    assert (recipe.optimizer["name"], recipe.optimizer["learning_rate"]) == ("adam", 0.001)
+    assert recipe.stream == {"batch_size": 512, "order": "random", "augment": True}
+    assert (recipe.epochs, recipe.patience, recipe.monitor) == (200, 10, "val_recall@20")
+    assert (recipe.loss["name"], recipe.loss["normalise"]) == ("cross_entropy", "valid")
+    assert recipe.negatives == {"name": "full"}
+    if name.startswith("hcrnn"):
+        sizes = ("num_contexts", "beta", "two_phase")
+        assert [recipe.arguments[key] for key in sizes] == [50, 0.001, False]
+
+
+def test_stamp_is_theirs_or_that_of_its_authors():
+    """docs/equations.md G.9."""
+    forms = {
+        name: [
+            Recipe.load("song2019", name).arguments[key] for key in ("residual", "inner_sigmoid")
+        ]
+        for name in ("stamp", "stamp-2018")
+    }
+    assert forms == {"stamp": [False, True], "stamp-2018": [True, False]}
+
+
+def test_a_paper_s_logs_are_measured_as_it_does():
+    for name in ("pop", "s-pop", "item-knn", "bpr-mf", "narm", "hcrnn-3-bi"):
+        recipe = Recipe.for_data("citeulike-hcrnn", name).complete()
+        assert (recipe.evaluation["ks"], recipe.evaluation["ties"]) == ([3, 20], "standard")
+    # On other logs as everywhere.
+    assert Recipe.for_data(None, "narm").complete().evaluation["ties"] == "conservative"
+
+
+def test_what_a_file_says_of_evaluation_gives_way_to_its_recipes(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        extends = "quadrana2017"
+        keep = ["pop"]
+        evaluation = { ks = [1], ties = "median" }
+        [recipes.s-pop]
+        evaluation = { ks = [2] }
+        """,
+    )
+    assert Recipe.load(path, "pop").evaluation == {"ks": [1], "ties": "median"}
+    assert Recipe.load(path, "s-pop").evaluation == {"ks": [2], "ties": "median"}
+
+
 def test_a_file_may_keep_some_recipes_of_its_base():
     assert list(files.read("quadrana2017_yoochoose_100k")["recipes"]) == [
         *("gru4rec", "pop", "s-pop", "item-knn")

@@ -79,3 +79,35 @@ def item_knn(similarities, histories, target, query):
     if not seen:
         return np.zeros(len(similarities))
     return np.mean([similarities[item - 1] for item in seen], axis=0)
+
+
+def bpr_mf(training, *, factors, learning_rate, epochs, user_l2, item_l2, init_range, user, seed):
+    """Vectors of users and items, and biases: one example after the other, as the source."""
+    rng = np.random.default_rng(seed)
+    offsets = training.session_offsets if user == "session" else training.user_offsets
+    num_items, num_events = training.num_items, training.num_events
+    p = rng.uniform(-init_range, init_range, (len(offsets) - 1, factors))
+    q = rng.uniform(-init_range, init_range, (num_items, factors))
+    b = np.zeros(num_items)
+    for _ in range(epochs):
+        order = rng.permutation(num_events)
+        drawn = rng.integers(num_items, size=num_events)
+        for event, j in zip(order, drawn, strict=True):
+            u = np.searchsorted(offsets, event, side="right") - 1
+            i = training.item_ids[event] - 1
+            ahead = b[i] - b[j] + sum(p[u, f] * (q[i, f] - q[j, f]) for f in range(factors))
+            c = 1 / (1 + np.exp(ahead))
+            p_u, q_i, q_j, b_i, b_j = p[u].copy(), q[i].copy(), q[j].copy(), b[i], b[j]
+            p[u] += learning_rate * (c * (q_i - q_j) - user_l2 * p_u)
+            q[i] += learning_rate * (c * p_u - item_l2 * q_i)
+            q[j] += learning_rate * (-c * p_u - item_l2 * q_j)
+            b[i] += learning_rate * (c - item_l2 * b_i)
+            b[j] += learning_rate * (-c - item_l2 * b_j)
+    return p, q, b
+
+
+def bpr_mf_scores(q, b, histories, target, user):
+    past, so_far = contexts(histories, target)
+    seen = so_far if user == "session" else past + so_far
+    p = np.mean([q[item - 1] for item in seen], axis=0) if seen else np.zeros(q.shape[1])
+    return [b[j] + sum(p * q[j]) for j in range(len(b))]

@@ -40,6 +40,11 @@ def cross_entropy(r, i, columns, log_q=None):
     return -math.log(softmax(shifted)[columns.index(i)] + 1e-24)
 
 
+def smoothed_cross_entropy(r, i, columns, epsilon):
+    log_p = [math.log(p) for p in softmax([r[j] for j in columns])]
+    return -(1 - epsilon) * log_p[columns.index(i)] - epsilon / len(columns) * sum(log_p)
+
+
 def bpr_reference(r, i, columns):
     return -sum(math.log(sigmoid(r[i] - r[j])) for j in columns) / len(columns)
 

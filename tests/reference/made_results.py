@@ -49,12 +49,12 @@ def evaluation(prepared, greater, *, equal=0, ks=(1, 5), ties="conservative", **
     return summarise(made, prepared.test, ks=ks, ties=ties)
 
 
-def result(name, *evaluations, epochs=10, seconds=1.0, history=None) -> Result:
+def result(name, *evaluations, epochs=10, patience=None, seconds=1.0, history=None) -> Result:
     """A result of a recipe of Quadrana et al. 2017; trained ones have a falling loss."""
     recipe = Recipe.load("quadrana2017", name)
     histories = ()
     if not recipe.entry.is_baseline:
-        recipe = recipe.with_changes({"epochs": epochs})
+        recipe = recipe.with_changes({"epochs": epochs, "patience": patience})
         history = history or {"loss": [0.9 / epoch for epoch in range(1, epochs + 1)]}
         histories = (history,) * len(evaluations)
     return Result(recipe, evaluations, (seconds,) * len(evaluations), histories)

@@ -66,6 +66,13 @@ def test_a_careful_comparison_has_none():
             lambda: [knn(), hrnn(history={"loss": [1.0], "val_recall@20": [0.5]})],
             f"{FEW_SESSIONS} sessions of training, the last of each user, were held back",
         ),
+        (
+            lambda: [
+                knn(),
+                hrnn(patience=3, history={"loss": [1.0], "val_recall@20": [0.5]}),
+            ],
+            "for validation, so HRNN Init knew fewer events than methods without a patience.",
+        ),
     ],
 )
 def test_what_the_methods_show(results, expected):

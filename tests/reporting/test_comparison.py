@@ -1,5 +1,7 @@
 """Means over seeds, the best baseline, and Holm-corrected tests against it."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -126,3 +128,18 @@ def test_measuring_keeps_history_and_on_request_what_was_fitted():
     kept = measure(counted, log, seeds=[0, 1], keep=True)
     assert kept.history == () and kept.fitted is not None
     assert kept.evaluations[0] is kept.evaluations[1]
+
+
+def test_a_baseline_that_draws_is_evaluated_for_every_seed():
+    done = []
+
+    def watch(what):
+        done.append(what)
+        return nullcontext(None)
+
+    drawn = Recipe.from_dict({"model": "bpr-mf"})
+    found = measure(drawn, prepared_ring(), seeds=[0, 1], watch=watch)
+    assert found.evaluations[0] is not found.evaluations[1]
+    assert done == [
+        f"{doing} bpr-mf (seed {seed})" for seed in (0, 1) for doing in ("counting", "evaluating")
+    ]

@@ -288,6 +288,41 @@ def test_a_state_that_cannot_be_right_is_not_sent(client):
         client.step("tea", NOON, State(np.zeros(3, np.float32), state.info))
 
 
+def test_a_model_without_a_step_is_asked_for_lists_and_scores_alone(tmp_path):
+    toy.write_toy(tmp_path, has_step=False)
+    with Server(tmp_path) as server, Client(f"127.0.0.1:{server.port}") as one:
+        assert items(one.recommend(["tea"], k=2)) == ["jam", "rum"]
+        assert one.score(["tea"], ["jam"]) == [15.0]
+        assert one.metadata().state_size == 0
+        assert set(one.metadata().signatures) == {"recommend", "score", "serving_default"}
+        message = r"has the signatures recommend, .* only: it reads .* so far to `recommend`\."
+        with pytest.raises(
+            ValueError, match=f"`step` was called, but 'recommender' on .* {message}"
+        ):
+            one.step("tea", NOON)
+        with pytest.raises(ValueError, match=f"`replay` was called, but .* {message}"):
+            one.replay(["tea"])
+
+
+def test_a_version_with_other_signatures_is_noticed_where_it_refuses(tmp_path):
+    """A client that knew the version before asks anew, whichever of the two has a step."""
+    toy.write_toy(tmp_path)
+    with Server(tmp_path) as server:
+        port = server.port
+        with Client(f"127.0.0.1:{port}") as one:
+            _, state = one.replay(["tea"])
+            server.stop()
+            toy.write_toy(tmp_path, version=2, has_step=False)
+            with Server(tmp_path, port=port):
+                with pytest.raises(ServingError, match=r'FAILED_PRECONDITION: .* key "step" not f'):
+                    one.step("jam", NOON, state)
+                with pytest.raises(ValueError, match="`step` was called, but"):
+                    one.step("jam", NOON, state)
+            toy.write_toy(tmp_path, version=3)
+            with Server(tmp_path, port=port):
+                assert items(one.step("jam", NOON)[0])[0] == "rum"
+
+
 def test_errors_of_the_server_tell_code_and_reason(client):
     _, state = client.step("tea", NOON)
     with pytest.raises(ServingError, match="`state` comes from another model") as caught:

@@ -18,9 +18,9 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 
 
 class Toy(tf.Module):
-    def __init__(self, raw_ids, k):
+    def __init__(self, raw_ids, k, has_step):
         super().__init__()
-        self.k, self.raw_ids = k, tf.constant(np.array(raw_ids))
+        self.k, self.has_step, self.raw_ids = k, has_step, tf.constant(np.array(raw_ids))
         self.unfilled_id = tf.constant("" if self.raw_ids.dtype == tf.string else -1)
         self.unfilled_id = tf.cast(self.unfilled_id, self.raw_ids.dtype)
         numbers = tf.range(1, len(raw_ids) + 1, dtype=tf.int64)
@@ -48,6 +48,7 @@ class Toy(tf.Module):
         made = {
             name: tf.function(call, input_signature=wanted).get_concrete_function()
             for name, (call, wanted) in inputs.items()
+            if self.has_step or name != "step"
         }
         return {"serving_default": made["recommend"], **made}
 
@@ -96,13 +97,14 @@ class Toy(tf.Module):
         items = tf.where(best > UNFILLED, tf.gather(self.raw_ids, columns), self.unfilled_id)
         zero = tf.zeros_like(last)
         info = tf.stack([last, zero, zero, zero + MODEL_NUMBER], axis=1)
-        return {"item_ids": items, "scores": best, "state": state, "state_info": info}
+        after = {"state": state, "state_info": info} if self.has_step else {}
+        return {"item_ids": items, "scores": best, **after}
 
 
-def write_toy(base, *, version=1, raw_ids=TEXT, k=K, warmup=None):
+def write_toy(base, *, version=1, raw_ids=TEXT, k=K, has_step=True, warmup=None):
     """Writes `base/<version>/`; `warmup` are records, by default one request."""
     folder = base / str(version)
-    toy = Toy(raw_ids, k)
+    toy = Toy(raw_ids, k, has_step)
     tf.saved_model.save(toy, str(folder), toy.functions())
     if warmup is None:
         warmup = [warmup_record(item_ids=[raw_ids[:2]])]

@@ -5,6 +5,8 @@ evaluation   `rank_model` on the same histories
 saved_model  recommend, serving_default, step by step, and score, in a Session of a process
              that has neither Keras nor hrec_tf
 tflite       recommend, and step by step, in LiteRT's interpreter
+
+Nobody is asked for a step of a model that has none.
 """
 
 import dataclasses
@@ -85,18 +87,20 @@ def check_parity(
     for answered in forms.ask_recommender(recommender, questions):
         comparison.add(answered)
     comparison.add_evaluation()
+    inference = recommender.inference
     if saved_model is not None:
         about = manifest.check(saved_model, kind=saved_models.KIND)
         _require_same_model("saved_model", about, recommender)
         # A process that was given stays open for others.
         with SessionProcess() if process is None else nullcontext(process) as asking:
-            for answered in forms.ask_saved_model(asking, Path(saved_model), questions):
+            for answered in forms.ask_saved_model(
+                asking, Path(saved_model), questions, signatures=inference.signatures
+            ):
                 comparison.add(answered, k=about["k"])
     if tflite is not None:
         about = check_tflite(tflite)
         _require_same_model("tflite", about, recommender)
-        state_size = recommender.inference.state_size
-        for answered in forms.ask_tflite(Path(tflite), questions, state_size=state_size):
+        for answered in forms.ask_tflite(Path(tflite), questions, inference=inference):
             comparison.add(answered, k=about["k"], quantize=about["quantize"])
     return Parity(comparison.differences, len(tried))
 

@@ -1,6 +1,6 @@
 """What each form of a recommender answers to the same questions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from hrec_tf.export.parity.questions import Questions
 from hrec_tf.export.session_process import SessionProcess
-from hrec_tf.inference import UNFILLED
+from hrec_tf.export.tflite import signatures_of
+from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.recommender import Recommender
 from hrec_tf.schema import PADDING_ID
 
@@ -59,20 +60,19 @@ class _Call(NamedTuple):
 
 
 def ask_saved_model(
-    process: SessionProcess, folder: Path, questions: Questions
+    process: SessionProcess, folder: Path, questions: Questions, *, signatures: Sequence[str]
 ) -> Iterator[Answered]:
-    """Asks every signature, all in one go."""
-    item_ids, raw_ids = questions.candidates()
-    calls = [
-        *_replays(questions),
-        _Call(
-            "saved_model score",
-            "score",
-            {**questions.padded(questions.lengths), "candidates": raw_ids},
-            list(enumerate(range(len(item_ids)))),
-        ),
-        *_steps(questions),
-    ]
+    """Asks every signature, all in one go.
+
+    Args:
+        process: that asks.
+        folder: of the version.
+        questions: what is asked.
+        signatures: names of those that the model has, see `Inference.signatures`.
+    """
+    item_ids, _ = questions.candidates()
+    asked = [made for name, made in _CALLS.items() if name in signatures]
+    calls = [call for made in asked for call in made(questions)]
     outputs = process(folder, [(call.signature, call.inputs) for call in calls])
     for call, output in zip(calls, outputs, strict=True):
         is_list = call.signature != "score"
@@ -112,36 +112,60 @@ def _steps(questions: Questions) -> Iterator[_Call]:
     yield _Call("saved_model recommend, then step", "step", questions.events(lengths - 1), rows)
 
 
-def ask_tflite(file: Path, questions: Questions, *, state_size: int) -> Iterator[Answered]:
-    """Asks LiteRT's interpreter, user by user."""
+def _scores(questions: Questions) -> Iterator[_Call]:
+    _, raw_ids = questions.candidates()
+    inputs = {**questions.padded(questions.lengths), "candidates": raw_ids}
+    yield _Call("saved_model score", "score", inputs, list(enumerate(range(len(raw_ids)))))
+
+
+# In this order: `score` leaves no state, so that the first step is a new user's.
+_CALLS = {"recommend": _replays, "score": _scores, "step": _steps}
+
+
+def ask_tflite(file: Path, questions: Questions, *, inference: Inference) -> Iterator[Answered]:
+    """Asks LiteRT's interpreter, user by user.
+
+    Args:
+        file: that was exported.
+        questions: what is asked.
+        inference: of the model, which knows the signatures and the width of a state.
+    """
     interpreter = litert_interpreter()(model_path=str(file))
-    recommend = interpreter.get_signature_runner("recommend")
-    step = interpreter.get_signature_runner("step")
+    run = {name: interpreter.get_signature_runner(name) for name in signatures_of(inference)}
     for row, trial in enumerate(questions.trials):
         # Of a user without events the file is to be asked by an unknown one.
         item_ids = np.array([trial.item_ids or [PADDING_ID]], np.int32)
         timestamps = np.array([trial.timestamps or [0]], np.int64)
         for flag in (False, True):
-            given = recommend(
+            given = run["recommend"](
                 item_ids=item_ids, timestamps=timestamps, exclude_seen=np.array([flag])
             )
             yield _first("tflite recommend", row, given, flag)
-        given = {
-            "state": np.zeros((1, state_size), np.float32),
-            "state_info": np.zeros((1, 4), np.int64),
-        }
-        for column in range(item_ids.shape[1]):
-            event = {"item_ids": item_ids[:, column], "timestamps": timestamps[:, column]}
-            given = step(**event, state=given["state"], state_info=given["state_info"])
-        yield _first("tflite step", row, given)
-        if len(trial.item_ids) > 1:
-            given = recommend(
-                item_ids=item_ids[:, :-1],
-                timestamps=timestamps[:, :-1],
-                exclude_seen=np.array([True]),
-            )
-            given = step(**event, state=given["state"], state_info=given["state_info"])
-            yield _first("tflite recommend, then step", row, given)
+        if "step" in run:
+            for form, given in _tflite_steps(run, item_ids, timestamps, inference.state_size):
+                yield _first(form, row, given)
+
+
+def _tflite_steps(
+    run: dict[str, Any], item_ids: np.ndarray, timestamps: np.ndarray, state_size: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields form and answer after one history, item ids and timestamps (1, events)."""
+    given = {
+        "state": np.zeros((1, state_size), np.float32),
+        "state_info": np.zeros((1, 4), np.int64),
+    }
+    for column in range(item_ids.shape[1]):
+        event = {"item_ids": item_ids[:, column], "timestamps": timestamps[:, column]}
+        given = run["step"](**event, state=given["state"], state_info=given["state_info"])
+    yield "tflite step", given
+    if item_ids.shape[1] > 1:
+        given = run["recommend"](
+            item_ids=item_ids[:, :-1],
+            timestamps=timestamps[:, :-1],
+            exclude_seen=np.array([True]),
+        )
+        given = run["step"](**event, state=given["state"], state_info=given["state_info"])
+        yield "tflite recommend, then step", given
 
 
 def _first(form: str, row: int, given: dict[str, Any], flag: bool = False) -> Answered:

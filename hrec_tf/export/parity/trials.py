@@ -11,11 +11,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
+from hrec_tf.schema import (
+    ITEM_IDS,
+    PADDED_LAYOUTS,
+    PADDING_ID,
+    POSITIONS,
+    PREFIXES,
+    SESSION_START,
+    USER_PARALLEL,
+    USER_START,
+)
 
 BEGIN = 1_700_000_000
 LONG = 150
 """Events of the longest history."""
+
+_LANE_TYPES = {ITEM_IDS: tf.int32, SESSION_START: tf.bool, USER_START: tf.bool}
+_ROW_TYPES = {ITEM_IDS: tf.int32, POSITIONS: tf.int32}
 
 
 class Trial(NamedTuple):
@@ -97,22 +109,23 @@ def keras_scores(
     model: Any, supports: np.ndarray, trials: list[Trial], idle_minutes: float | None
 ) -> np.ndarray:
     """Returns float32 (trials, num_items): the model's scores after each history."""
+    lay_out, types = _lane, _LANE_TYPES
+    if model.layout in PADDED_LAYOUTS:
+        lay_out, types = _row, _ROW_TYPES
 
-    def last_hidden(item_ids, session_start, user_start):
-        events = {ITEM_IDS: item_ids, SESSION_START: session_start, USER_START: user_start}
+    def last_hidden(events):
         return model.encode(events, model.initial_states(1))[0][:, -1]
 
-    types = (tf.int32, tf.bool, tf.bool)
-    inputs = [tf.TensorSpec((1, None), dtype) for dtype in types]
-    last_hidden = tf.function(last_hidden, autograph=False, input_signature=inputs)
+    inputs = {name: tf.TensorSpec((1, None), dtype) for name, dtype in types.items()}
+    last_hidden = tf.function(last_hidden, autograph=False, input_signature=[inputs])
     popularity = (supports / max(supports.sum(), 1)).astype(np.float32)
     rows = []
     for trial in trials:
-        events = _fed_events(model, sessions_of(trial, idle_minutes))
-        if events:
-            parts = zip(*events, strict=True)
+        sessions = sessions_of(trial, idle_minutes)
+        if sessions:
+            events = lay_out(model, sessions)
             hidden = last_hidden(
-                *(tf.constant([part], dtype) for part, dtype in zip(parts, types, strict=True))
+                {name: tf.constant([values], types[name]) for name, values in events.items()}
             )
             rows.append(model.score(hidden).numpy()[0])
         else:
@@ -120,13 +133,24 @@ def keras_scores(
     return np.array(rows)
 
 
-def _fed_events(model: Any, sessions: list[list[int]]) -> list[tuple[int, bool, bool]]:
-    """Returns (item id, session start, user start) of what is read before the last scores."""
-    events: list[tuple[int, bool, bool]] = []
+def _lane(model: Any, sessions: list[list[int]]) -> dict[str, list]:
+    """Returns what is fed to a model of lanes before the last scores."""
+    events: dict[str, list] = {ITEM_IDS: [], SESSION_START: [], USER_START: []}
     for number, session in enumerate(sessions, start=1):
         # A model may be made for streams where the last event of a session is only a target.
         if model.layout == USER_PARALLEL and not model.feed_last_item and number < len(sessions):
             session = session[:-1]
         for place, item_id in enumerate(session):
-            events.append((item_id, place == 0, not events))
+            events[SESSION_START].append(place == 0)
+            events[USER_START].append(not events[ITEM_IDS])
+            events[ITEM_IDS].append(item_id)
     return events
+
+
+def _row(model: Any, sessions: list[list[int]]) -> dict[str, list]:
+    """Returns the row that a model of padded rows reads: of the last session, and nothing else."""
+    session = sessions[-1]
+    if model.max_length is not None:
+        session = session[-model.max_length :]
+    positions = list(range(len(session)))
+    return {ITEM_IDS: session, POSITIONS: positions[-1:] if model.layout == PREFIXES else positions}

@@ -1,0 +1,273 @@
+"""How a trained model reads whole histories, and one event more.
+
+`StepReader` feeds event after event to a model that carries a state, and can go on from it.
+`SessionReader` is for models that read a prefix as a whole: they see the last session that holds
+a known event, and keep nothing.
+
+    real event     one of the first `lengths` of a row
+    session start  the first real event, or one more than `idle_seconds` after the real one before
+    known event    a real event with item id 1..num_items
+
+An unknown item is no event for the model, but its time counts: it can begin a session, or keep
+one alive. That is how evaluation treats it, which cuts sessions before it drops unknown items.
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from hrec_tf.schema import (
+    ITEM_IDS,
+    PADDED_LAYOUTS,
+    PADDING_ID,
+    POSITIONS,
+    SESSION_START,
+    USER_PARALLEL,
+    USER_START,
+)
+
+STATE_INFO = ("last_timestamp", "known_events", "session_pending", "model_number")
+"""Columns of `state_info`. All of them 0: a user of whom nothing is known."""
+
+
+class Events(NamedTuple):
+    """Histories, cut into sessions.
+
+    Attributes:
+        item_ids: int32 (batch, steps), 0 where there is no known event.
+        timestamps: int64 (batch, steps).
+        session: int32 (batch, steps), the number of each event's session, from 1 on.
+        lengths: int32 (batch,), real events of each row; fewer than steps.
+    """
+
+    item_ids: tf.Tensor
+    timestamps: tf.Tensor
+    session: tf.Tensor
+    lengths: tf.Tensor
+
+    @property
+    def is_known(self) -> tf.Tensor:
+        """Bool (batch, steps)."""
+        return self.item_ids != PADDING_ID
+
+
+def events_of(item_ids, timestamps, lengths, *, idle_seconds: int) -> Events:
+    """Returns the events of histories (batch, time), whose padding holds anything."""
+    # One more column: a history may have no event at all.
+    item_ids, timestamps = (tf.pad(x, [[0, 0], [0, 1]]) for x in (item_ids, timestamps))
+    steps = tf.range(tf.shape(item_ids)[1])
+    gaps = timestamps[:, 1:] - timestamps[:, :-1]
+    starts = tf.pad(gaps > idle_seconds, [[0, 0], [1, 0]]) | (steps == 0)
+    session = tf.cumsum(tf.cast(starts, tf.int32), axis=1)
+    item_ids = tf.where(steps < lengths[:, None], item_ids, PADDING_ID)
+    return Events(item_ids, timestamps, session, lengths)
+
+
+class Memory(NamedTuple):
+    """What a `StepReader` knows of each user: parts of `state` and `state_info`."""
+
+    hidden: tf.Tensor
+    states: list[tf.Tensor]
+    last_timestamp: tf.Tensor
+    known_events: tf.Tensor
+    session_pending: tf.Tensor
+    seen_any: tf.Tensor
+
+
+class StepReader:
+    """Reads event by event, with a state from which it goes on.
+
+    Args:
+        model: a `NextItemModel` with an exact `step`.
+        idle_seconds: idle time that ends a session.
+        model_number: tells this model's states from others.
+
+    Attributes:
+        signatures: names of the questions that can be answered.
+        state_size: width of `state`.
+    """
+
+    signatures = ("recommend", "step", "score")
+
+    def __init__(self, model: Any, *, idle_seconds: int, model_number: int):
+        self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
+        # Width and type of each part of `state`: hidden, then the model's states.
+        ids, yes = tf.zeros((1,), tf.int32), tf.ones((1,), bool)
+        hidden, states = model.step(ids, yes, yes, model.step_states(1))
+        self._parts = [(int(part.shape[1]), part.dtype) for part in (hidden, *states)]
+        self.state_size = sum(width for width, _ in self._parts)
+
+    def replay(self, events: Events) -> Memory:
+        """Reads whole histories."""
+        # Known events go to the front, in their order; what is left behind has id 0.
+        order, num_known = _to_front(events.is_known)
+        item_ids = tf.gather(events.item_ids, order, batch_dims=1)
+        session_of_known = tf.gather(events.session, order, batch_dims=1)
+        session_start = tf.pad(
+            session_of_known[:, 1:] != session_of_known[:, :-1],
+            [[0, 0], [1, 0]],
+            constant_values=True,
+        )
+
+        # `encode` reads what a stream feeds; the last event, whose session goes on, is for `step`.
+        steps = tf.range(tf.shape(item_ids)[1])
+        is_fed = steps < num_known[:, None] - 1
+        if self._model.layout == USER_PARALLEL and not self._model.feed_last_item:
+            is_fed &= tf.pad(~session_start[:, 1:], [[0, 0], [0, 1]])
+        nothing_fed = ~tf.reduce_any(is_fed, axis=1, keepdims=True)
+        is_first = tf.cumsum(tf.cast(is_fed, tf.int32), axis=1) == 1
+        # The last column is never fed, but where it is the only one: a loop needs a step.
+        columns = tf.maximum(tf.shape(steps)[0] - 1, 1)
+        fed = {
+            ITEM_IDS: tf.where(is_fed, item_ids, PADDING_ID)[:, :columns],
+            SESSION_START: session_start[:, :columns],
+            USER_START: (is_first & is_fed)[:, :columns],
+        }
+        batch_size = tf.shape(item_ids)[0]
+        _, states = self._model.encode(fed, self._model.initial_states(batch_size))
+
+        last = tf.maximum(num_known - 1, 0)
+        hidden, states = self._model.step(
+            tf.gather(item_ids, last, batch_dims=1),
+            tf.gather(session_start, last, batch_dims=1),
+            num_known == 1,
+            self._model.as_step_states(states, nothing_fed),
+        )
+        last_real = tf.maximum(events.lengths - 1, 0)
+        last_session = tf.gather(events.session, last_real, batch_dims=1)
+        last_known_session = tf.gather(session_of_known, last, batch_dims=1)
+        has_known, has_real = num_known > 0, events.lengths > 0
+        return Memory(
+            hidden=tf.where(has_known[:, None], hidden, tf.zeros_like(hidden)),
+            states=states,
+            last_timestamp=tf.gather(events.timestamps, last_real, batch_dims=1),
+            known_events=tf.cast(num_known, tf.int64),
+            session_pending=has_real & (~has_known | (last_session != last_known_session)),
+            seen_any=has_real,
+        )
+
+    def step(self, item_ids, timestamps, state, state_info) -> Memory:
+        """Reads one more event (batch,) of each user."""
+        memory = self._unpack(state, state_info)
+        is_known = item_ids != PADDING_ID
+        is_idle = timestamps - memory.last_timestamp > self._idle_seconds
+        starts = ~memory.seen_any | memory.session_pending | is_idle
+        hidden, states = self._model.step(item_ids, starts, memory.known_events == 0, memory.states)
+        return Memory(
+            hidden=tf.where(is_known[:, None], hidden, memory.hidden),
+            states=states,
+            last_timestamp=timestamps,
+            known_events=memory.known_events + tf.cast(is_known, tf.int64),
+            session_pending=starts & ~is_known,
+            seen_any=tf.ones_like(starts),
+        )
+
+    def pack(self, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns `state` float32 (batch, state_size) and `state_info` int64 (batch, 4)."""
+        parts = [tf.cast(part, tf.float32) for part in (memory.hidden, *memory.states)]
+        zero = tf.zeros_like(memory.last_timestamp)
+        info = [
+            memory.last_timestamp,
+            memory.known_events,
+            tf.cast(memory.session_pending, tf.int64),
+            tf.fill(tf.shape(zero), tf.constant(self._number, tf.int64)),
+        ]
+        # Of a user without events there is nothing to go on from: zeros, as at the start.
+        state = tf.where(memory.seen_any[:, None], tf.concat(parts, axis=1), 0.0)
+        info = [tf.where(memory.seen_any, values, zero) for values in info]
+        return state, tf.stack(info, axis=1)
+
+    def _unpack(self, state: tf.Tensor, state_info: tf.Tensor) -> Memory:
+        parts = tf.split(state, [width for width, _ in self._parts], axis=1)
+        typed = [
+            part > 0.5 if dtype == tf.bool else tf.cast(part, dtype)
+            for part, (_, dtype) in zip(parts, self._parts, strict=True)
+        ]
+        # One column each; LiteRT does not unstack int64.
+        last_timestamp, known_events, pending, number = (state_info[:, i] for i in range(4))
+        seen_any = number != 0
+        fresh = self._model.step_states(tf.shape(state)[0])
+        states = [
+            tf.where(seen_any[:, None], given, new)
+            for given, new in zip(typed[1:], fresh, strict=True)
+        ]
+        return Memory(typed[0], states, last_timestamp, known_events, pending != 0, seen_any)
+
+
+class Reading(NamedTuple):
+    """What a `SessionReader` knows of each user.
+
+    Attributes:
+        hidden: float (batch, units); of no meaning without known events.
+        known_events: int64 (batch,), of the whole history.
+    """
+
+    hidden: tf.Tensor
+    known_events: tf.Tensor
+
+
+class SessionReader:
+    """Reads the last session that holds a known event, as a whole, and keeps no state.
+
+    The model is given what evaluation gives it: the known events of that session, at most its
+    `max_length` latest, and the position of the last one.
+
+    Args:
+        model: a `PrefixModel`.
+
+    Attributes:
+        signatures: as of a `StepReader`; there is no "step".
+        state_size: 0.
+
+    Raises:
+        ValueError: a model without an exact `step` that is none of padded rows.
+    """
+
+    signatures = ("recommend", "score")
+    state_size = 0
+
+    def __init__(self, model: Any):
+        if model.layout not in PADDED_LAYOUTS:
+            raise ValueError(
+                f"`model` is a {type(model).__name__} of layout {model.layout!r} without an exact "
+                f"`step`, but only models of layout {' or '.join(map(repr, PADDED_LAYOUTS))} do "
+                "without one. Say `incremental = True` in its class if its `step` is exact."
+            )
+        self._model = model
+
+    def replay(self, events: Events) -> Reading:
+        """Reads whole histories."""
+        is_known = events.is_known
+        last = tf.reduce_max(tf.where(is_known, events.session, 0), axis=1, keepdims=True)
+        is_read = is_known & (events.session == last)
+        if self._model.max_length is not None:
+            age = tf.cumsum(tf.cast(is_read, tf.int32), axis=1, reverse=True)
+            is_read &= age <= self._model.max_length
+        order, num_read = _to_front(is_read)
+        item_ids = tf.gather(tf.where(is_read, events.item_ids, PADDING_ID), order, batch_dims=1)
+        # As long as the longest session, not as the longest history.
+        columns = tf.maximum(tf.reduce_max(num_read), 1)
+        prefixes = {
+            ITEM_IDS: item_ids[:, :columns],
+            POSITIONS: tf.maximum(num_read - 1, 0)[:, None],
+        }
+        hidden, _ = self._model.encode(prefixes, [])
+        return Reading(hidden[:, 0], tf.reduce_sum(tf.cast(is_known, tf.int64), axis=1))
+
+    def step(self, *event_and_state: tf.Tensor) -> Reading:
+        """Is refused."""
+        raise ValueError(
+            f"`step` was asked of {type(self._model).__name__}, which keeps no state of a user, "
+            "but reads the last session as a whole. Pass the history so far to `recommend`."
+        )
+
+    def pack(self, reading: Reading) -> tuple[()]:
+        """Returns nothing: there is no state."""
+        return ()
+
+
+def _to_front(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns an order of the steps, the chosen ones (batch, steps) first, and their number."""
+    steps = tf.range(tf.shape(chosen)[1])
+    order = tf.argsort(tf.where(chosen, steps, steps + tf.shape(steps)[0]), axis=1)
+    return order, tf.reduce_sum(tf.cast(chosen, tf.int32), axis=1)
