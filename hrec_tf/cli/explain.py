@@ -103,7 +103,7 @@ def explain(
         if users is not None:
             of_test = _read_test(held, model, users, chosen.LONGEST, progress)
             read = read._replace(readings=of_test.readings, facts=of_test.facts)
-    items = Items(held.vocabulary, held.log.descriptions(), held.log.categories())
+    items = Items(held.vocabulary, held.log.descriptions(), _categories(held))
     with progress.watch("laying out items and global contexts"):
         found = findings.find(model, read.readings, read.drawn, categories=items.categories)
     data = held.log.data if held.log.is_named else Path(held.log.data).name
@@ -220,6 +220,14 @@ def _read_test(held: "Run", model: Any, users: int, show: str, progress: console
             drawn = chosen.explain_session(model, held.vocabulary, test, sessions[shown])
     facts = [("drawn from", f"{len(sessions):,} test histories")]
     return _Read(readings, drawn, f"Test history {shown}", has_times, facts)
+
+
+def _categories(held: "Run") -> Mapping[Any, tuple[str, ...]]:
+    try:
+        return held.log.categories()
+    except (ValueError, OSError):
+        # The log is not there; a typed history is read all the same.
+        return {}
 
 
 def _say_what_is_missing(skipped: Mapping[str, str], progress: console.Progress) -> None:

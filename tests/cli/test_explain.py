@@ -67,7 +67,7 @@ def test_what_is_missing_is_said(capsys, able, tmp_path):
     assert main(["explain", able, "--out", str(tmp_path / "a"), "--users", "1"]) == 0
     said = capsys.readouterr()
     assert "r ⊙ G(d)" in said.out and "Written to" in said.out
-    assert "the page is without gate_by_run. The log has no categories of items." in said.err
+    assert "the page is without gate_by_run. No categories of items are at hand." in said.err
     assert "the page is without map. The model has no global contexts." in said.err
 
 
@@ -99,6 +99,15 @@ def test_a_typed_history_needs_neither_times_nor_the_log(capsys, tmp_path, monke
     assert numbers["attention_by_time"] is None
     assert numbers["skipped"]["attention_by_time"] == "There are no times, only an order."
     assert "time (UTC)" not in page
+
+
+def test_a_typed_history_does_without_categories_that_are_away(capsys, able, tmp_path, monkeypatch):
+    def away(source):
+        raise FileNotFoundError("HREC_DATA is set, but that folder holds no items.tsv.gz.")
+
+    monkeypatch.setattr(LogSource, "categories", away)
+    _, numbers = explained(capsys, able, tmp_path / "a", "--history", "i1,i2")
+    assert numbers["skipped"]["gate_by_run"] == "No categories of items are at hand."
 
 
 def test_a_typed_history_can_stand_beside_averages(capsys, able, tmp_path):

@@ -193,7 +193,7 @@ def strip_figure(
             )
             width = most - least if most > least else 1.0
             _shade(axes, known, np.full(len(known), place), (strip.values[known] - least) / width)
-            ranges.append(f"{least:.2g}–{most:.2g}" if len(known) else "")
+            ranges.append(f"{_short(least)}–{_short(most)}" if len(known) else "")
             events = [str(event + first) for event in known]
             said.append(_said(strip.label, events, strip.values[known]))
         if len(breaks):
@@ -279,6 +279,10 @@ def _number(axes: Axes, size: int, first: int, *, both: bool) -> None:
         axes.set_ylim(size - 0.5, -0.5)
         axes.set_yticks(shown, labels)
     axes.xaxis.set_minor_locator(FixedLocator([]))
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if abs(value) >= 1e-4 else "0"
 
 
 def _said(label: str, places: Sequence[str], values: np.ndarray) -> str:

@@ -117,7 +117,7 @@ def _runs(
         skipped[BY_RUN] = "The model has no reset gate."
         return None
     if not categories:
-        skipped[BY_RUN] = "The log has no categories of items."
+        skipped[BY_RUN] = "No categories of items are at hand."
         return None
     values = [reading.gates[gate] for reading in readings]
     held = [[categories.get(raw_id, ()) for raw_id in reading.raw_ids] for reading in readings]
