@@ -222,7 +222,7 @@ def _runs(found: Findings) -> tuple[Markup | None, Grid | None]:
     total = [Cell("all")]
     for held in (runs.all_continuing, runs.all_breaking):
         total.append(
-            Cell(NOTHING) if held is None else Cell(_spread(held), f"{held.events:,} events")
+            Cell(NOTHING) if held is None else Cell(_spread(held), f"events: {held.events:,}")
         )
     head = ("like events in a row before", "a category in common", "none in common")
     grid = Grid(f"Mean of {symbol_of(gate)}", tuple(map(Cell, head)), (*rows, tuple(total)))
@@ -313,7 +313,7 @@ def _spread(held: Spread) -> str:
 
 
 def _counted(mean: float, events: int) -> Cell:
-    return Cell(_plain(mean), f"{events:,} events") if events else Cell(NOTHING)
+    return Cell(_plain(mean), f"events: {events:,}") if events else Cell(NOTHING)
 
 
 def _moment(seconds: int) -> str:
