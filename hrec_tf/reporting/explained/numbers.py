@@ -50,7 +50,7 @@ LONGEST_RUN = 6
 """Longer runs are counted with those of this length."""
 
 EVEN = "even"
-"""What an event's weight were if all events counted alike: 1 / their number."""
+"""What an event's weight would be if all events counted alike: 1 / their number."""
 RESET, DRIFT = "reset", "drift"
 PRODUCT = "reset × drift"
 

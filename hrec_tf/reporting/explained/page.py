@@ -98,7 +98,7 @@ def lead(found: Findings) -> str:
             f"{symbol_of(name)} {means[name][0] / means[EVEN][0]:.2f}" for name in _channels(means)
         ]
         said.append(
-            "Weight of the latest event, in multiples of what it were if all counted alike: "
+            "Weight of the latest event, in multiples of what it would be if all counted alike: "
             f"{', '.join(times)}."
         )
     gate = numbers.resetting_gate(found.gates)

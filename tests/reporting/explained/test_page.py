@@ -97,7 +97,8 @@ def test_the_history_is_listed(text):
     assert rows[0][:4] == ["event", "item", "time (UTC)", "like the one before"]
     assert rows[1][:4] == ["1", "Earl & Grey\nhot", "2023-11-14 22:13", "–"]
     assert rows[2][:4] == ["2", "rum\nstrong, hot", "2023-11-14 22:14", "yes"]
-    assert rows[4][3] == "no" and rows[4][-2] == "2.0000"
+    assert rows[4][3] == "no"
+    assert [row[-2] for row in rows] == ["change of h", "–", "2.0000", "1.0000", "2.0000"]
     assert "Test history 17, 4 events." in text
 
 

@@ -62,11 +62,20 @@ def test_a_map_keeps_neighbours_together(clusters):
     assert found.items.shape == (30, 2) and found.contexts.shape == (2, 2)
     for number, place in enumerate(found.contexts):
         near = np.argsort(np.linalg.norm(found.items - place, axis=1))[:15]
-        assert set(near % 2) == {number}, "whatever their lengths, directions decide"
+        assert set(near % 2) == {number}
 
 
 def test_a_map_is_always_the_same(clusters):
     first, second = places(*clusters), places(*clusters)
+    np.testing.assert_array_equal(first.items, second.items)
+    np.testing.assert_array_equal(first.contexts, second.contexts)
+
+
+def test_a_map_is_of_directions(clusters):
+    """Powers of two scale a vector without any rounding."""
+    items, contexts = clusters
+    sizes = 2.0 ** (np.arange(len(items)) % 5)
+    first, second = places(items, contexts), places(items * sizes[:, None], contexts / 4)
     np.testing.assert_array_equal(first.items, second.items)
     np.testing.assert_array_equal(first.contexts, second.contexts)
 
