@@ -165,6 +165,14 @@ def test_events_after_the_position_are_not_read(variant):
     np.testing.assert_allclose(cut, logits, **LOGITS_NOISE)
 
 
+@pytest.mark.parametrize("variant", WHOLE + CAUSAL)
+def test_an_unknown_item_moves_nothing(variant):
+    """Pitfalls 4: id 0 between two events is as if it were not there."""
+    known = logits_of(variant, rows_of([[3, 1, 1, 5]]))
+    unknown = logits_of(variant, rows_of([[0, 3, 1, 0, 0, 1, 5]]))
+    np.testing.assert_allclose(unknown, known, **LOGITS_NOISE)
+
+
 def test_theta_of_the_prefix_is_another_function_than_theta_of_the_whole():
     """At the last event θ is the same; earlier ones were read with that of their time."""
     whole, causal = shared("3_bi")[0], shared("3_bi_causal")[0]
