@@ -183,8 +183,7 @@ class HCRNNCell(keras.layers.Layer):
             constants["v"],
             projected.get("cached", {}).get("exp_minus_p"),
         )
-        # Keras' own warns where there is but one.
-        alpha = tf.nn.softmax(e)
+        alpha = tf.nn.softmax(e)  # that of Keras warns where K is 1
         proposed = dense(alpha, self.memory)
         context = ops.sigmoid(x_l + h_l + dense(c, self.c_to_context))
         before, c = c, (1 - context) * c + context * proposed
