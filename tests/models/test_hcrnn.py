@@ -113,7 +113,7 @@ def test_of_one_event_every_channel_gives_its_state(attention, parts):
     np.testing.assert_allclose(hidden, np.tile(states, (1, parts)), **FLOAT32_NOISE)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(
     histories=histories_strategy,
     more_padding=st.integers(0, 3),
@@ -133,7 +133,7 @@ def test_a_row_knows_neither_of_padding_nor_of_other_rows(histories, more_paddin
         np.testing.assert_allclose(logits[place][: len(alone)], alone, **LOGITS_NOISE)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(histories=histories_strategy, variant=st.sampled_from(CAUSAL))
 def test_a_position_is_predicted_as_its_prefix_alone(histories, variant):
     """C.2, C.6: theta="prefix" reads a sequence once, and gives what each prefix gives."""
