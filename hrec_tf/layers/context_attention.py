@@ -48,7 +48,6 @@ class ContextAttention(keras.layers.Layer):
             dense(query, self.query_kernel), dense(contexts, self.context_kernel), transpose_b=True
         )
         energies = agreement / ops.sqrt(ops.cast(self.scale, agreement.dtype))
-        # Keras' own warns where there is but one event.
         weights = tf.nn.softmax(tf.where(is_read, energies, EXCLUDED))
         return tf.matmul(weights, hidden), weights
 
