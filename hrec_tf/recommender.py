@@ -11,8 +11,9 @@ import tensorflow as tf
 from hrec_tf import checks, recommender_files, runs
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
+from hrec_tf.models.explanation import ExplainedHistory, require_explains
 from hrec_tf.schema import Recommendation
-from hrec_tf.user_history import UserHistory, read_history
+from hrec_tf.user_history import UserHistory, last_session, read_history
 
 
 class Recommender:
@@ -157,6 +158,37 @@ class Recommender:
         names = [f"histories[{row}]" for row in range(len(histories))]
         events = [read_history(h, name=name) for h, name in zip(histories, names, strict=True)]
         return self._lists(events, names, k, exclude_seen) if events else []
+
+    def explain(self, history: Iterable[Any]) -> ExplainedHistory:
+        """Returns what the model does inside when it reads the last session of a history.
+
+        Unknown items are passed over, as they are for a recommendation.
+
+        Args:
+            history: as for `recommend`.
+
+        Raises:
+            ValueError: a model without `explain`, no known item in the last session, or what
+                `recommend` refuses.
+            TypeError: likewise.
+        """
+        require_explains(self.model)
+        events = read_history(history)
+        item_ids = self._encode(events.raw_ids, "history")
+        begin = last_session(events.timestamps, self.idle_minutes)
+        kept = begin + np.flatnonzero(item_ids[begin:])
+        if not len(kept):
+            raise ValueError(
+                f"`history` has {len(item_ids) - begin} events in its last session, none of an "
+                "item that the model knows, but it explains what it reads. Pass at least one "
+                "item of its vocabulary."
+            )
+        return ExplainedHistory.of(
+            self.model,
+            item_ids[kept],
+            raw_ids=[events.raw_ids[place] for place in kept],
+            timestamps=events.timestamps[kept],
+        )
 
     def describe(self, raw_id: Any) -> str:
         """Returns what is known of an item, or nothing."""

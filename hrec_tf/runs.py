@@ -31,7 +31,7 @@ from typing import Any
 from hrec_tf import __version__, checks, manifest, model_card, weight_files
 from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.histories import Histories
-from hrec_tf.data.log_source import LogSource
+from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.recipe import Recipe, train
 from hrec_tf.recipes import plain_toml
@@ -80,6 +80,21 @@ class Run:
     validation: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
+
+    def load_log(self) -> PreparedLog:
+        """Reads, prepares and splits the log that it was trained on.
+
+        Raises:
+            ValueError: the log has other items now.
+        """
+        prepared = self.log.load()
+        if prepared.vocabulary.fingerprint != self.vocabulary.fingerprint:
+            raise ValueError(
+                f"{self.log.data} now has {prepared.vocabulary.num_items} items, which are not "
+                f"the {self.vocabulary.num_items} that {self.path} was trained on. Use the log as "
+                "it was, or train again."
+            )
+        return prepared
 
     def fitted(self, train_histories: Histories) -> Any:
         """Returns the trained model, or the baseline, counted on its training histories.

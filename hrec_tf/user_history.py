@@ -80,6 +80,23 @@ def read_history(history: Iterable[Any], *, name: str = "history") -> UserHistor
     return UserHistory([item for item, _ in events], timestamps)
 
 
+def last_session(timestamps: np.ndarray, idle_minutes: float | None) -> int:
+    """Returns where the last session begins: after the last gap above the idle time.
+
+    Args:
+        timestamps: int (events,), seconds in time order.
+        idle_minutes: idle time that ends a session; None if a whole history is one.
+
+    Example:
+        >>> last_session(np.array([0, 1800, 3601, 3700]), 30.0)
+        2
+    """
+    if idle_minutes is None:
+        return 0
+    ends = np.flatnonzero(np.diff(timestamps) > 60 * idle_minutes)
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
 def _check_time(seconds: Any, row: int, name: str) -> None:
     if isinstance(seconds, bool) or not isinstance(seconds, numbers.Integral):
         raise TypeError(

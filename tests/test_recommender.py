@@ -5,6 +5,7 @@ from hrec_tf import manifest
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
+from tests.reference.made_explanations import ExplainingGRU, made_explanation
 from tests.reference.weights import fill_distinct
 
 # Keras 3.15 saves a tf.Variable by np.array(), whose TensorFlow side knows no `copy` (NumPy 2).
@@ -225,3 +226,69 @@ def test_a_model_that_cannot_be_used_is_refused():
     broken.weights[0].assign(broken.weights[0] * float("nan"))
     with pytest.raises(ValueError, match="NaN or infinity"):
         made(model=broken)
+
+
+@pytest.fixture(scope="module")
+def explaining():
+    return made(model=ExplainingGRU(num_items=6, units=(4,)))
+
+
+def test_the_last_session_is_explained_with_raw_ids_and_times(explaining):
+    history = [("jam", 0), ("tea", NOON), ("coal", NOON + 30), ("ø", NOON + 60)]
+    found = explaining.explain(history)
+    assert found.raw_ids == ("tea", "ø")
+    assert found.item_ids.tolist() == [1, 6] and found.timestamps.tolist() == [NOON, NOON + 60]
+    for name, weights in made_explanation([1, 6]).attentions.items():
+        np.testing.assert_array_equal(found.attentions[name], weights)
+
+
+def test_an_unknown_item_can_begin_the_session_that_is_explained(explaining):
+    """As for a recommendation: its time counts, though it is no event for the model."""
+    history = [("jam", NOON), ("coal", NOON + 1801), ("tea", NOON + 3601)]
+    assert explaining.explain(history).raw_ids == ("tea",)
+    kept = [history[0], ("tea", NOON + 1800)]
+    assert explaining.explain(kept).raw_ids == ("jam", "tea")
+
+
+def test_without_an_idle_time_the_whole_history_is_explained():
+    model = ExplainingGRU(num_items=6, units=(4,))
+    recommender = Recommender(model, Vocabulary(TEXT, SUPPORTS), idle_minutes=None)
+    assert recommender.explain([("jam", 0), ("tea", NOON)]).raw_ids == ("jam", "tea")
+
+
+def test_a_model_that_reads_the_latest_events_explains_those():
+    model = ExplainingGRU(num_items=6, units=(4,))
+    model.max_length = 2
+    found = made(model=model).explain([("tea", 3), ("jam", 4), ("rum", 5)])
+    assert found.raw_ids == ("jam", "rum") and found.timestamps.tolist() == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        ([], "`history` has 0 events in its last session, none of an item that the model knows"),
+        (
+            [("tea", 0), ("coal", NOON)],
+            "has 1 events in its last session, none .* Pass at least one item",
+        ),
+        ([("tea", 5), ("jam", 4)], "Times of `history` go back"),
+    ],
+)
+def test_a_history_that_cannot_be_explained_is_refused(explaining, history, message):
+    with pytest.raises(ValueError, match=message):
+        explaining.explain(history)
+
+
+def test_a_model_that_cannot_explain_is_refused():
+    with pytest.raises(ValueError, match=r"is a HRNN, which has no attention .* Choose a model"):
+        RECOMMENDER.explain(["tea"])
+
+
+def test_an_explanation_of_other_events_is_refused():
+    class Astray(ExplainingGRU):
+        def explain(self, item_ids):
+            return made_explanation(item_ids[:1])
+
+    recommender = made(model=Astray(num_items=6, units=(4,)))
+    with pytest.raises(ValueError, match="Astray explained 1 events, which are not the 2 that it"):
+        recommender.explain(["tea", "jam"])

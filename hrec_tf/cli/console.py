@@ -42,7 +42,7 @@ class Progress:
 
 
 class Activity:
-    """One thing being done. Call it with a `TrainingStatus` to say how far it is."""
+    """One thing being done. Call it with a `TrainingStatus`, or `count`, to say how far it is."""
 
     def __init__(self, what: str, console: Console):
         self.what, self.console = what, console
@@ -68,6 +68,10 @@ class Activity:
         self._detail = status.to_text()
         if self._status is None:
             self._line()
+
+    def count(self, done: int, in_all: int) -> None:
+        """Says how many parts are done, for the next time that it is shown."""
+        self._detail = f"{done:,} of {in_all:,}"
 
     def _keep_showing(self) -> None:
         wait = QUIET_SECONDS

@@ -2,7 +2,10 @@
 
 import re
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from hrec_tf.data.vocabulary import Vocabulary
 
 _LONGEST_SHOWN = 100
 _MOST_DIGITS = 100
@@ -85,6 +88,53 @@ def of_file(path: str) -> list[AskedHistory]:
         one.item_ids.append(item)
         one.seconds.append(seconds)
     return list(asked.values()) or [AskedHistory(None, [], [])]
+
+
+def raw_ids_of(texts: list[str], vocabulary: "Vocabulary", name: str) -> list[Any]:
+    """Returns ids of the vocabulary's type."""
+    if vocabulary.id_type == "text":
+        return list(texts)
+    wanted = f"whole numbers such as {vocabulary.raw_ids[0]}"
+    return [
+        whole_number(
+            text,
+            f"`{name}` holds the item {shown(text)} (place {place}), but this model knows "
+            f"{wanted}. Pass ids as its log has them.",
+        )
+        for place, text in enumerate(texts)
+    ]
+
+
+def events_of(raw_ids: list[Any], seconds: list[str | None], name: str) -> list[Any]:
+    """Returns a history as `Recommender` takes it."""
+    return [
+        raw_id
+        if text is None
+        else (
+            raw_id,
+            whole_number(
+                text,
+                f"`{name}` has the time {shown(text)} (place {place}), but times are whole Unix "
+                "seconds. Write for example item@1291191960.",
+            ),
+        )
+        for place, (raw_id, text) in enumerate(zip(raw_ids, seconds, strict=True))
+    ]
+
+
+def name_unknown(raw_ids: list[Any], vocabulary: "Vocabulary", name: str) -> None:
+    """Says on stderr which items a model passes over."""
+    item_ids = vocabulary.encode(raw_ids)
+    unknown = list(
+        dict.fromkeys(raw_id for raw_id, i in zip(raw_ids, item_ids, strict=True) if not i)
+    )
+    if unknown:
+        listed = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+        print(
+            f"Note: the model does not know {len(unknown)} item(s) of the {name}, and passes over "
+            f"them: {listed}",
+            file=sys.stderr,
+        )
 
 
 def shown(text: str) -> str:

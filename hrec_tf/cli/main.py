@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from hrec_tf import __version__, checks
-from hrec_tf.cli import compare, data, evaluate, export, quickstart, recommend, serve, train
+from hrec_tf.cli import (
+    compare,
+    data,
+    evaluate,
+    explain,
+    export,
+    quickstart,
+    recommend,
+    serve,
+    train,
+)
 
 # Typer brings its own copy of Click, or uses the one beside it: the class, which stands for all
 # that may be wrong with a command line, is asked of Typer.
@@ -26,6 +36,7 @@ app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="compare")(compare.compare)
 app.command(name="recommend")(recommend.recommend)
+app.command(name="explain")(explain.explain)
 app.command(name="export")(export.export)
 app.command(name="serve")(serve.serve)
 app.command(name="quickstart")(quickstart.quickstart)

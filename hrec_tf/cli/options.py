@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -251,7 +251,9 @@ def takes(**groups: type) -> Callable[[Callable], Callable]:
     return with_groups
 
 
-def command_line(command: str, own: Mapping[str, Any], *groups: Any) -> str:
+def command_line(
+    command: str, own: Mapping[str, Any], *groups: Any, arguments: Sequence[str] = ()
+) -> str:
     """Writes a command as one would type it, with the options that were set.
 
     Files are named without their folders, which may tell of a person or a machine: reports are
@@ -261,12 +263,13 @@ def command_line(command: str, own: Mapping[str, Any], *groups: Any) -> str:
         command: its name.
         own: its own options: name -> value, or None where the default holds.
         *groups: its dataclasses of options.
+        arguments: what stands before the options.
 
     Example:
         >>> command_line("compare", {"seeds": "0,1"}, RecipeOptions(epochs=3, set=["loss.logq=1"]))
         'hrec compare --seeds 0,1 --epochs 3 --set loss.logq=1'
     """
-    words = ["hrec", command]
+    words = ["hrec", command, *arguments]
     values = dict(own)
     for group in groups:
         for field in dataclasses.fields(group):

@@ -1,6 +1,5 @@
 """`hrec recommend`: what a trained model recommends after a history."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,11 +7,12 @@ import typer
 from hrec_tf.cli import console
 from hrec_tf.cli.history_text import (
     AskedHistory,
+    events_of,
+    name_unknown,
     of_file,
     of_text,
-    shown,
+    raw_ids_of,
     split_ids,
-    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def recommend(
 
     with console.Progress().watch(f"loading {run}"):
         recommender = Recommender.load(run)
-    allowed = None if chosen is None else _raw_ids(chosen, recommender, "candidates")
-    _name_unknown(allowed or [], recommender, "candidates")
+    allowed = None if chosen is None else raw_ids_of(chosen, recommender.vocabulary, "candidates")
+    name_unknown(allowed or [], recommender.vocabulary, "candidates")
     options = {"k": k, "exclude_seen": not include_seen, "candidates": allowed}
     answers = [_answer(recommender, one, options) for one in asked]
     if json:
@@ -77,9 +77,9 @@ def _answer(
     recommender: "Recommender", asked: AskedHistory, options: dict[str, Any]
 ) -> dict[str, Any]:
     name = "history" if asked.user is None else f"history of user {asked.user!r}"
-    raw_ids = _raw_ids(asked.item_ids, recommender, name)
-    _name_unknown(raw_ids, recommender, name)
-    found = recommender.recommend(_events(raw_ids, asked.seconds, name), **options)
+    raw_ids = raw_ids_of(asked.item_ids, recommender.vocabulary, name)
+    name_unknown(raw_ids, recommender.vocabulary, name)
+    found = recommender.recommend(events_of(raw_ids, asked.seconds, name), **options)
     rows = [
         {
             "rank": rank,
@@ -90,52 +90,6 @@ def _answer(
         for rank, (item, score) in enumerate(found, start=1)
     ]
     return {"user": asked.user, "recommendations": rows}
-
-
-def _raw_ids(texts: list[str], recommender: "Recommender", name: str) -> list[Any]:
-    """Ids of the vocabulary's type."""
-    vocabulary = recommender.vocabulary
-    if vocabulary.id_type == "text":
-        return list(texts)
-    wanted = f"whole numbers such as {vocabulary.raw_ids[0]}"
-    return [
-        whole_number(
-            text,
-            f"`{name}` holds the item {shown(text)} (place {place}), but this model knows "
-            f"{wanted}. Pass ids as its log has them.",
-        )
-        for place, text in enumerate(texts)
-    ]
-
-
-def _events(raw_ids: list[Any], seconds: list[str | None], name: str) -> list[Any]:
-    return [
-        raw_id
-        if text is None
-        else (
-            raw_id,
-            whole_number(
-                text,
-                f"`{name}` has the time {shown(text)} (place {place}), but times are whole Unix "
-                "seconds. Write for example item@1291191960.",
-            ),
-        )
-        for place, (raw_id, text) in enumerate(zip(raw_ids, seconds, strict=True))
-    ]
-
-
-def _name_unknown(raw_ids: list[Any], recommender: "Recommender", name: str) -> None:
-    item_ids = recommender.vocabulary.encode(raw_ids)
-    unknown = list(
-        dict.fromkeys(raw_id for raw_id, i in zip(raw_ids, item_ids, strict=True) if not i)
-    )
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
-        print(
-            f"Note: the model does not know {len(unknown)} item(s) of the {name}, and passes over "
-            f"them: {shown}",
-            file=sys.stderr,
-        )
 
 
 def _print_list(answer: dict[str, Any]) -> None:

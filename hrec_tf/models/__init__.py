@@ -1,6 +1,6 @@
 """Models: one file per paper."""
 
-from hrec_tf.models.explanation import Explanation
+from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hcrnn import HCRNN
 from hrec_tf.models.hrnn import HRNN
@@ -15,6 +15,7 @@ __all__ = [
     "HRNN",
     "NARM",
     "STAMP",
+    "ExplainedHistory",
     "Explanation",
     "GRU4Rec",
     "LSTM4Rec",

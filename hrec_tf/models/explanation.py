@@ -1,9 +1,9 @@
 """What a model did with one history, event by event, for those who want to read it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,6 +31,69 @@ class Explanation:
     states: Mapping[str, np.ndarray] = field(default_factory=lambda: _NONE)
     memory_attention: np.ndarray | None = None
     topics: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExplainedHistory(Explanation):
+    """An `Explanation` with what an application knows of the events.
+
+    Attributes:
+        raw_ids: (T,), item ids as the log has them.
+        timestamps: int64 (T,), Unix seconds.
+    """
+
+    raw_ids: tuple[Any, ...]
+    timestamps: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        item_ids: np.ndarray,
+        *,
+        raw_ids: Sequence[Any],
+        timestamps: np.ndarray,
+    ) -> Self:
+        """Lets a model explain itself on one history of known items.
+
+        A model that reads the latest events alone explains those alone.
+
+        Args:
+            model: a `NextItemModel` with `explain`.
+            item_ids: int (events,), each in 1..num_items, oldest first.
+            raw_ids, timestamps: of the same events.
+
+        Raises:
+            ValueError: a model without `explain`, or one that explained other events.
+        """
+        require_explains(model)
+        begin = 0 if model.max_length is None else max(len(item_ids) - model.max_length, 0)
+        found = model.explain(item_ids[begin:])
+        if not np.array_equal(found.item_ids, item_ids[begin:]):
+            raise ValueError(
+                f"{type(model).__name__} explained {len(found.item_ids)} events, which are not "
+                f"the {len(item_ids) - begin} that it was given. Mend its `explain`."
+            )
+        inner = {part.name: getattr(found, part.name) for part in fields(Explanation)}
+        return cls(
+            **inner,
+            raw_ids=tuple(raw_ids[begin:]),
+            timestamps=np.asarray(timestamps[begin:], np.int64),
+        )
+
+
+def require_explains(model: Any, *, name: str = "model") -> None:
+    """Raises unless a model can tell what it does inside.
+
+    Args:
+        model: a model.
+        name: what the message calls it.
+    """
+    if not hasattr(model, "explain"):
+        raise ValueError(
+            f"`{name}` is a {type(model).__name__}, which has no attention to show, but models "
+            "are explained by their own `explain`. Choose a model that has it, e.g. hcrnn."
+        )
 
 
 def one_history(item_ids: Any, *, num_items: int, max_length: int | None = None) -> np.ndarray:

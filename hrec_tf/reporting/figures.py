@@ -1,58 +1,32 @@
-"""Figures of a report, as SVG text that stands inside a page.
+"""Figures of a report, as SVG text that stands inside a page; see `hrec_tf.reporting.drawing`."""
 
-Text stays text, in the page's own font; sizes are in CSS pixels. Nothing global is touched: no
-pyplot, and the user's Matplotlib settings neither count nor change.
-"""
-
-import html
-import io
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-WIDTH = 440
-"""Narrow enough to stay legible on a telephone, where a figure fills the width."""
+from hrec_tf.reporting.drawing import (
+    GRID,
+    LINES,
+    WIDTH,
+    canvas,
+    cut,
+    legend,
+    settings,
+    to_svg,
+)
+
 ROW_HEIGHT = 27
 CURVE_WIDTH, CURVE_HEIGHT = 300, 210
-MAX_LABEL = 26
 
-INK, QUIET, GRID = "#22262e", "#5f6673", "#e3e6ea"
 TRAINED, COUNTED = "#0b5cad", "#6f7782"
-# Okabe and Ito's colours, which people who are colour-blind tell apart, and a shape for each.
+# Colours that people who are colour-blind tell apart, and a shape for each.
 GROUPS = (("#0072b2", "o"), ("#d55e00", "D"), ("#009e73", "s"))
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b58900", "#333333")
-
-_SETTINGS = {
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 12,
-    "figure.constrained_layout.use": True,
-    "font.size": 11,
-    "grid.color": GRID,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "hrec_tf",
-    "text.color": INK,
-    # A name may hold a dollar sign.
-    "text.parse_math": False,
-    "xtick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.color": QUIET,
-    "ytick.labelcolor": INK,
-}
-_WITHOUT_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 @dataclass(frozen=True)
@@ -82,7 +56,7 @@ def interval_figure(rows: Sequence[Row], *, name: str, metric: str) -> str:
         metric: what is drawn.
     """
     rows = sorted(rows, key=lambda row: -row.value)
-    with matplotlib.style.context(["default", _SETTINGS]):
+    with settings():
         figure, axes = _rows_of([row.label for row in rows], metric)
         for place, row in enumerate(rows):
             color = TRAINED if row.trained else COUNTED
@@ -98,8 +72,8 @@ def interval_figure(rows: Sequence[Row], *, name: str, metric: str) -> str:
             )
             if there
         ]
-        _legend(figure, kinds)
-        return _svg(figure, name=name, title=f"{metric} of each method", about=about)
+        legend(figure, kinds)
+        return to_svg(figure, name=name, title=f"{metric} of each method", about=about)
 
 
 def group_figure(
@@ -114,7 +88,7 @@ def group_figure(
         title: what the figure shows, for those who do not see it.
     """
     labels = list(next(iter(groups.values())))
-    with matplotlib.style.context(["default", _SETTINGS]):
+    with settings():
         figure, axes = _rows_of(labels, metric)
         values = np.array([[group[label] for label in labels] for group in groups.values()])
         for place, column in enumerate(values.T):
@@ -132,12 +106,12 @@ def group_figure(
             axes.plot(row, range(len(labels)), **style)
             marks.append(Line2D([], [], label=group, **style))
         _from_zero(axes, float(np.nanmax(values)))
-        _legend(figure, marks)
+        legend(figure, marks)
         about = "; ".join(
             f"{label}: " + ", ".join(f"{group} {held[label]:.4f}" for group, held in groups.items())
             for label in labels
         )
-        return _svg(figure, name=name, title=title, about=about)
+        return to_svg(figure, name=name, title=title, about=about)
 
 
 def curve_figure(
@@ -152,18 +126,18 @@ def curve_figure(
         quantity: what is drawn, e.g. "loss".
         title: above the figure.
     """
-    with matplotlib.style.context(["default", _SETTINGS]):
+    with settings():
         height = CURVE_HEIGHT + (18 * -(-len(curves) // 3) if len(curves) > 1 else 0)
-        figure, axes = _figure(CURVE_WIDTH, height)
+        figure, axes = canvas(CURVE_WIDTH, height)
         lines = []
         for place, (label, values) in enumerate(curves.items()):
             style = ("-", "--", ":")[place // len(LINES) % 3]
             epochs = range(1, len(values) + 1)
             color = LINES[place % len(LINES)]
             lines += axes.plot(
-                epochs, values, style, color=color, marker="o", markersize=3.5, label=_cut(label)
+                epochs, values, style, color=color, marker="o", markersize=3.5, label=cut(label)
             )
-        axes.set_title(_cut(title), loc="left")
+        axes.set_title(cut(title), loc="left")
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
         axes.grid(axis="y")
@@ -171,18 +145,18 @@ def curve_figure(
         longest = max(map(len, curves.values()))
         axes.set_xlim(1 - 0.04 * longest, longest + 0.04 * longest)
         if len(curves) > 1:
-            _legend(figure, lines)
+            legend(figure, lines)
         about = "; ".join(
             f"{label}: {', '.join(f'{value:.4g}' for value in values)}"
             for label, values in curves.items()
         )
-        return _svg(figure, name=name, title=f"{title}: {quantity} per epoch", about=about)
+        return to_svg(figure, name=name, title=f"{title}: {quantity} per epoch", about=about)
 
 
 def _rows_of(labels: Sequence[str], metric: str) -> tuple[Figure, Axes]:
     """A figure with a row for each label, the first on top."""
-    figure, axes = _figure(WIDTH, 66 + ROW_HEIGHT * len(labels))
-    axes.set_yticks(range(len(labels)), [_cut(label) for label in labels])
+    figure, axes = canvas(WIDTH, 66 + ROW_HEIGHT * len(labels))
+    axes.set_yticks(range(len(labels)), [cut(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -196,53 +170,3 @@ def _rows_of(labels: Sequence[str], metric: str) -> tuple[Figure, Axes]:
 def _from_zero(axes: Axes, largest: float) -> None:
     # A part of the scale only would make small differences look large.
     axes.set_xlim(0, 1.06 * largest if largest > 0 else 1)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    # 72 dots per inch make a point, a pixel of the SVG, and a pixel of the page the same.
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-    FigureCanvasSVG(figure)
-    return figure, figure.add_subplot()
-
-
-def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    figure.legend(
-        handles=list(handles),
-        loc="outside upper right",
-        ncols=min(3, len(handles)),
-        frameon=False,
-        fontsize=10.5,
-        handletextpad=0.4,
-        columnspacing=1.2,
-    )
-
-
-def _svg(figure: Figure, *, name: str, title: str, about: str) -> str:
-    written = io.StringIO()
-    with warnings.catch_warnings():
-        # The reader's browser has the glyphs that Matplotlib's own font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(written, format="svg", metadata=_WITHOUT_METADATA)
-    width, height = (round(72 * inches) for inches in figure.get_size_inches())
-    inner = written.getvalue().partition("<svg")[2].partition(">")[2]
-    inner = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", inner, flags=re.DOTALL)
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', inner))
-    inner = re.sub(r"<[^>]*>", lambda tag: _own_tag(tag[0], name, used), inner)
-    inner = re.sub(r">\s+<", "><", inner)
-    return (
-        f'<svg class="figure" id="{name}" role="img" aria-labelledby="{name}-title {name}-about" '
-        f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f'<title id="{name}-title">{html.escape(title)}</title>'
-        f'<desc id="{name}-about">{html.escape(about)}</desc>{inner.strip()}'
-    )
-
-
-def _own_tag(tag: str, name: str, used: set[str]) -> str:
-    """A tag as it stands in a page, where ids hold for all figures and the font is the page's."""
-    tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag)
-    tag = tag.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
-    return re.sub(r"font-family: [^;]*; ", "", tag)
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"

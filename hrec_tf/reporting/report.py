@@ -1,36 +1,22 @@
-"""One self-contained HTML page on a comparison, or on a single run.
+"""One self-contained HTML page on a comparison, or on a single run."""
 
-The page needs nothing but itself: no script, no style sheet, no font and no picture from
-elsewhere. All text goes through Jinja's escaping; figures are made by
-`hrec_tf.reporting.figures`.
-"""
-
-import importlib.metadata
-import platform
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from hrec_tf import __version__
 from hrec_tf.data import catalogue
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.evaluation import Evaluation, Interval, confidence_intervals
 from hrec_tf.recipe import Recipe
-from hrec_tf.reporting import figures, sections
+from hrec_tf.reporting import figures, pages, sections
 from hrec_tf.reporting.cautions import cautions
 from hrec_tf.reporting.comparison import Comparison, Result
 from hrec_tf.reporting.tables import label
 from hrec_tf.reporting.verdict import verdict
 
 RESAMPLES = 2000
-_TOGETHER = ("tensorflow", "keras", "numpy", "scipy", "polars", "matplotlib")
 
 
 def report(
@@ -57,7 +43,8 @@ def report(
     )
     name = source.data if source.is_named else Path(source.data).name
     subject = label(results[0]) if len(results) == 1 else f"{len(results)} methods compared"
-    return _template().render(
+    return pages.render(
+        "report.html.j2",
         title=f"{subject} on {name}",
         verdict=verdict(comparison),
         facts=_facts(comparison),
@@ -104,15 +91,6 @@ def report_of_run(
     result = Result(recipe, (evaluation,), (seconds,), () if history is None else (history,))
     metric = next(name for name in reversed(evaluation.metrics) if name.startswith("Recall@"))
     return report(Comparison((result,), metric, (seed,)), prepared, source, command=command)
-
-
-@cache
-def _template() -> Template:
-    text = resources.files("hrec_tf.reporting").joinpath("report.html.j2").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(text)
 
 
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
@@ -207,13 +185,8 @@ def _about_data(source: LogSource, name: str) -> str:
 
 
 def _about_page(comparison: Comparison, prepared: PreparedLog) -> list[str]:
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in _TOGETHER]
-    devices = tf.config.list_physical_devices("GPU")
-    device = f"{len(devices)} GPU" if devices else "CPU"
     seeds = ", ".join(map(str, comparison.seeds))
     return [
-        f"Made on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by hrec_tf {__version__} with "
-        f"{', '.join(versions)} and Python {platform.python_version()} on {platform.system()} "
-        f"{platform.machine()}, {device}. Training times include compilation.",
+        f"{pages.about_making()} Training times include compilation.",
         f"Seeds: {seeds}. Fingerprint of the items: {prepared.vocabulary.fingerprint}.",
     ]
