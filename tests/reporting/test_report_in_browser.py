@@ -5,14 +5,10 @@ Needs Chromium and its driver; the flags keep it from asking the network for any
 
 import io
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from hrec_tf.cli.compare import run_comparison
@@ -20,29 +16,23 @@ from hrec_tf.data.log_source import LogSource
 from hrec_tf.recipe import Recipe, with_shared_changes
 from hrec_tf.reporting.report import report_of_run
 from hrec_tf.reporting.tables import spread
+from tests.reference.browser import (
+    NEEDS_CHROMIUM,
+    WIDTHS,
+    open_page,
+    runs_over,
+    set_width,
+    text_outside_figures,
+)
 from tests.reference.tiny_log import COLUMNS, write_ring_log
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-WIDTHS = (1200, 800, 400)
 MODELS = ("pop", "item-knn", "gru4rec", "hrnn-init")
 # A name that no line has room for, and that would run if it were not escaped.
 NAME = "<script>document.title='run'<script>" + "a-log-with-a-long-name" * 4 + ".csv"
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        not (CHROMIUM.is_file() and DRIVER.is_file()), reason=f"there is no {CHROMIUM} or {DRIVER}"
-    ),
+    NEEDS_CHROMIUM,
 ]
 
 
@@ -87,40 +77,10 @@ def compared(folder):
     return comparison
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture(scope="module", params=["comparison.html", "run.html"])
 def page(request, browser, compared, folder):
-    """The browser with a page open; `said` and `asked` are what it wrote and fetched."""
-    for kind in ("browser", "performance"):
-        browser.get_log(kind)  # what came before is not this page's
-    path = folder / request.param
-    browser.get(path.as_uri())
-    browser.said = browser.get_log("browser")
-    events = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
-    browser.asked = [
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    ]
-    browser.path = path
-    return browser
-
-
-def set_width(browser, width):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    assert browser.execute_script("return window.innerWidth") == width
+    """The browser with a page open, see `open_page`."""
+    return open_page(browser, folder / request.param)
 
 
 def test_the_page_asks_for_nothing_and_complains_of_nothing(page):
@@ -177,35 +137,9 @@ def test_the_table_holds_the_numbers_of_the_comparison(browser, compared, folder
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_runs_over(page, width):
-    set_width(page, width)
-    wide, seen = page.execute_script(
-        "const d = document.documentElement; return [d.scrollWidth, d.clientWidth]"
-    )
-    assert wide <= seen
-    # Tables scroll in boxes of their own; nothing else may pass the edge, hidden or not.
-    outside = page.execute_script(
-        """return [...document.querySelectorAll('body *')]
-        .filter(e => !e.closest('.scroll') || e.matches('.scroll'))
-        .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5)
-        .map(e => e.outerHTML.slice(0, 80))"""
-    )
-    assert outside == []
+    assert runs_over(page, width) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_text_of_a_figure_stays_inside_it(page, width):
-    set_width(page, width)
-    outside = page.execute_script(
-        """const bad = [];
-        for (const svg of document.querySelectorAll('svg')) {
-          const box = svg.getBoundingClientRect();
-          for (const text of svg.querySelectorAll('text')) {
-            const r = text.getBoundingClientRect();
-            if (r.width === 0 || r.left < box.left - 1 || r.right > box.right + 1 ||
-                r.top < box.top - 1 || r.bottom > box.bottom + 1)
-              bad.push(svg.id + ': ' + text.textContent);
-          }
-        }
-        return bad"""
-    )
-    assert outside == []
+    assert text_outside_figures(page, width) == []
