@@ -12,7 +12,13 @@ from hrec_tf.recommender import Recommender
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "docs/equations.md", "docs/evaluation.md", "docs/serving.md")
+PAGES = (
+    "README.md",
+    "docs/equations.md",
+    "docs/evaluation.md",
+    "docs/explain.md",
+    "docs/serving.md",
+)
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 

@@ -92,7 +92,7 @@ def require_explains(model: Any, *, name: str = "model") -> None:
     if not hasattr(model, "explain"):
         raise ValueError(
             f"`{name}` is a {type(model).__name__}, which has no attention to show, but models "
-            "are explained by their own `explain`. Choose a model that has it, e.g. hcrnn."
+            "are explained by their own `explain`. Choose a model that has it, e.g. hcrnn-3-bi."
         )
 
 
