@@ -25,10 +25,8 @@ def models(num_items: int) -> dict[str, Any]:
     return {
         "GRU4REC (Song et al.)": PrefixRNN(cell="gru", **general),
         RIVAL: NARM(**general),
-        "HCRNN-1": HCRNN(version=1, **general),
         "HCRNN-3": HCRNN(**general),
         "HCRNN-3 + Bi": HCRNN(**bi),
-        "HCRNN-3 + Bi, two-phase": HCRNN(two_phase=True, **bi),
         "HCRNN-3 + Bi, causal, whole sequences": HCRNN(theta="prefix", **bi),
     }
 

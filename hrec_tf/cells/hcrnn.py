@@ -36,10 +36,10 @@ class HCRNNCell(keras.layers.Layer):
     of M have one size D; h has size H. θ weighs the K rows of M for one user; where it comes
     from is `layers.GlobalContext`.
 
-    Source: Song et al., AAAI 2019; docs/equations.md C.3. The energies' sigmoid and the rows'
-    number are known from the authors' code alone. Differs from it: version 1's reset reads c'
-    as the paper says, where the code reads c (`v1_reset_uses_prev`); W_d is projected to
-    W_d >= 0 when it is made, where the code's first step meets negative values (`raw_drift_init`).
+    Source: Song et al., AAAI 2019; docs/equations.md C.3. K = 50 is known from the authors' code
+    alone. Differs from it: version 1's reset reads c' as the paper says, where the code reads c
+    (`v1_reset_uses_prev`); W_d is projected to W_d >= 0 when it is made, where the code's first
+    step meets negative values (`raw_drift_init`).
 
     Args:
         units: H.
@@ -183,8 +183,7 @@ class HCRNNCell(keras.layers.Layer):
             constants["v"],
             projected.get("cached", {}).get("exp_minus_p"),
         )
-        # Keras' own warns where there is but one.
-        alpha = tf.nn.softmax(e)
+        alpha = tf.nn.softmax(e)  # that of Keras warns where K is 1
         proposed = dense(alpha, self.memory)
         context = ops.sigmoid(x_l + h_l + dense(c, self.c_to_context))
         before, c = c, (1 - context) * c + context * proposed

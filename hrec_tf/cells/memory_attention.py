@@ -59,9 +59,11 @@ def _forward(a, v, exp_minus_p):
 def _gradient(a, theta, memory, v, exp_minus_p, e_gradient):
     s = _sigmoid(a, exp_minus_p)
     slope = s * (1.0 - s)
-    units = s.shape[-1]
+    _, contexts, units = s.shape
     by_unit = tf.matmul(e_gradient[:, None, :], slope)[:, 0]
-    by_context = tf.reduce_sum(slope * (v * memory), axis=-1)
+    # XLA sums along the last axis one number after the other; a product with ones is faster.
+    along_units = tf.reshape(slope * (v * memory), (-1, units))
+    by_context = tf.reshape(tf.linalg.matvec(along_units, tf.ones((units,))), (-1, contexts))
     by_memory = tf.reduce_sum(slope * (e_gradient * theta)[:, :, None], axis=0)
     v_gradient = tf.linalg.matvec(
         tf.reshape(s, (-1, units)), tf.reshape(e_gradient, (-1,)), transpose_a=True

@@ -12,17 +12,10 @@ import tensorflow as tf
 from hrec_tf import checks
 from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
-from hrec_tf.data.lanes import lay_out, pack_lanes
-from hrec_tf.data.prefixes import (
-    batches_by_length,
-    lay_out_rows,
-    prefix_rows,
-    sequence_rows,
-    targets_of,
-)
 from hrec_tf.evaluation.points import ALL_SESSIONS, evaluation_points, sessions_to_play
+from hrec_tf.evaluation.windows import Window, lane_windows, padded_windows
 from hrec_tf.metrics import rank_counts, rank_from_counts
-from hrec_tf.schema import CONCATENATED, PADDED_LAYOUTS, PREFIXES, SESSION_PARALLEL
+from hrec_tf.schema import CONCATENATED, PADDED_LAYOUTS, SESSION_PARALLEL
 
 SCORE_BYTES = 1 << 26
 """Scores held at once: a block has as many rows as fit, and never fewer than one."""
@@ -202,9 +195,9 @@ def rank_model(
     part, event_of = histories.select(played), np.flatnonzero(played)
     is_point = np.isin(event_of, points, assume_unique=True)
     if model.layout in PADDED_LAYOUTS:
-        windows = _padded_windows(part, model=model, num_lanes=num_lanes, is_point=is_point)
+        windows = padded_windows(part, model=model, num_lanes=num_lanes, is_point=is_point)
     else:
-        windows = _lane_windows(
+        windows = lane_windows(
             part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point
         )
     block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
@@ -222,15 +215,12 @@ def rank_model(
     return _ranks(points, counts[order], histories, top_pop)
 
 
-_Window = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
-"""Events, next item ids, and at each place the event that it predicts, or -1."""
-
 _WITHOUT_PAST = (SESSION_PARALLEL, *PADDED_LAYOUTS)
 """Layouts of models that start every session from nothing."""
 
 
 def _count_windows(
-    model, functions: tuple[Callable, Callable], windows: Iterator[_Window], block: int
+    model, functions: tuple[Callable, Callable], windows: Iterator[Window], block: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Plays windows in order; returns their points and the counts, int64 (points, 3)."""
     read_window, rank_rows = functions
@@ -263,54 +253,6 @@ def _count_windows(
     if waiting:
         rank_waiting()
     return np.concatenate(points), tf.concat(counts, 0).numpy()
-
-
-def _padded_windows(
-    histories: Histories, *, model: Any, num_lanes: int | None, is_point: np.ndarray
-) -> Iterator[_Window]:
-    """Lays prefixes or sequences out, rows of like lengths side by side."""
-    targets = np.flatnonzero(is_point)
-    if model.layout == PREFIXES:
-        rows = prefix_rows(histories, targets, max_length=model.max_length)
-    else:
-        rows = sequence_rows(histories, targets)
-    batch_size = min(num_lanes or 256, len(rows.first))
-    for batch in batches_by_length(rows.lengths, batch_size=batch_size, rng=None):
-        some, shape = rows.take(batch), {"layout": model.layout, "batch_size": batch_size}
-        events, next_item_ids, _ = lay_out_rows(histories, some, **shape)
-        target = targets_of(some, **shape)
-        yield events, next_item_ids, np.where((target >= 0) & is_point[target], target, -1)
-
-
-def _lane_windows(
-    histories: Histories,
-    *,
-    model: Any,
-    num_lanes: int | None,
-    steps: int,
-    is_point: np.ndarray,
-) -> Iterator[_Window]:
-    """Lays histories out in lanes, window by window."""
-    layout = model.layout
-    offsets = histories.session_offsets if layout == SESSION_PARALLEL else histories.user_offsets
-    sizes = np.diff(offsets)
-    if num_lanes is None:
-        num_lanes = int(np.clip(sizes.sum() // sizes.max(), 32, 256))
-    lanes = pack_lanes(
-        histories,
-        layout=layout,
-        num_lanes=min(num_lanes, len(sizes)),
-        steps=steps,
-        order=np.argsort(-sizes, kind="stable"),  # long ones first: the lanes end together
-        feed_last_item=model.feed_last_item,
-    )
-    events, next_item_ids, _ = lay_out(histories, lanes, layout=layout, steps=steps)
-    target = np.minimum(lanes.inputs + 1, histories.num_events - 1)
-    predicts = is_point[target] & (target > lanes.inputs)
-    point_of = lanes.windows(np.where(predicts, target, -1), steps=steps, idle=-1)
-    for window in range(len(point_of)):
-        here = {name: values[window] for name, values in events.items()}
-        yield here, next_item_ids[window], point_of[window]
 
 
 def _compiled(model, *, top_pop: int | None, jit_compile: bool) -> tuple[Callable, Callable]:

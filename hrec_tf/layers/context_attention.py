@@ -7,6 +7,7 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.protocol import dense
+from hrec_tf.layers.additive_attention import NOT_READ
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -48,13 +49,8 @@ class ContextAttention(keras.layers.Layer):
             dense(query, self.query_kernel), dense(contexts, self.context_kernel), transpose_b=True
         )
         energies = agreement / ops.sqrt(ops.cast(self.scale, agreement.dtype))
-        # Keras' own warns where there is but one event.
-        weights = tf.nn.softmax(tf.where(is_read, energies, EXCLUDED))
+        weights = tf.nn.softmax(tf.where(is_read, energies, NOT_READ))
         return tf.matmul(weights, hidden), weights
 
     def get_config(self):
         return super().get_config() | {"units": self.units, "scale": self.scale, "seed": self.seed}
-
-
-EXCLUDED = -1e9
-"""Energy of an event that is not to be attended to; finite, so that a row of none is too."""

@@ -82,7 +82,6 @@ class GlobalContext(keras.layers.Layer):
         drawn = mean
         if training:
             drawn = mean + std * keras.random.normal(ops.shape(mean), seed=self.seed_generator)
-        # Keras' own warns where there is but one context.
         return tf.nn.softmax(drawn), kl
 
     def get_config(self):

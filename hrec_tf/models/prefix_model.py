@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.models.next_item_model import NextItemModel
-from hrec_tf.schema import PADDED_LAYOUTS, POSITIONS, PREFIXES
+from hrec_tf.schema import ITEM_IDS, PADDED_LAYOUTS, PADDING_ID, POSITIONS, PREFIXES
 
 
 class PrefixModel(NextItemModel):
@@ -67,9 +67,9 @@ class PrefixModel(NextItemModel):
     @staticmethod
     def is_read(events: dict[str, tf.Tensor]) -> tf.Tensor:
         """Returns bool (batch, steps), true at the events up to the last position of a row."""
-        steps = tf.range(tf.shape(events["item_ids"])[1])
+        steps = tf.range(tf.shape(events[ITEM_IDS])[1])
         last = tf.reduce_max(events[POSITIONS], axis=1, keepdims=True)
-        return (steps <= last) & (events["item_ids"] != 0)
+        return (steps <= last) & (events[ITEM_IDS] != PADDING_ID)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"max_length": self.max_length}

@@ -57,7 +57,7 @@ def test_agrees_with_a_float64_loop(scale):
     layer, (h, c) = filled(scale), random_contexts()
     average, weights = layer(h, c, c, causal())
     for row, t in np.ndindex(BATCH, STEPS):
-        expected = by_context(layer, np.asarray(c[row], np.float64), t)
+        expected = by_context(layer, np.asarray(c[row], np.float64), t, scale)
         np.testing.assert_allclose(weights[row, t, : t + 1], expected, **FLOAT32_NOISE)
         np.testing.assert_array_equal(weights[row, t, t + 1 :], np.zeros(STEPS - t - 1))
         np.testing.assert_allclose(

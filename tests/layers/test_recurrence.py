@@ -28,7 +28,6 @@ CELLS = {
         user_to_output=True,
     ),
     # The last two features are θ. With theta="prefix" another one at each step.
-    "hcrnn_1": lambda **_: hcrnn(1),
     "hcrnn_3": lambda **_: hcrnn(3),
 }
 

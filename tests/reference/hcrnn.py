@@ -1,5 +1,6 @@
 """Slow float64 NumPy loops of HCRNN, one row and one event at a time: docs/equations.md C."""
 
+import functools
 import math
 
 import numpy as np
@@ -122,11 +123,11 @@ def by_state(layer, h, t):
     return np.array(softmax(energies))
 
 
-def by_context(layer, c, t):
+def by_context(layer, c, t, scale):
     """The weights of c_0..c_t by `ContextAttention`, for the query c_t: (25)."""
     w = weights_of(layer)
     energies = [
-        (c[t] @ w["query_kernel"]) @ (c[j] @ w["context_kernel"]) / math.sqrt(layer.scale)
+        (c[t] @ w["query_kernel"]) @ (c[j] @ w["context_kernel"]) / math.sqrt(scale)
         for j in range(t + 1)
     ]
     return np.array(softmax(energies))
@@ -156,14 +157,20 @@ def hcrnn_loop(model, item_ids):
     found |= {"thetas": np.array(thetas), "kls": np.array([kl for _, kl in contexts])}
 
     states, is_single = found["h"], model.context_attention is None
-    attentions = {"attention" if is_single else "state_attention": (by_state, "h")}
+    weigh = {
+        "attention" if is_single else "state_attention": functools.partial(
+            by_state, model.state_attention, states
+        )
+    }
     if not is_single:
-        attentions["context_attention"] = (by_context, "c")
-    for name, (weigh, of) in attentions.items():
-        layer = model.state_attention if of == "h" else model.context_attention
+        scale = {"units": model.cell.units, "item_dim": model.cell.item_dim}[model.attention_scale]
+        weigh["context_attention"] = functools.partial(
+            by_context, model.context_attention, found["c"], scale=scale
+        )
+    for name, weights_at in weigh.items():
         found[name] = np.zeros((length, length))
         for t in range(length):
-            found[name][t, : t + 1] = weigh(layer, found[of], t)
+            found[name][t, : t + 1] = weights_at(t)
 
     to_items = table[1:] @ np.asarray(model.item_scores.kernel, np.float64)  # W_emb W_B
     logits = []
