@@ -1,7 +1,7 @@
 """Fits HCRNN-3 with bi-channel attention on prefixes of shopping baskets, and reads it.
 
-python examples/fit_hcrnn.py            # the bundled log, half an hour
-python examples/fit_hcrnn.py --small    # a part of it, half a minute
+python examples/fit_hcrnn.py            # the bundled log, ten epochs
+python examples/fit_hcrnn.py --small    # a part of it
 """
 
 import argparse

@@ -192,6 +192,12 @@ class HCRNN(PrefixModel):
     def _read(self, events, training):
         """Returns hidden (batch, targets, units of o), KL, and which events were read."""
         positions, is_read = events[POSITIONS], self.is_read(events)
+        if self.layout == PREFIXES and positions.shape[1] not in (None, 1):
+            raise ValueError(
+                f"`positions` has {positions.shape[1]} targets a row, but θ of the whole row would "
+                "tell each of them of later events. Pass one a row, or build the model with "
+                "theta='prefix'."
+            )
         inputs, kl = self._inputs(events[ITEM_IDS], is_read, training)
         outputs, _ = self.recurrence(inputs, is_event=is_read, training=training)
         h, c = tf.split(outputs, [self.cell.units, self.cell.item_dim], axis=-1)

@@ -350,3 +350,11 @@ def test_initial_values():
 def test_bad_arguments_name_the_cure(arguments, message):
     with pytest.raises(ValueError, match=message):
         HCRNN(**{"num_items": 5} | SIZES | arguments)
+
+
+def test_theta_of_the_whole_row_serves_one_target():
+    """Pitfall: with several positions, θ would leak later events into the earlier ones."""
+    model = HCRNN(num_items=4, units=3, item_dim=3, num_contexts=2, seed=1)
+    events = {ITEM_IDS: tf.constant([[1, 2, 3]]), POSITIONS: tf.constant([[0, 2]])}
+    with pytest.raises(ValueError, match="`positions` has 2 targets a row, but θ of the whole"):
+        model(events)
