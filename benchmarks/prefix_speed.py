@@ -86,10 +86,7 @@ def parts_of_a_batch() -> dict[str, float]:
     targets = tf.constant(draw.integers(1, num_items + 1, (1, BATCH, 1)), tf.int32)
     positions = tf.fill((1, BATCH, 1), STEPS - 1)
     window = {ITEM_IDS: item_ids, POSITIONS: positions}, targets, tf.ones((1, BATCH, 1))
-    theta = tf.nn.softmax(tf.random.normal((BATCH, cell.num_contexts)))
-    inputs = tf.random.normal((BATCH, STEPS, cell.item_dim))
-    repeated = tf.broadcast_to(theta[:, None], (BATCH, STEPS, cell.num_contexts))
-    inputs = tf.concat([inputs, repeated], axis=-1)
+    inputs, _ = model._inputs(item_ids[0], tf.ones((BATCH, STEPS), bool), training=True)
     weights = [variable.value for variable in model.recurrence.trainable_variables]
 
     @tf.function(autograph=False)
@@ -99,14 +96,14 @@ def parts_of_a_batch() -> dict[str, float]:
             total = tf.reduce_sum(outputs)
         return tape.gradient(total, weights)
 
-    a, memory = tf.random.normal((BATCH, cell.units)), tf.random.normal((50, cell.units))
-    v = tf.random.normal((cell.units,))
-    exp_minus_p = memory_attention.exp_minus_projection(theta, memory)
+    theta, memory = inputs[:, 0, cell.item_dim :], tf.matmul(cell.memory, cell.memory_kernel)
+    a, v = tf.random.normal((BATCH, cell.units)), cell.v[0]
+    form = memory_attention.form_of(theta, memory)
 
     def energies():
         with tf.GradientTape() as tape:
             tape.watch([a, theta, memory, v])
-            e = memory_attention.memory_energies(a, theta, memory, v, exp_minus_p)
+            e = memory_attention.memory_energies(a, theta, memory, v, form)
         return tape.gradient(e, [a, theta, memory, v])
 
     def all_energies():

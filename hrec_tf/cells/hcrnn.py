@@ -6,7 +6,7 @@ from keras import ops
 
 from hrec_tf import checks
 from hrec_tf.cells.initializers import JointGlorot
-from hrec_tf.cells.memory_attention import exp_minus_projection, memory_energies
+from hrec_tf.cells.memory_attention import form_of, memory_energies
 from hrec_tf.cells.protocol import dense
 
 VERSIONS = (1, 2, 3)
@@ -158,9 +158,8 @@ class HCRNNCell(keras.layers.Layer):
             "theta": theta,
             "constants": {"memory": memory, "v": v},
         }
-        has_steps = len(inputs.shape) == 3
-        if training and has_steps and self.theta == "whole":
-            projected["cached"] = {"exp_minus_p": exp_minus_projection(theta[:, 0], memory)}
+        if training:
+            projected["cached"] = {"form": form_of(theta, memory)}
         return projected
 
     def step(self, projected, states, dense=dense):
@@ -181,7 +180,7 @@ class HCRNNCell(keras.layers.Layer):
             projected["theta"],
             constants["memory"],
             constants["v"],
-            projected.get("cached", {}).get("exp_minus_p"),
+            projected.get("cached", {}).get("form"),
         )
         alpha = tf.nn.softmax(e)  # that of Keras warns where K is 1
         proposed = dense(alpha, self.memory)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hrec_tf.cells import HCRNNCell, ReferenceGRUCell
 from hrec_tf.cells.hcrnn import AtLeastZero
+from hrec_tf.cells.memory_attention import form_of
 from hrec_tf.cells.protocol import dense
 from tests.reference.hcrnn import cell_loop, cell_step, cell_weights, fill, options_of
 from tests.reference.recurrent import sigmoid
@@ -305,26 +306,13 @@ def test_one_step_at_a_time_is_what_a_projection_of_all_steps_gives(variant):
         np.testing.assert_allclose(output, single, **FLOAT32_NOISE)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "training", "steps", "is_cached"),
-    [
-        ({"theta": "whole"}, True, True, True),
-        ({"theta": "whole"}, False, True, False),
-        ({"theta": "whole"}, True, False, False),
-        ({"theta": "prefix"}, True, True, False),
-    ],
-)
-def test_the_exponentials_are_kept_for_a_training_with_one_theta_a_row(
-    arguments, training, steps, is_cached
-):
-    cell, inputs = filled(**arguments), random_inputs()
-    inputs[..., ITEM_DIM:] = inputs[:, :1, ITEM_DIM:]
-    projected = cell.project(inputs if steps else inputs[:, 0], training=training)
-    assert ("cached" in projected) == is_cached
-    if is_cached:
-        theta, p = inputs[:, 0, ITEM_DIM:], projected["constants"]["memory"]
-        expected = np.exp(-theta[:, :, None] * np.asarray(p))
-        np.testing.assert_allclose(projected["cached"]["exp_minus_p"], expected, **FLOAT32_NOISE)
+@pytest.mark.parametrize("theta", ["whole", "prefix"])
+def test_a_training_chooses_the_form_of_the_energies_by_all_its_steps(theta):
+    cell, inputs = filled(theta=theta), random_inputs()
+    assert "cached" not in cell.project(inputs)
+    projected = cell.project(inputs, training=True)
+    expected = form_of(inputs[..., ITEM_DIM:], projected["constants"]["memory"])
+    assert int(projected["cached"]["form"]) == int(expected)
 
 
 @pytest.mark.parametrize("version", [2, 3])
