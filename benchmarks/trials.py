@@ -1,0 +1,59 @@
+"""Tries changes of a recipe on the validation part of a log, and keeps a list of the trials.
+
+    python -m benchmarks.trials --data citeulike-hcrnn --model hcrnn-3-bi \
+        --set loss.label_smoothing=0.1
+
+The test part is never ranked here: a recipe is chosen by this list, then measured once by
+`python -m benchmarks.measure`. Each trial adds a line to trials.txt as soon as it is done.
+"""
+
+import argparse
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.records import ks_of, metrics_of
+from hrec_tf.cli import console
+from hrec_tf.data.log_source import LogSource
+from hrec_tf.recipe import Recipe, best_epoch, evaluate, parse_value, train
+
+TRIALS = Path(__file__).with_name("trials.txt")
+
+
+def trial(data: str, recipe: Recipe, seed: int) -> str:
+    """Trains a recipe and returns its numbers on the validation part, in percent."""
+    training, validation = LogSource(data).load().for_validation()
+    model = train(recipe, training, seed=seed, validation=validation)
+    found = evaluate(recipe, model, validation, ks=ks_of(data), ties="standard")
+    numbers = "  ".join(f"{name} {100 * found.metrics[name]:.2f}" for name in metrics_of(data))
+    epochs = len(model.history.history["loss"])
+    return f"{numbers}  best epoch {best_epoch(recipe, model) or epochs} of {epochs}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trials", description=__doc__)
+    parser.add_argument("--data", required=True, help="a named log")
+    parser.add_argument("--model", required=True, help="the recipe that is changed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    options = parser.parse_args(arguments)
+    console.import_tensorflow()
+    changes = {}
+    for change in options.set:
+        key, _, value = change.partition("=")
+        changes[key] = parse_value(value)
+    recipe = Recipe.for_data(options.data, options.model).with_changes(changes)
+    text = " ".join(f"--set {change}" for change in options.set)
+    command = f"--data {options.data} --model {options.model} --seed {options.seed} {text}".strip()
+    line = f"{command}\n    {trial(options.data, recipe, options.seed)}\n"
+    with TRIALS.open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # trials may run side by side
+        file.write(line)
+    print(line, end="", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(main())
