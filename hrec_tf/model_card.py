@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hrec_tf.data import catalogue
+from hrec_tf.data import catalogue, plain_toml
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.recipe import Recipe
-from hrec_tf.recipes import plain_toml
 from hrec_tf.schema import PADDED_LAYOUTS
 
 

@@ -10,8 +10,9 @@ from typing import Any, Self
 import numpy as np
 
 from hrec_tf import checks, registry
+from hrec_tf.data import plain_toml
 from hrec_tf.data.histories import Histories
-from hrec_tf.recipes import files, keys, plain_toml
+from hrec_tf.recipes import files, keys
 from hrec_tf.recipes.keys import SECTIONS
 from hrec_tf.schema import CONCATENATED, PADDED_LAYOUTS
 

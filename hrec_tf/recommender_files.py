@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from hrec_tf import __version__, checks, manifest, registry, weight_files
+from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.recipes import plain_toml
 
 KIND = "recommender"
 SETTINGS, VOCABULARY = "recommender.toml", "vocabulary.txt"

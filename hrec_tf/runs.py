@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from hrec_tf import __version__, checks, manifest, model_card, weight_files
+from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.recipe import Recipe, train
-from hrec_tf.recipes import plain_toml
 
 KIND = "run"
 CONFIG, VOCABULARY, WEIGHTS = "config.toml", "vocabulary.txt", "model.weights.h5"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import write_whole
-from hrec_tf.recipes import plain_toml
 from hrec_tf.settings import first_difference, flat
 
 _FORMAT = "hrec_tf unfinished run 1"

@@ -14,6 +14,7 @@ Streams, which need TensorFlow, are in `hrec_tf.data.lanes` and `hrec_tf.data.pr
 
 from hrec_tf.data import catalogue, filters, sessions, splits
 from hrec_tf.data.event_log import EventLog
+from hrec_tf.data.features import FeatureSchema, FeatureTable
 from hrec_tf.data.filter_report import FilterReport
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.inspection import Inspection, inspect
@@ -27,6 +28,8 @@ from hrec_tf.data.vocabulary import Vocabulary
 
 __all__ = [
     "EventLog",
+    "FeatureSchema",
+    "FeatureTable",
     "FilterReport",
     "Histories",
     "Inspection",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrec_tf.recipes import plain_toml
+from hrec_tf.data import plain_toml
 
 keys = st.text("abcxyz_", min_size=1, max_size=6)
 plain = st.one_of(
