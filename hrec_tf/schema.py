@@ -16,11 +16,17 @@ ITEM_IDS = "item_ids"
 SESSION_START = "session_start"
 USER_START = "user_start"
 POSITIONS = "positions"
+IS_STEP = "is_step"
+NEXT_GAP = "next_gap"
+NEXT_SESSION_START = "next_session_start"
+FEEDBACK = "feedback"
+USER_FEATURES = "user_features"
 
 SESSION_PARALLEL = "session_parallel"
 USER_PARALLEL = "user_parallel"
 CONCATENATED = "concatenated"
 LANE_LAYOUTS = (SESSION_PARALLEL, USER_PARALLEL, CONCATENATED)
+ALIGNED = "aligned"
 PREFIXES = "prefixes"
 SEQUENCES = "sequences"
 PADDED_LAYOUTS = (PREFIXES, SEQUENCES)

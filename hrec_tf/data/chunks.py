@@ -133,7 +133,8 @@ def chunks_of(
         num_windows = tf.shape(weights)[0]
 
         def to_size(values):
-            padded = tf.pad(values, [[0, size - num_windows], [0, 0], [0, 0]])
+            others = [[0, 0]] * (values.shape.rank - 1)
+            padded = tf.pad(values, [[0, size - num_windows], *others])
             return tf.ensure_shape(padded, (size, *values.shape[1:]))
 
         ids = (events[ITEM_IDS], next_item_ids)

@@ -41,12 +41,16 @@ class Histories:
     user_offsets: np.ndarray
     num_items: int
     target_weights: np.ndarray = field(default=None)  # type: ignore[arg-type]
+    feedback: np.ndarray | None = None
+    user_features: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.target_weights is None:
             object.__setattr__(self, "target_weights", np.ones(len(self.item_ids), np.float32))
         self._check_events()
         self._check_offsets()
+        self._check_features("feedback", self.feedback, self.num_events, "event")
+        self._check_features("user_features", self.user_features, self.num_users, "user")
 
     def _check_events(self) -> None:
         checks.require_positive_int(
@@ -98,6 +102,22 @@ class Histories:
             raise ValueError(
                 f"`user_offsets` holds {self.user_offsets[stray[0]]} (row {stray[0]}), which is "
                 "not the first event of a session. Cut sessions at every change of user."
+            )
+
+    @staticmethod
+    def _check_features(name: str, values: np.ndarray | None, rows: int, of: str) -> None:
+        if values is None:
+            return
+        if values.ndim != 2 or len(values) != rows:
+            raise ValueError(
+                f"`{name}` has shape {values.shape}, but must have one row for each of {rows} "
+                f"{of}s. Encode a table of that many rows with `FeatureSchema.encode`."
+            )
+        unsound = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(unsound):
+            raise ValueError(
+                f"`{name}` holds {values[unsound[0]]} ({of} {unsound[0]}), but features are "
+                "finite. A schema encodes a missing value as such."
             )
 
     @classmethod
@@ -158,6 +178,11 @@ class Histories:
         for values in (*arrays, self.target_weights):
             digest.update(f"\n{values.dtype.str} {len(values)}\n".encode())
             digest.update(np.ascontiguousarray(values).data)
+        for name in ("feedback", "user_features"):
+            features = getattr(self, name)
+            if features is not None:
+                digest.update(f"\n{name} {features.dtype.str} {features.shape}\n".encode())
+                digest.update(np.ascontiguousarray(features).data)
         return digest.hexdigest()
 
     @cached_property
@@ -190,8 +215,11 @@ class Histories:
         """Keeps the events where the bool mask (num_events,) is true; empty rows vanish."""
         session_sizes = np.add.reduceat(events, self.session_offsets[:-1], dtype=np.int64)
         user_sizes = np.add.reduceat(events, self.user_offsets[:-1], dtype=np.int64)
+        feedback, of_users = self.feedback, self.user_features
         return replace(
             self,
+            feedback=None if feedback is None else feedback[events],
+            user_features=None if of_users is None else of_users[user_sizes > 0],
             item_ids=self.item_ids[events],
             timestamps=self.timestamps[events],
             target_weights=self.target_weights[events],

@@ -35,17 +35,15 @@ ORDERS = ("random", "time", "given")
 
 
 @dataclass(frozen=True, eq=False)
-class Lanes:
-    """One epoch of histories, packed. Pair p feeds event `inputs[p]` at a cell of the grid.
+class Grid:
+    """Where things are laid: cells of (num_lanes, num_steps), cut into windows of equal steps.
 
     Attributes:
-        inputs: int64 (num_pairs,), the event that is fed; its target is the event after it.
-        lane, step: int64 (num_pairs,), the cell of each pair.
+        lane, step: int64 (n,), the cell of each.
         num_lanes: rows of the grid.
         num_steps: columns of the grid, a multiple of the window's steps.
     """
 
-    inputs: np.ndarray
     lane: np.ndarray
     step: np.ndarray
     num_lanes: int
@@ -53,20 +51,32 @@ class Lanes:
 
     @property
     def fill(self) -> float:
-        """Share of the grid's cells that hold a pair."""
-        return len(self.inputs) / (self.num_lanes * self.num_steps)
+        """Share of the cells that hold something."""
+        return len(self.lane) / (self.num_lanes * self.num_steps)
 
     def windows(self, values: np.ndarray, *, steps: int, idle: object) -> np.ndarray:
-        """Lays `values` (num_pairs,) out as (num_windows, num_lanes, steps)."""
-        grid = np.full((self.num_lanes, self.num_steps), idle, values.dtype)
+        """Lays `values` (n, ...) out as (num_windows, num_lanes, steps, ...)."""
+        more = values.shape[1:]
+        grid = np.full((self.num_lanes, self.num_steps, *more), idle, values.dtype)
         grid[self.lane, self.step] = values
-        by_window = grid.reshape(self.num_lanes, self.num_steps // steps, steps)
-        return np.ascontiguousarray(by_window.transpose(1, 0, 2))
+        by_window = grid.reshape(self.num_lanes, self.num_steps // steps, steps, *more)
+        return np.ascontiguousarray(by_window.swapaxes(0, 1))
 
     def read(self, windows: np.ndarray) -> np.ndarray:
-        """The inverse of `windows`: (num_windows, num_lanes, steps) -> (num_pairs,)."""
+        """The inverse of `windows`: (num_windows, num_lanes, steps, ...) -> (n, ...)."""
         steps = windows.shape[2]
         return windows[self.step // steps, self.lane, self.step % steps]
+
+
+@dataclass(frozen=True, eq=False)
+class Lanes(Grid):
+    """One epoch of histories, packed. Pair p feeds event `inputs[p]` at its cell.
+
+    Attributes:
+        inputs: int64 (num_pairs,), the event that is fed; its target is the event after it.
+    """
+
+    inputs: np.ndarray
 
 
 def pack_lanes(
@@ -112,7 +122,7 @@ def pack_lanes(
     step = offset[unit_of] + np.arange(len(inputs)) - first_pair[unit_of]
     used_steps = int(step.max()) + 1 if len(step) else 0
     num_steps = max(steps, -(-used_steps // steps) * steps)
-    return Lanes(inputs, lane[unit_of], step, num_lanes, num_steps)
+    return Lanes(lane[unit_of], step, num_lanes, num_steps, inputs)
 
 
 def first_free_lane(sizes: np.ndarray, num_lanes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +184,7 @@ def without_tail(lanes: Lanes, *, steps: int) -> Lanes:
     np.maximum.at(ends, lanes.lane, lanes.step + 1)
     num_steps = max(int(ends.min()) // steps, 1) * steps
     kept = lanes.step < num_steps
-    return Lanes(lanes.inputs[kept], lanes.lane[kept], lanes.step[kept], lanes.num_lanes, num_steps)
+    return Lanes(lanes.lane[kept], lanes.step[kept], lanes.num_lanes, num_steps, lanes.inputs[kept])
 
 
 def order_of_units(
