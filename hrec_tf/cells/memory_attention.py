@@ -4,21 +4,25 @@ import functools
 
 import numpy as np
 import tensorflow as tf
+from numpy.polynomial import Polynomial, chebyshev
 
-SERIES = ((4, 1 / 16), (6, 3 / 16), (10, 9 / 16))
-"""Degrees of the series, and up to which |p| each is exact to float32, its slope included.
+SERIES = ((4, 1 / 5), (6, 1 / 2), (10, 1.0))
+"""Degrees of the series, and up to which |p| each is exact to float32, its slope included."""
 
-The terms of σ(a + p) fall at least as 2 (p / π)^n / π, whatever a is.
-"""
+_MORE_TERMS = 7
+"""Taylor's terms behind the degree: what is left of them no float32 holds."""
 
 
 def memory_energies(a, theta, memory, v, form=None):
     """Returns e (batch, K), e_k = σ(a + p_k) vᵀ with p_k = θ_k P_k (Eq. 13 before the softmax).
 
-    A share θ_k of many is small, and so is p_k. There e_k is a short Taylor series in p_k, whose
-    terms are products of matrices in place of batch K H sigmoids:
+    A share θ_k of many is small, and so is p_k. There e_k is a short series in p_k, whose terms
+    are products of matrices in place of batch K H sigmoids:
 
-        e_k = Σ_n θ_k^n (c_n(a) ⊙ v) (P_k^n)ᵀ,    c_n = σ^(n) / n!
+        e_k = Σ_n θ_k^n (c_n(a) ⊙ v) (P_k^n)ᵀ
+
+    c_n = σ^(n) / n! is Taylor's; the terms behind the last one are spread over the others by
+    Chebyshev's polynomials, evenly over all |p| that occur.
 
     Args:
         a: (batch, H), the query's part, h W_hα.
@@ -35,16 +39,14 @@ def memory_energies(a, theta, memory, v, form=None):
 
 
 def form_of(theta, memory):
-    """Returns int32 (), which form of the energies is exact: a place in `SERIES`, or behind it.
+    """Returns float32 (), the largest |p|, which decides on the form of the energies.
 
     Args:
         theta: (..., K), of all queries that the answer is used for.
         memory: P (K, H).
     """
     shares = tf.reduce_max(tf.abs(theta), axis=range(len(theta.shape) - 1))
-    largest = tf.reduce_max(shares * tf.reduce_max(tf.abs(memory), axis=1))
-    fits = [tf.cast(largest > limit, tf.int32) for _, limit in SERIES]
-    return tf.add_n(fits)
+    return tf.stop_gradient(tf.reduce_max(shares * tf.reduce_max(tf.abs(memory), axis=1)))
 
 
 def _energies(a, theta, memory, v):
@@ -63,73 +65,100 @@ def _fast_energies(a, theta, memory, v, form):
     return _forward(*given, form), gradient
 
 
+def _choose(form, series, exact):
+    """Runs the shortest series that is exact, or `exact`."""
+    place = tf.add_n([tf.cast(form > limit, tf.int32) for _, limit in SERIES])
+    branches = [functools.partial(series, degree) for degree, _ in SERIES]
+    return tf.switch_case(place, [*branches, exact])
+
+
 # A trace for each shape: relaxed to suit two models, it would not know the number of contexts.
 @tf.function(autograph=False, jit_compile=True)
 def _forward(a, theta, memory, v, form):
     def series(degree):
-        return functools.partial(_series, a, theta, memory, v, degree)
+        c = _coefficients(a, form, degree)
+        e = tf.linalg.matvec(c[0], v)[:, None]
+        for n in range(1, degree + 1):
+            e += theta**n * tf.matmul(c[n] * v, memory**n, transpose_b=True)
+        return e
 
-    exact = functools.partial(_energies, a, theta, memory, v)
-    return tf.switch_case(form, [*(series(degree) for degree, _ in SERIES), exact])
+    return _choose(form, series, lambda: _energies(a, theta, memory, v))
 
 
 @tf.function(autograph=False, jit_compile=True)
 def _gradient(a, theta, memory, v, form, e_gradient):
     def series(degree):
-        return functools.partial(_series_gradient, a, theta, memory, v, e_gradient, degree)
+        c, slope = _coefficients(a, form, degree), _coefficients(a, form, degree, of_slope=True)
+        by_a = by_v = tf.zeros_like(a)
+        by_theta, by_memory = tf.zeros_like(theta), tf.zeros_like(memory)
+        for n in range(degree + 1):
+            given = e_gradient * theta**n
+            term = tf.matmul(given, memory**n)
+            by_a, by_v = by_a + slope[n] * term, by_v + c[n] * term
+            # Of p, the slope's part: θ and P are one factor each before p^n.
+            along_units = tf.matmul(slope[n] * v, memory ** (n + 1), transpose_b=True)
+            by_theta += given * along_units
+            by_memory += memory**n * tf.matmul(given * theta, slope[n] * v, transpose_a=True)
+        return by_a * v, by_theta, by_memory, tf.reduce_sum(by_v, axis=0)
 
-    exact = functools.partial(_exact_gradient, a, theta, memory, v, e_gradient)
-    return tf.switch_case(form, [*(series(degree) for degree, _ in SERIES), exact])
+    def exact():
+        s = tf.sigmoid(a[:, None, :] + theta[:, :, None] * memory)
+        slope = e_gradient[:, :, None] * s * (1.0 - s) * v
+        return (
+            tf.reduce_sum(slope, axis=1),
+            tf.reduce_sum(slope * memory, axis=2),
+            tf.reduce_sum(slope * theta[:, :, None], axis=0),
+            tf.reduce_sum(e_gradient[:, :, None] * s, axis=(0, 1)),
+        )
 
-
-def _series(a, theta, memory, v, degree):
-    c = _coefficients(a, degree)
-    e = tf.linalg.matvec(c[0], v)[:, None]
-    for n in range(1, degree + 1):
-        e += theta**n * tf.matmul(c[n] * v, memory**n, transpose_b=True)
-    return e
-
-
-def _series_gradient(a, theta, memory, v, e_gradient, degree):
-    c = _coefficients(a, degree + 1)
-    whole = tf.reduce_sum(e_gradient, axis=1, keepdims=True)
-    by_a, by_v = c[1] * whole, c[0] * whole
-    by_theta, by_memory = tf.zeros_like(theta), tf.zeros_like(memory)
-    for n in range(1, degree + 1):
-        given = e_gradient * theta**n
-        term = tf.matmul(given, memory**n)
-        by_a += (n + 1) * c[n + 1] * term
-        by_v += c[n] * term
-        product = tf.matmul(c[n] * v, memory**n, transpose_b=True)
-        by_theta += n * theta ** (n - 1) * e_gradient * product
-        by_memory += n * memory ** (n - 1) * tf.matmul(given, c[n] * v, transpose_a=True)
-    return by_a * v, by_theta, by_memory, tf.reduce_sum(by_v, axis=0)
+    return _choose(form, series, exact)
 
 
-def _exact_gradient(a, theta, memory, v, e_gradient):
-    s = tf.sigmoid(a[:, None, :] + theta[:, :, None] * memory)
-    slope = e_gradient[:, :, None] * s * (1.0 - s) * v
-    return (
-        tf.reduce_sum(slope, axis=1),
-        tf.reduce_sum(slope * memory, axis=2),
-        tf.reduce_sum(slope * theta[:, :, None], axis=0),
-        tf.reduce_sum(e_gradient[:, :, None] * s, axis=(0, 1)),
-    )
-
-
-def _coefficients(a, degree):
-    """Returns c_0(a)..c_degree(a), polynomials in u = σ(a) - 1/2, since u' = 1/4 - u²."""
+def _coefficients(a, largest, degree, of_slope=False):
+    """Returns c_0(a)..c_degree(a) of σ(a + p) or of σ'(a + p), for all |p| <= `largest`."""
     u = tf.sigmoid(a) - 0.5
-    found, polynomial = [], np.polynomial.Polynomial([0.5, 1.0])
-    for n in range(degree + 1):
-        found.append(_value(polynomial.coef, u))
-        polynomial = polynomial.deriv() * np.polynomial.Polynomial([0.25, 0.0, -1.0]) / (n + 1)
+    found = []
+    for by_power in _tables(degree, of_slope):
+        weights = tf.constant(by_power, tf.float32)  # (terms, powers of u)
+        scales = largest ** tf.range(len(by_power), dtype=tf.float32)
+        weights = tf.reduce_sum(weights * scales[:, None], axis=0)
+        value = tf.zeros_like(u)
+        for power in reversed(range(by_power.shape[1])):
+            value = value * u + weights[power]
+        found.append(value)
     return found
 
 
-def _value(coefficients, u):
-    """Horner's rule; coefficients from the constant one up."""
-    value = tf.fill(tf.shape(u), float(coefficients[-1]))
-    for coefficient in coefficients[-2::-1]:
-        value = value * u + float(coefficient)
-    return value
+@functools.cache
+def _tables(degree, of_slope):
+    """For each n: (terms, powers of u), coefficients of c_n by powers of the largest |p| and of u.
+
+    With x = p / largest, Taylor's term m is c_m largest^m x^m, and x^m is a sum of Chebyshev's
+    polynomials, of which those above `degree` are left out. So c_n, the factor of p^n, has a part
+    of each term m >= n: E[n, m] c_m largest^(m - n).
+    """
+    terms = degree + _MORE_TERMS
+    taylor = _taylor(terms + of_slope)
+    if of_slope:
+        taylor = [polynomial * (m + 1) for m, polynomial in enumerate(taylor[1:])]
+    powers = max(len(polynomial.coef) for polynomial in taylor)
+    economy = np.zeros((degree + 1, terms + 1))
+    for m in range(terms + 1):
+        kept = chebyshev.poly2cheb(np.eye(terms + 1)[m][: m + 1])[: degree + 1]
+        coefficients = chebyshev.cheb2poly(kept)
+        economy[: len(coefficients), m] = coefficients
+    tables = []
+    for n in range(degree + 1):
+        table = np.zeros((terms + 1 - n, powers))
+        for m in range(n, terms + 1):
+            table[m - n, : len(taylor[m].coef)] = economy[n, m] * taylor[m].coef
+        tables.append(table)
+    return tables
+
+
+def _taylor(terms):
+    """Taylor's σ^(m) / m! as polynomials in u = σ - 1/2, since u' = 1/4 - u²."""
+    found = [Polynomial([0.5, 1.0])]
+    for m in range(1, terms + 1):
+        found.append(found[-1].deriv() * Polynomial([0.25, 0.0, -1.0]) / m)
+    return found
