@@ -3,7 +3,9 @@
 from hrec_tf.layers.additive_attention import AdditiveAttention
 from hrec_tf.layers.bilinear_scores import BilinearScores
 from hrec_tf.layers.context_attention import ContextAttention
+from hrec_tf.layers.control_signals import ControlSignals
 from hrec_tf.layers.events import pack_events
+from hrec_tf.layers.feature_decoder import FeatureDecoder
 from hrec_tf.layers.global_context import GlobalContext, bag_of_items
 from hrec_tf.layers.item_embedding import ItemEmbedding
 from hrec_tf.layers.item_scores import ItemScores
@@ -14,6 +16,8 @@ __all__ = [
     "AdditiveAttention",
     "BilinearScores",
     "ContextAttention",
+    "ControlSignals",
+    "FeatureDecoder",
     "GlobalContext",
     "ItemEmbedding",
     "ItemScores",

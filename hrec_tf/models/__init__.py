@@ -4,6 +4,7 @@ from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hcrnn import HCRNN
 from hrec_tf.models.hrnn import HRNN
+from hrec_tf.models.hrnn_meta import HRNNMeta
 from hrec_tf.models.narm import NARM
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
@@ -18,6 +19,7 @@ __all__ = [
     "ExplainedHistory",
     "Explanation",
     "GRU4Rec",
+    "HRNNMeta",
     "LSTM4Rec",
     "NextItemModel",
     "PrefixModel",

@@ -229,10 +229,10 @@ class HCRNN(PrefixModel):
     def score(self, hidden, item_ids=None):
         return self.item_scores(hidden, item_ids)
 
-    def score_to_train(self, hidden):
+    def score_to_train(self, hidden, item_ids=None):
         if self.item_scores.pad_class:
             return self.item_scores.with_padding(hidden)
-        return self.score(hidden)
+        return self.score(hidden, item_ids)
 
     def compile(self, *args, negatives=None, **kwargs):
         """Sets how the model is trained and measured; see `NextItemModel.compile`."""

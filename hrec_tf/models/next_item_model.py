@@ -110,13 +110,13 @@ class NextItemModel(keras.Model):
         hidden, states = self.encode(events, states, training=True)
         return hidden, states, tf.zeros((), tf.float32)
 
-    def score_to_train(self, hidden: tf.Tensor) -> tf.Tensor:
-        """Returns the logits that the loss over the whole catalogue takes in training.
+    def score_to_train(self, hidden: tf.Tensor, item_ids: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the logits that the loss takes in training, of what `encode_to_train` returned.
 
-        Those of `score`, and behind them what a model has beside the items as a class of its
-        softmax.
+        Those of `score`, and over the whole catalogue behind them what a model has beside the
+        items as a class of its softmax.
         """
-        return self.score(hidden)
+        return self.score(hidden, item_ids)
 
     def update_groups(self) -> list[list[Any]]:
         """Returns the variables of each pass of an update: all of them in one pass.
@@ -443,15 +443,15 @@ class NextItemModel(keras.Model):
             hidden, states, penalty = self.encode_to_train(events, states)
         else:
             hidden, states = self.encode(events, states)
+        score = self.score_to_train if training else self.score
         if self.negatives is None:
-            logits = self.score_to_train(hidden) if training else self.score(hidden)
-            row_losses = self.sampled_loss.full_row_losses(logits, next_item_ids)
+            row_losses = self.sampled_loss.full_row_losses(score(hidden), next_item_ids)
         else:
             # The rows of one step are one another's negatives: time goes to the front.
             hidden = tf.transpose(hidden, [1, 0, 2])
             next_item_ids, weights = tf.transpose(next_item_ids), tf.transpose(weights)
             row_losses = sampled_row_losses(
-                self.score,
+                score,
                 hidden,
                 next_item_ids,
                 weights,

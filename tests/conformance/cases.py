@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from hrec_tf.data.aligned import aligned_stream
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import lane_stream
 from hrec_tf.data.prefixes import padded_stream
@@ -20,6 +21,7 @@ from hrec_tf.models import (
     NARM,
     STAMP,
     GRU4Rec,
+    HRNNMeta,
     LSTM4Rec,
     NextItemModel,
     PrefixRNN,
@@ -27,11 +29,17 @@ from hrec_tf.models import (
 )
 from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.schema import (
+    ALIGNED,
+    FEEDBACK,
+    IS_STEP,
     ITEM_IDS,
+    NEXT_GAP,
+    NEXT_SESSION_START,
     PADDED_LAYOUTS,
     POSITIONS,
     PREFIXES,
     SESSION_START,
+    USER_FEATURES,
     USER_START,
 )
 from tests.reference.padded_rows import padded_events
@@ -67,7 +75,7 @@ class Case:
 
     def compile(self, model: NextItemModel, histories: Histories) -> None:
         """Sets how the model is trained, as its paper does or nearly so."""
-        if self.is_padded:
+        if self.is_padded or self.layout == ALIGNED:
             training = {"optimizer": keras.optimizers.Adam(0.02), "loss": CrossEntropy()}
         else:
             supports = histories.item_supports()
@@ -90,6 +98,9 @@ class Case:
             return padded_stream(
                 histories, layout=self.layout, batch_size=rows, max_length=max_length, **arguments
             )
+        if self.layout == ALIGNED:
+            arguments = {"steps": 1} | arguments  # as the other streams have it
+            return aligned_stream(self.with_features(histories), num_lanes=rows, **arguments)
         feed_last_item = self.arguments.get("feed_last_item", False)
         return lane_stream(
             histories,
@@ -99,17 +110,43 @@ class Case:
             **arguments,
         )
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """Name of what an event of an aligned stream has as features -> how many."""
+        names = {FEEDBACK: "num_feedback", USER_FEATURES: "num_user_features"}
+        given = {name: self.arguments.get(argument, 0) for name, argument in names.items()}
+        return {name: width for name, width in given.items() if width}
+
+    def with_features(self, histories: Histories) -> Histories:
+        """The histories with feedback and user features, if the model reads them."""
+        draw, rows = np.random.default_rng(7), {FEEDBACK: histories.num_events}
+        drawn = {
+            name: draw.normal(size=(rows.get(name, histories.num_users), width)).astype(np.float32)
+            for name, width in self.widths.items()
+        }
+        return replace(histories, **drawn)
+
     def events(self, *, rows: int, steps: int, seed: int = 0) -> dict[str, tf.Tensor]:
         """Random events, as a batch of the stream holds them."""
         generator = np.random.default_rng(seed)
         item_ids = generator.integers(1, NUM_ITEMS + 1, (rows, steps))
         if not self.is_padded:
             user_start = generator.random((rows, steps)) < 0.2
-            return {
+            events = {
                 ITEM_IDS: tf.constant(item_ids, tf.int32),
                 SESSION_START: tf.constant(user_start | (generator.random((rows, steps)) < 0.3)),
                 USER_START: tf.constant(user_start),
             }
+            if self.layout == ALIGNED:
+                events |= {
+                    IS_STEP: tf.ones((rows, steps), bool),
+                    NEXT_GAP: tf.constant(generator.choice([3, 70, 4000], (rows, steps)), tf.int32),
+                    NEXT_SESSION_START: tf.constant(generator.random((rows, steps)) < 0.3),
+                }
+                for name, width in self.widths.items():
+                    values = generator.normal(size=(rows, steps, width))
+                    events[name] = tf.constant(values, tf.float32)
+            return events
         lengths = generator.permutation(np.arange(rows) % steps) + 1
         histories = [row[:length] for row, length in zip(item_ids, lengths, strict=True)]
         more_padding = steps - lengths.max()
@@ -123,6 +160,16 @@ class Case:
 
 
 HRNN_SIZES = {"session_units": 5, "user_units": 4}
+META_SIZES: dict[str, Any] = {
+    "units": 5,
+    "item_dim": 5,
+    "num_layers": 1,
+    "control_dim": 3,
+    "feedback_dim": 2,
+    "user_dim": 2,
+    "thresholds": [60, 3600],
+    "hidden_dropout": 0.0,
+}
 
 CASES = [
     Case("GRU4Rec one-hot", GRU4Rec, {"units": (5,)}),
@@ -157,6 +204,33 @@ CASES = [
     Case("HRNN with an embedding", HRNN, HRNN_SIZES | {"item_dim": 5, "user_gates": "rz"}),
     Case("HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}),
+    Case("HRNN-meta", HRNNMeta, META_SIZES),
+    Case(
+        "HRNN-meta with all there is to know",
+        HRNNMeta,
+        META_SIZES
+        | {
+            "control": "session",
+            "num_feedback": 2,
+            "num_user_features": 3,
+            "num_item_features": 4,
+            "decoder_hidden": [6],
+            "tied": False,
+            "num_layers": 2,
+            "hidden_dropout": 0.1,
+            "input_dropout": 0.1,
+        },
+    ),
+    Case(
+        "HRNN-meta on LSTMs",
+        HRNNMeta,
+        META_SIZES | {"sequence_model": "lstm", "num_item_features": 2, "mix": 0.25},
+    ),
+    Case(
+        "HRNN-meta on the cell of HRNN",
+        HRNNMeta,
+        META_SIZES | {"sequence_model": "hrnn", "mix_by": "example"},
+    ),
 ]
 
 PREFIX_SIZES = {"item_dim": 4, "units": 5}

@@ -73,14 +73,10 @@ def test_padding_in_mid_stream_moves_nothing(case):
     events, states = case.events(rows=LANES, steps=3), random_states(model)
     # Without a start, which would forget what padding did.
     events |= {flag: tf.zeros((LANES, 3), bool) for flag in (SESSION_START, USER_START)}
-    with_padding = {
-        name: tf.concat([values[:, :1], idle, idle, values[:, 1:]], axis=1)
-        for (name, values), idle in zip(
-            events.items(),
-            (tf.zeros((LANES, 1), tf.int32), *[tf.zeros((LANES, 1), bool)] * 2),
-            strict=True,
-        )
-    }
+    with_padding = {}
+    for name, values in events.items():
+        idle = tf.zeros_like(values[:, :1])
+        with_padding[name] = tf.concat([values[:, :1], idle, idle, values[:, 1:]], axis=1)
     hidden, after = encode(events, states)
     padded_hidden, padded_after = encode(with_padding, states)
     np.testing.assert_array_equal(tf.gather(padded_hidden, [0, 3, 4], axis=1), hidden)

@@ -1,0 +1,337 @@
+"""HRNN-meta: sessions as inputs, features in the decoder, feedback and user features."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from hrec_tf import checks
+from hrec_tf.cells import HierarchicalGRUCell, LSTMCell, ReferenceGRUCell
+from hrec_tf.layers import (
+    ControlSignals,
+    FeatureDecoder,
+    ItemEmbedding,
+    ItemScores,
+    Recurrence,
+    pack_events,
+)
+from hrec_tf.layers.feature_decoder import require_share
+from hrec_tf.models.next_item_model import NextItemModel
+from hrec_tf.schema import (
+    ALIGNED,
+    FEEDBACK,
+    IS_STEP,
+    ITEM_IDS,
+    NEXT_GAP,
+    NEXT_SESSION_START,
+    PADDING_ID,
+    SESSION_START,
+    USER_FEATURES,
+    USER_START,
+)
+
+SEQUENCE_MODELS = ("gru", "lstm", "hrnn")
+CONTROLS = ("gap", "session")
+MIXES = ("batch", "example")
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class HRNNMeta(NextItemModel):
+    """Next item from one recurrence over a user's whole history, told of sessions and features.
+
+        x_k = [E_a[a_k]; E_q[q_k]; v_k W_v + b_v; g W_g]
+        h_k = Seq(x_1..x_k)
+        φ~  = FeatureDecoder(h_k), or w_j · h_k + b_j without item features
+
+    a is the item of an event, v its feedback, g the user's features, and q the level of the gap
+    to the event that is predicted (`ControlSignals`). A user's first event, if it is predicted, is
+    told by a start vector in place of E_a and a level of its own. Feedback and user features are
+    numbers encoded by a `FeatureSchema`; one-hot feedback makes W_v a table of embeddings.
+
+    Source: Ma & Narayanaswamy, "Hierarchical Temporal-Contextual Recommenders"; docs/equations.md
+    D. The paper gives no sizes: all defaults are inferred. With `sequence_model="hrnn"` the same
+    inputs run through the HRNN of Quadrana et al. 2017: the paper's "HGRU".
+
+    Args:
+        num_items: N; ids run 1..N.
+        units: H.
+        num_layers: recurrent layers; 1 for "hrnn".
+        item_dim: D of E_a.
+        sequence_model: "gru", "lstm" or "hrnn".
+        control: "gap" (levels of time), "session" (whether the next event starts one) or None.
+        thresholds: seconds, see `ControlSignals`; for control="gap".
+        control_dim: size of E_q's rows.
+        num_feedback, feedback_dim: width of v, and of what it becomes; 0 reads no feedback.
+        num_user_features, user_dim: width of g, and of what it becomes; 0 reads none.
+        num_item_features: F of the decoder; 0 scores items by what was learnt of each alone. Set
+            their values by `set_item_features`.
+        decoder_hidden: see `FeatureDecoder`.
+        mix: λ in training; None draws it from U(0, 1).
+        mix_by: "batch" draws one λ for all, "example" one for each row.
+        eval_mix: λ outside training.
+        tied: score by the vectors of E_a; H and D must be equal.
+        first_events: also predict a user's first event. Streams must be made with the same value.
+        input_dropout, hidden_dropout: rates on x, and on the output of each layer.
+        seed: of initial values, dropout and λ.
+    """
+
+    layout = ALIGNED
+    # An event is read when the time of the next one is known: `step` needs more than an event.
+    incremental = False
+
+    def __init__(
+        self,
+        *,
+        num_items: int,
+        units: int = 128,
+        num_layers: int = 2,
+        item_dim: int = 128,
+        sequence_model: str = "gru",
+        control: str | None = "gap",
+        thresholds: Sequence[int] = (60, 3_600, 86_400),
+        control_dim: int = 8,
+        num_feedback: int = 0,
+        feedback_dim: int = 8,
+        num_user_features: int = 0,
+        user_dim: int = 8,
+        num_item_features: int = 0,
+        decoder_hidden: Sequence[int] = (),
+        mix: float | None = None,
+        mix_by: str = "batch",
+        eval_mix: float = 0.5,
+        tied: bool = True,
+        first_events: bool = False,
+        input_dropout: float = 0.0,
+        hidden_dropout: float = 0.2,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(num_items=num_items, seed=seed, **kwargs)
+        checks.require_choice("sequence_model", sequence_model, SEQUENCE_MODELS)
+        if control is not None:
+            checks.require_choice("control", control, CONTROLS)
+        checks.require_choice("mix_by", mix_by, MIXES)
+        for name, size in (
+            ("units", units),
+            ("num_layers", num_layers),
+            ("item_dim", item_dim),
+            ("control_dim", control_dim),
+            ("feedback_dim", feedback_dim),
+            ("user_dim", user_dim),
+        ):
+            checks.require_positive_int(name, size, mend="Leave it out for the default.")
+        for name, size in (
+            ("num_feedback", num_feedback),
+            ("num_user_features", num_user_features),
+            ("num_item_features", num_item_features),
+        ):
+            checks.require_int_at_least(name, size, minimum=0, mend="Pass 0 if there are none.")
+        if mix is not None:
+            mix = require_share("mix", mix)
+        self.units, self.num_layers, self.item_dim = units, num_layers, item_dim
+        self.sequence_model, self.control, self.thresholds = sequence_model, control, thresholds
+        self.control_dim = control_dim
+        self.num_feedback, self.feedback_dim = num_feedback, feedback_dim
+        self.num_user_features, self.user_dim = num_user_features, user_dim
+        self.num_item_features, self.decoder_hidden = num_item_features, tuple(decoder_hidden)
+        self.mix, self.mix_by, self.eval_mix = mix, mix_by, require_share("eval_mix", eval_mix)
+        self.tied, self.first_events = tied, first_events
+        self.input_dropout = checks.require_rate("input_dropout", input_dropout)
+        self.hidden_dropout = checks.require_rate("hidden_dropout", hidden_dropout)
+        self._check_combinations()
+
+        self.items = ItemEmbedding(num_items, item_dim, stddev=0.1, seed=self._seed_of(0))
+        self.items.build()
+        self.start_vector = None
+        if first_events:
+            start = keras.initializers.RandomNormal(stddev=0.1, seed=self._seed_of(1))
+            self.start_vector = self.add_weight(
+                name="start_vector", shape=(item_dim,), initializer=start
+            )
+        self.control_signals = None
+        if control is not None:
+            # "session" is a gap of 0 or 1 session starts.
+            levels = thresholds if control == "gap" else (1,)
+            self.control_signals = ControlSignals(
+                control_dim, thresholds=levels, seed=self._seed_of(2)
+            )
+            self.control_signals.build()
+        self.feedback_map = self._map("feedback", num_feedback, feedback_dim, 3)
+        self.user_map = self._map("user", num_user_features, user_dim, 4)
+        self.drop_inputs = keras.layers.Dropout(input_dropout, seed=self._seed_of(5))
+        features = item_dim + (control_dim if control else 0)
+        features += (feedback_dim if num_feedback else 0) + (user_dim if num_user_features else 0)
+        self.recurrences = []
+        for layer in range(num_layers):
+            recurrence = Recurrence(self._cell(self._seed_of(10 + layer)))
+            of_layer = features if layer == 0 else units
+            recurrence.build((None, None, of_layer + 2 * (sequence_model == "hrnn")))
+            self.recurrences.append(recurrence)
+        part: dict[str, Any] = {"table": self.items} if tied else {"seed": self._seed_of(6)}
+        if num_item_features:
+            self.decoder: Any = FeatureDecoder(
+                num_items,
+                units,
+                num_item_features,
+                hidden=self.decoder_hidden,
+                eval_mix=eval_mix,
+                name="decoder",
+                **(part if not tied else part | {"seed": self._seed_of(6)}),
+            )
+        else:
+            self.decoder = ItemScores(num_items, units, name="decoder", **part)
+        self.decoder.build()
+        self.draw_mix = keras.random.SeedGenerator(self._seed_of(7))
+        self.built = True
+
+    def _check_combinations(self) -> None:
+        if self.tied and self.units != self.item_dim:
+            raise ValueError(
+                f"`units` was {self.units} and `item_dim` {self.item_dim} with tied=True, where "
+                "one table reads and scores. Pass equal sizes, or tied=False."
+            )
+        if self.sequence_model == "hrnn" and self.num_layers != 1:
+            raise ValueError(
+                f"`num_layers` was {self.num_layers} with sequence_model='hrnn', which has one "
+                "layer a level. Pass num_layers=1."
+            )
+        if not self.num_item_features:
+            unused = {"decoder_hidden": self.decoder_hidden, "mix": self.mix is not None}
+            for name, value in unused.items():
+                if value:
+                    raise ValueError(
+                        f"`{name}` was set without item features, so it would be ignored. Pass "
+                        "num_item_features, or leave it out."
+                    )
+
+    def _map(self, name: str, width: int, size: int, part: int) -> Any:
+        if not width:
+            return None
+        initializer = keras.initializers.GlorotUniform(seed=self._seed_of(part))
+        layer = keras.layers.Dense(size, kernel_initializer=initializer, name=f"{name}_map")
+        layer.build((None, None, width))
+        return layer
+
+    def _cell(self, seed: int | None) -> Any:
+        if self.sequence_model == "lstm":
+            return LSTMCell(self.units, dropout=self.hidden_dropout, seed=seed)
+        if self.sequence_model == "gru":
+            return ReferenceGRUCell(self.units, dropout=self.hidden_dropout, seed=seed)
+        return HierarchicalGRUCell(
+            session_units=self.units,
+            user_units=self.units,
+            session_dropout=self.hidden_dropout,
+            seed=seed,
+        )
+
+    def set_item_features(self, values, *, is_cold=None) -> None:
+        """Sets the items' features; see `FeatureDecoder.set_features`.
+
+        Raises:
+            ValueError: a model without item features, or values that do not fit.
+        """
+        if not self.num_item_features:
+            raise ValueError(
+                "`set_item_features` was called on a model with num_item_features=0, whose decoder "
+                "reads none. Build it with their width."
+            )
+        self.decoder.set_features(values, is_cold=is_cold)
+
+    def initial_states(self, batch_size):
+        return [s for layer in self.recurrences for s in layer.initial_states(batch_size)]
+
+    def encode(self, events, states, training=False):
+        item_ids = events[ITEM_IDS]
+        is_step = events.get(IS_STEP, item_ids != PADDING_ID)
+        user_start = events[USER_START]
+        hidden = self._inputs(events, is_step, training)
+        states, new_states = iter(states), []
+        reset: Any = user_start
+        if self.sequence_model == "hrnn":
+            hidden, reset = pack_events(hidden, events[SESSION_START], user_start), None
+        for recurrence in self.recurrences:
+            hidden, new = recurrence(
+                hidden,
+                initial_state=[next(states) for _ in recurrence.state_sizes],
+                reset=reset,
+                is_event=is_step,
+                training=training,
+            )
+            new_states += new
+        return hidden, new_states
+
+    def _inputs(self, events, is_step, training):
+        """Returns x (batch, steps, features)."""
+        item_ids = events[ITEM_IDS]
+        is_first = is_step & (item_ids == PADDING_ID)
+        vectors = self.items(item_ids)
+        if self.start_vector is not None:
+            vectors = tf.where(is_first[..., None], self.start_vector.value, vectors)
+        parts = [vectors]
+        if self.control_signals is not None:
+            name = NEXT_GAP if self.control == "gap" else NEXT_SESSION_START
+            gaps = tf.cast(self._required(events, name), tf.int32)
+            parts.append(self.control_signals(gaps, is_first))
+        if self.feedback_map is not None:
+            told = self.feedback_map(self._required(events, FEEDBACK))
+            parts.append(tf.where(is_first[..., None], 0.0, told))
+        if self.user_map is not None:
+            parts.append(self.user_map(self._required(events, USER_FEATURES)))
+        return self.drop_inputs(tf.concat(parts, axis=-1), training=training)
+
+    def _required(self, events, name: str) -> tf.Tensor:
+        if name not in events:
+            raise ValueError(
+                f"`events` holds {', '.join(events)}, but this model also reads {name!r}. Make the "
+                "stream of histories that have it, or build the model without it."
+            )
+        return events[name]
+
+    def encode_to_train(self, events, states):
+        hidden, states = self.encode(events, states, training=True)
+        if self.num_item_features:
+            hidden = tf.concat([hidden, self._drawn_mix(hidden)], axis=-1)
+        return hidden, states, tf.zeros((), tf.float32)
+
+    def _drawn_mix(self, hidden):
+        """λ of each step, (batch, steps, 1): it goes with the state to where it is scored."""
+        shape = tf.concat([tf.shape(hidden)[:2], [1]], 0)
+        if self.mix is not None:
+            return tf.fill(shape, self.mix)
+        rows = 1 if self.mix_by == "batch" else tf.shape(hidden)[0]
+        drawn = keras.random.uniform((rows, 1, 1), seed=self.draw_mix)
+        return tf.broadcast_to(drawn, shape)
+
+    def score_to_train(self, hidden, item_ids=None):
+        if not self.num_item_features:
+            return self.score(hidden, item_ids)
+        hidden, mix = hidden[..., :-1], hidden[..., -1:]
+        return self.decoder(hidden, item_ids, mix=mix)
+
+    def score(self, hidden, item_ids=None):
+        return self.decoder(hidden, item_ids)
+
+    def get_config(self):
+        return super().get_config() | {
+            "units": self.units,
+            "num_layers": self.num_layers,
+            "item_dim": self.item_dim,
+            "sequence_model": self.sequence_model,
+            "control": self.control,
+            "thresholds": list(self.thresholds),
+            "control_dim": self.control_dim,
+            "num_feedback": self.num_feedback,
+            "feedback_dim": self.feedback_dim,
+            "num_user_features": self.num_user_features,
+            "user_dim": self.user_dim,
+            "num_item_features": self.num_item_features,
+            "decoder_hidden": list(self.decoder_hidden),
+            "mix": self.mix,
+            "mix_by": self.mix_by,
+            "eval_mix": self.eval_mix,
+            "tied": self.tied,
+            "first_events": self.first_events,
+            "input_dropout": self.input_dropout,
+            "hidden_dropout": self.hidden_dropout,
+        }
