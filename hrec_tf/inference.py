@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf import checks
+from hrec_tf.pending_reader import Known, PendingReader
 from hrec_tf.readers import Memory, Reading, SessionReader, StepReader, events_of
-from hrec_tf.schema import PADDING_ID
+from hrec_tf.schema import ALIGNED, FEEDBACK, PADDING_ID
 
 UNFILLED = float(np.finfo(np.float32).min)
 """Score of a place that no candidate is left for, and of a candidate that is unknown."""
@@ -29,7 +30,7 @@ class Answer(NamedTuple):
         item_ids: int32 (batch, k), best first; 0 at places beyond the candidates.
         scores: float32 (batch, k), falling; `UNFILLED` at those places.
         state: float32 (batch, state_size).
-        state_info: int64 (batch, 4), see `hrec_tf.readers.STATE_INFO`.
+        state_info: int64 (batch, info_size), see `info` of the reader.
     """
 
     item_ids: tf.Tensor
@@ -46,7 +47,7 @@ class Inference:
     """Questions to a trained model, whose weights must not change any more.
 
     Args:
-        model: a `NextItemModel` with an exact `step`, or a `PrefixModel`.
+        model: a `NextItemModel` with an exact `step` or of layout "aligned", or a `PrefixModel`.
         item_supports: (num_items,), training events of each item. Their shares are the scores
             of a user without a known event.
         idle_minutes: idle time that ends a session; None if a whole history is one.
@@ -54,7 +55,9 @@ class Inference:
     Attributes:
         signatures: names of the questions that it answers: "recommend", "score" and, where
             the model has an exact step, "step".
-        state_size: width of `state`; 0 where there is no step.
+        context: name of an input that questions hold beside the events -> its width, None of one
+            number; empty for most models, see `hrec_tf.pending_reader.PendingReader`.
+        state_size, info_size: widths of `state` and `state_info`; 0 where there is no step.
         model_number: a number above 0 that tells this model from others: made of its class,
             its weights and its session rule.
 
@@ -86,12 +89,30 @@ class Inference:
         self._popularity = (supports / max(supports.sum(), 1.0)).astype(np.float32)
         self.model_number = _number_of(model, self._idle_seconds)
         self._reader: Any
-        if model.incremental:
+        if model.layout == ALIGNED or model.incremental:
+            reader = PendingReader if model.layout == ALIGNED else StepReader
             idle_seconds, number = self._idle_seconds, self.model_number
-            self._reader = StepReader(model, idle_seconds=idle_seconds, model_number=number)
+            self._reader = reader(model, idle_seconds=idle_seconds, model_number=number)
         else:
             self._reader = SessionReader(model)
-        self.signatures, self.state_size = self._reader.signatures, self._reader.state_size
+        self.signatures, self.context = self._reader.signatures, self._reader.context
+        self.state_size, self.info_size = self._reader.state_size, len(self._reader.info)
+
+    def context_specs(
+        self, *, of_event: bool = False, batch_size: int | None = None
+    ) -> list[tf.TensorSpec]:
+        """Returns the specs of the inputs that `context` names, in its order.
+
+        Args:
+            of_event: for `step`, which reads one event; else for whole histories.
+            batch_size: rows, if that is fixed.
+        """
+        specs = []
+        for name, width in self.context.items():
+            steps = [None] if name == FEEDBACK and not of_event else []
+            shape = [batch_size, *steps, *([] if width is None else [width])]
+            specs.append(tf.TensorSpec(shape, tf.int64 if width is None else tf.float32, name))
+        return specs
 
     def recommend(
         self,
@@ -101,6 +122,7 @@ class Inference:
         exclude_seen: tf.Tensor,
         *,
         k: int,
+        **context: tf.Tensor,
     ) -> Answer:
         """Reads whole histories and returns the k best items of each.
 
@@ -110,9 +132,10 @@ class Inference:
             lengths: int32 (batch,), real events of each row.
             exclude_seen: bool (batch,), whether to leave out the row's own items.
             k: 1..num_items.
+            **context: what `context` names.
         """
         events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
-        memory = self._reader.replay(events)
+        memory = self._reader.replay(events, **context)
         scores = self._scores(memory)
         seen = _columns(events.item_ids, self.model.num_items) & exclude_seen[:, None]
         return self._answer(tf.where(seen, UNFILLED, scores), memory, k)
@@ -125,6 +148,7 @@ class Inference:
         state_info: tf.Tensor,
         *,
         k: int,
+        **context: tf.Tensor,
     ) -> Answer:
         """Reads one more event of each user and returns the k best items.
 
@@ -135,11 +159,12 @@ class Inference:
             timestamps: int64 (batch,), seconds.
             state, state_info: from the answer before; all zeros for a new user.
             k: 1..num_items.
+            **context: what `context` names; of the event, where of events.
 
         Raises:
             ValueError: the model has no exact step.
         """
-        memory = self._reader.step(item_ids, timestamps, state, state_info)
+        memory = self._reader.step(item_ids, timestamps, state, state_info, **context)
         return self._answer(self._scores(memory), memory, k)
 
     def score(
@@ -148,26 +173,33 @@ class Inference:
         timestamps: tf.Tensor,
         lengths: tf.Tensor,
         candidates: tf.Tensor,
+        **context: tf.Tensor,
     ) -> tf.Tensor:
         """Returns float32 (batch, candidates), the scores of given items after histories.
 
         Args:
-            item_ids, timestamps, lengths: as in `recommend`.
+            item_ids, timestamps, lengths, **context: as in `recommend`.
             candidates: int32 (batch, candidates); 0, unknown, scores `UNFILLED`.
         """
         events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
-        memory = self._reader.replay(events)
+        memory = self._reader.replay(events, **context)
         logits = self.model.score(memory.hidden[:, None], candidates)[:, 0]
         popularity = tf.gather(tf.constant(self._popularity), tf.maximum(candidates - 1, 0))
-        scores = tf.where((memory.known_events > 0)[:, None], logits, popularity)
+        scores = tf.where(self._is_read(memory), logits, popularity)
         return tf.where(candidates != PADDING_ID, scores, UNFILLED)
 
-    def _scores(self, memory: Memory | Reading) -> tf.Tensor:
+    def _scores(self, memory: Memory | Reading | Known) -> tf.Tensor:
         """Returns float32 (batch, num_items); item id i in column i - 1."""
-        has_known = (memory.known_events > 0)[:, None]
-        return tf.where(has_known, self.model.score(memory.hidden), tf.constant(self._popularity))
+        logits = self.model.score(memory.hidden)
+        return tf.where(self._is_read(memory), logits, tf.constant(self._popularity))
 
-    def _answer(self, scores: tf.Tensor, memory: Memory | Reading, k: int) -> Answer:
+    def _is_read(self, memory: Memory | Reading | Known) -> tf.Tensor:
+        """Bool (batch, 1), false of users of whom the model can say nothing."""
+        if self._reader.knows_new_users:
+            return tf.ones((1, 1), bool)
+        return (memory.known_events > 0)[:, None]
+
+    def _answer(self, scores: tf.Tensor, memory: Memory | Reading | Known, k: int) -> Answer:
         best, columns = tf.math.top_k(scores, k=k)
         item_ids = tf.where(best > UNFILLED, columns + 1, PADDING_ID)
         return Answer(item_ids, best, *self._reader.pack(memory))

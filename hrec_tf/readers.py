@@ -12,6 +12,8 @@ An unknown item is no event for the model, but its time counts: it can begin a s
 one alive. That is how evaluation treats it, which cuts sessions before it drops unknown items.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -25,9 +27,6 @@ from hrec_tf.schema import (
     USER_PARALLEL,
     USER_START,
 )
-
-STATE_INFO = ("last_timestamp", "known_events", "session_pending", "model_number")
-"""Columns of `state_info`. All of them 0: a user of whom nothing is known."""
 
 
 class Events(NamedTuple):
@@ -84,10 +83,16 @@ class StepReader:
 
     Attributes:
         signatures: names of the questions that can be answered.
+        info: columns of `state_info`. All of them 0: a user of whom nothing is known.
         state_size: width of `state`.
+        context: what a question holds beside events and state: nothing.
+        knows_new_users: whether users without a known event may be asked about.
     """
 
     signatures = ("recommend", "step", "score")
+    info = ("last_timestamp", "known_events", "session_pending", "model_number")
+    context: Mapping[str, int | None] = MappingProxyType({})
+    knows_new_users = False
 
     def __init__(self, model: Any, *, idle_seconds: int, model_number: int):
         self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
@@ -100,7 +105,7 @@ class StepReader:
     def replay(self, events: Events) -> Memory:
         """Reads whole histories."""
         # Known events go to the front, in their order; what is left behind has id 0.
-        order, num_known = _to_front(events.is_known)
+        order, num_known = to_front(events.is_known)
         item_ids = tf.gather(events.item_ids, order, batch_dims=1)
         session_of_known = tf.gather(events.session, order, batch_dims=1)
         session_start = tf.pad(
@@ -216,7 +221,8 @@ class SessionReader:
         model: a `PrefixModel`.
 
     Attributes:
-        signatures: as of a `StepReader`; there is no "step".
+        signatures, info, context, knows_new_users: as of a `StepReader`; there is no "step", and
+            no state.
         state_size: 0.
 
     Raises:
@@ -224,6 +230,9 @@ class SessionReader:
     """
 
     signatures = ("recommend", "score")
+    info = ()
+    context: Mapping[str, int | None] = MappingProxyType({})
+    knows_new_users = False
     state_size = 0
 
     def __init__(self, model: Any):
@@ -243,7 +252,7 @@ class SessionReader:
         if self._model.max_length is not None:
             age = tf.cumsum(tf.cast(is_read, tf.int32), axis=1, reverse=True)
             is_read &= age <= self._model.max_length
-        order, num_read = _to_front(is_read)
+        order, num_read = to_front(is_read)
         item_ids = tf.gather(tf.where(is_read, events.item_ids, PADDING_ID), order, batch_dims=1)
         # As long as the longest session, not as the longest history.
         columns = tf.maximum(tf.reduce_max(num_read), 1)
@@ -266,7 +275,7 @@ class SessionReader:
         return ()
 
 
-def _to_front(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def to_front(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns an order of the steps, the chosen ones (batch, steps) first, and their number."""
     steps = tf.range(tf.shape(chosen)[1])
     order = tf.argsort(tf.where(chosen, steps, steps + tf.shape(steps)[0]), axis=1)

@@ -9,10 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf import checks, recommender_files, runs
+from hrec_tf.asked import Asked, context_inputs
+from hrec_tf.data.features import FeatureSchema
+from hrec_tf.data.log_features import FeatureSchemas, encode_rows
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.models.explanation import ExplainedHistory, require_explains
-from hrec_tf.schema import Recommendation
+from hrec_tf.schema import FEEDBACK, USER_FEATURES, Recommendation
 from hrec_tf.user_history import UserHistory, last_session, read_history
 
 
@@ -27,6 +30,8 @@ class Recommender:
         vocabulary: of the log that it was trained on.
         idle_minutes: idle time that ends a session; None if a whole history is one.
         descriptions: raw id -> text, for those who read lists; may lack items.
+        schemas: of the features that the model reads; without them feedback and user features
+            are passed as encoded numbers.
 
     Raises:
         ValueError: a vocabulary of another size than the model's, or weights that are not
@@ -47,6 +52,7 @@ class Recommender:
         *,
         idle_minutes: float | None = 30.0,
         descriptions: Mapping[Any, str] | None = None,
+        schemas: FeatureSchemas | None = None,
     ):
         if model.num_items != vocabulary.num_items:
             raise ValueError(
@@ -66,6 +72,7 @@ class Recommender:
             for raw_id, text in (descriptions or {}).items()
         )
         self.descriptions = dict(plain)
+        self.schemas = schemas or FeatureSchemas()
         self.inference = Inference(model, vocabulary.supports, idle_minutes=idle_minutes)
 
     @property
@@ -119,6 +126,9 @@ class Recommender:
         k: int = 10,
         exclude_seen: bool = True,
         candidates: Sequence[Any] | None = None,
+        at: int | None = None,
+        feedback: Any = None,
+        user_features: Any = None,
     ) -> list[Recommendation]:
         """Returns the k best items for one user, best first.
 
@@ -128,36 +138,65 @@ class Recommender:
             k: length of the list. It is shorter where no candidates are left.
             exclude_seen: leave out the items of the history.
             candidates: raw ids to choose among; unknown ones are left out. All items if None.
+            at: Unix seconds, the time of asking, for a model that is told how long ago the last
+                event was; the time of the last event if None.
+            feedback: of each event, for a model that reads it: mappings such as
+                `{"rating": 4.0}`, or encoded numbers (events, width).
+            user_features: likewise, one mapping or numbers (width,).
 
         Raises:
             ValueError, TypeError: `k` outside 1..num_items, times that go back, ids of
-                another type than the vocabulary's, ...
+                another type than the vocabulary's, something that the model does not read, ...
         """
         self._check_k(k)
-        events = read_history(history)
+        events, asked = read_history(history), self._asked(at, feedback, user_features)
         if candidates is None:
-            return self._lists([events], ["history"], k, exclude_seen)[0]
+            return self._lists([events], ["history"], [asked], k, exclude_seen)[0]
         item_ids = np.unique(self._encode(candidates, "candidates"))
         item_ids = item_ids[item_ids > 0]
         if exclude_seen:
             item_ids = np.setdiff1d(item_ids, self._encode(events.raw_ids, "history"))
         if not len(item_ids):
             return []
-        padded = self._padded([events], ["history"])
-        scores = self._score(*padded, tf.constant(item_ids[None], tf.int32))
+        *padded, context = self._padded([events], ["history"], [asked])
+        scores = self._score(*padded, tf.constant(item_ids[None], tf.int32), *context)
         scores = scores.numpy()[0]
         best = np.argsort(-scores, kind="stable")[:k]
         return self._named(item_ids[best], scores[best])
 
     def recommend_batch(
-        self, histories: Iterable[Iterable[Any]], *, k: int = 10, exclude_seen: bool = True
+        self,
+        histories: Iterable[Iterable[Any]],
+        *,
+        k: int = 10,
+        exclude_seen: bool = True,
+        at: Sequence[int | None] | None = None,
+        feedback: Sequence[Any] | None = None,
+        user_features: Sequence[Any] | None = None,
     ) -> list[list[Recommendation]]:
-        """Returns the k best items for each of several users; see `recommend`."""
+        """Returns the k best items for each of several users; see `recommend`.
+
+        Args:
+            histories: of the users.
+            k, exclude_seen: as in `recommend`, for all.
+            at, feedback, user_features: as in `recommend`, one for each user.
+        """
         self._check_k(k)
         histories = list(histories)
+        said = {"at": at, "feedback": feedback, "user_features": user_features}
+        for name, values in said.items():
+            if values is not None and len(values) != len(histories):
+                raise ValueError(
+                    f"`{name}` has {len(values)} values, but there are {len(histories)} "
+                    "histories. Pass one for each."
+                )
         names = [f"histories[{row}]" for row in range(len(histories))]
         events = [read_history(h, name=name) for h, name in zip(histories, names, strict=True)]
-        return self._lists(events, names, k, exclude_seen) if events else []
+        asked = [
+            self._asked(*(None if values is None else values[row] for values in said.values()))
+            for row in range(len(histories))
+        ]
+        return self._lists(events, names, asked, k, exclude_seen) if events else []
 
     def explain(self, history: Iterable[Any]) -> ExplainedHistory:
         """Returns what the model does inside when it reads the last session of a history.
@@ -208,23 +247,62 @@ class Recommender:
         except (TypeError, ValueError) as error:
             raise type(error)(f"In `{name}`: {error}") from error
 
+    def _asked(self, at: int | None, feedback: Any, user_features: Any) -> Asked:
+        """What is said of a user, mappings encoded by the schemas."""
+        if feedback is not None and len(feedback) and isinstance(feedback[0], Mapping):
+            feedback = encode_rows(self._schema("feedback"), list(feedback))
+        if isinstance(user_features, Mapping):
+            user_features = encode_rows(self._schema("users"), [user_features])[0]
+        widths = self.inference.context
+        if user_features is None and USER_FEATURES in widths and self.schemas.users is not None:
+            user_features = self.schemas.users.missing
+        return Asked(at, feedback, user_features)
+
+    def _schema(self, part: str) -> FeatureSchema:
+        schema = getattr(self.schemas, part)
+        if schema is None:
+            raise ValueError(
+                f"Values of {part} were passed by name, but this recommender has no schema of "
+                f"them. Pass `schemas` to it, or encoded numbers."
+            )
+        return schema
+
     def _lists(
-        self, events: list[UserHistory], names: list[str], k: int, exclude_seen: bool
+        self,
+        events: list[UserHistory],
+        names: list[str],
+        asked: list[Asked],
+        k: int,
+        exclude_seen: bool,
     ) -> list[list[Recommendation]]:
         exclude = tf.fill((len(events),), bool(exclude_seen))
-        answer = self._recommend(*self._padded(events, names), exclude, tf.constant(k))
+        *padded, context = self._padded(events, names, asked)
+        answer = self._recommend(*padded, exclude, tf.constant(k), *context)
         rows = zip(answer.item_ids.numpy(), answer.scores.numpy(), strict=True)
         return [self._named(item_ids, scores) for item_ids, scores in rows]
 
-    def _padded(self, events: list[UserHistory], names: list[str]) -> tuple[tf.Tensor, ...]:
-        """Returns item ids, timestamps (users, longest) and lengths (users,)."""
+    def _padded(
+        self, events: list[UserHistory], names: list[str], asked: list[Asked]
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Returns item ids, timestamps (users, longest), lengths (users,), and the context."""
         lengths = np.array([len(history.raw_ids) for history in events], np.int32)
         item_ids = np.zeros((len(events), lengths.max()), np.int32)
         timestamps = np.zeros(item_ids.shape, np.int64)
         for row, (history, name) in enumerate(zip(events, names, strict=True)):
             item_ids[row, : lengths[row]] = self._encode(history.raw_ids, name)
             timestamps[row, : lengths[row]] = history.timestamps
-        return tf.constant(item_ids), tf.constant(timestamps), tf.constant(lengths)
+        widths = self.inference.context
+        missing = [self._with_missing(*one) for one in zip(asked, lengths, strict=True)]
+        said = context_inputs(missing, events, names, widths, columns=item_ids.shape[1])
+        context = [tf.constant(said[name]) for name in widths]
+        return tf.constant(item_ids), tf.constant(timestamps), tf.constant(lengths), context
+
+    def _with_missing(self, asked: Asked, length: int) -> Asked:
+        """Of events without feedback it is missing, if a schema says what that is."""
+        schema = self.schemas.feedback
+        if asked.feedback is not None or schema is None or FEEDBACK not in self.inference.context:
+            return asked
+        return asked._replace(feedback=np.tile(schema.missing, (length, 1)))
 
     def _named(self, item_ids: np.ndarray, scores: np.ndarray) -> list[Recommendation]:
         is_filled = scores > UNFILLED
@@ -238,15 +316,24 @@ class Recommender:
     def _recommend(self) -> Any:
         inputs = [*_HISTORY, tf.TensorSpec((None,), tf.bool), tf.TensorSpec((), tf.int32)]
 
-        def recommend(item_ids, timestamps, lengths, exclude_seen, k):
-            return self.inference.recommend(item_ids, timestamps, lengths, exclude_seen, k=k)
+        def recommend(item_ids, timestamps, lengths, exclude_seen, k, *context):
+            said = dict(zip(self.inference.context, context, strict=True))
+            return self.inference.recommend(
+                item_ids, timestamps, lengths, exclude_seen, k=k, **said
+            )
 
+        inputs += self.inference.context_specs()
         return tf.function(recommend, autograph=False, input_signature=inputs)
 
     @cached_property
     def _score(self) -> Any:
+        def score(item_ids, timestamps, lengths, candidates, *context):
+            said = dict(zip(self.inference.context, context, strict=True))
+            return self.inference.score(item_ids, timestamps, lengths, candidates, **said)
+
         inputs = [*_HISTORY, tf.TensorSpec((None, None), tf.int32)]
-        return tf.function(self.inference.score, autograph=False, input_signature=inputs)
+        inputs += self.inference.context_specs()
+        return tf.function(score, autograph=False, input_signature=inputs)
 
 
 _HISTORY = (

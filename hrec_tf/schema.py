@@ -27,6 +27,8 @@ USER_PARALLEL = "user_parallel"
 CONCATENATED = "concatenated"
 LANE_LAYOUTS = (SESSION_PARALLEL, USER_PARALLEL, CONCATENATED)
 ALIGNED = "aligned"
+ACROSS_SESSIONS = (CONCATENATED, ALIGNED)
+"""Layouts of models that predict from session to session."""
 PREFIXES = "prefixes"
 SEQUENCES = "sequences"
 PADDED_LAYOUTS = (PREFIXES, SEQUENCES)

@@ -9,14 +9,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hrec_tf"
 # Each room may import its own row and the rows above it.
 ROWS = (
-    {"schema", "checks", "settings", "user_history", "_backend"},
+    {"schema", "checks", "settings", "user_history", "asked", "_backend"},
     {"data"},
     {"manifest"},
     {"cells"},
     {"layers", "losses", "optimizers", "metrics"},
     {"models", "baselines"},
     {"training", "evaluation"},
-    {"readers"},
+    {"readers", "pending_reader"},
     {"inference"},
     {"registry"},
     {"recipes"},
@@ -32,7 +32,7 @@ ROWS = (
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 WITHOUT_KERAS = {"schema", "checks", "settings", "data", "manifest", "baselines", "serving"}
-SERVING_KNOWS = {"schema", "checks", "user_history", "manifest", "serving"}
+SERVING_KNOWS = {"schema", "checks", "user_history", "asked", "manifest", "serving"}
 CONTRACTS = {
     "hrec_tf.models.next_item_model",
     "hrec_tf.models.prefix_model",

@@ -31,6 +31,9 @@ class Baseline(ABC):
     num_items: int | None = None
     """Size of the catalogue this was fitted on, or None before `fit`."""
 
+    scores_are_logits: ClassVar[bool] = False
+    """Whether the softmax of its scores is a distribution over the next item."""
+
     is_random: ClassVar[bool] = False
     """Whether `fit` draws, so that another `seed` gives other scores."""
 

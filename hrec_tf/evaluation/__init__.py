@@ -1,6 +1,7 @@
 """Ranking every point once, reports, break-downs and tests of significance."""
 
 from hrec_tf.evaluation.breakdown import by_history_length, by_position
+from hrec_tf.evaluation.perplexity import Perplexity, perplexity
 from hrec_tf.evaluation.protocols import (
     Evaluation,
     compare_sessions,
@@ -25,6 +26,7 @@ __all__ = [
     "Interval",
     "MeanSd",
     "NonFiniteScoresError",
+    "Perplexity",
     "Ranks",
     "SignificanceTest",
     "bootstrap_interval",
@@ -36,6 +38,7 @@ __all__ = [
     "holm",
     "mean_sd",
     "paired_wilcoxon",
+    "perplexity",
     "rank_baseline",
     "rank_model",
     "student_t",

@@ -13,9 +13,9 @@ from hrec_tf import checks
 from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation.points import ALL_SESSIONS, evaluation_points, sessions_to_play
-from hrec_tf.evaluation.windows import Window, lane_windows, padded_windows
+from hrec_tf.evaluation.windows import Window, windows_of
 from hrec_tf.metrics import rank_counts, rank_from_counts
-from hrec_tf.schema import CONCATENATED, PADDED_LAYOUTS, SESSION_PARALLEL
+from hrec_tf.schema import ACROSS_SESSIONS, PADDED_LAYOUTS, SESSION_PARALLEL
 
 SCORE_BYTES = 1 << 26
 """Scores held at once: a block has as many rows as fit, and never fewer than one."""
@@ -153,8 +153,8 @@ def rank_model(
     """Ranks every point with a `NextItemModel`, in one pass over packed lanes or padded rows.
 
     A model with layout "session_parallel", "prefixes" or "sequences" sees the sessions that
-    hold points, each from nothing. "user_parallel" and "concatenated" models first play the
-    user's earlier sessions, without being measured. States are carried from window to window;
+    hold points, each from nothing. Models of other layouts first play the user's earlier
+    sessions, without being measured. States are carried from window to window;
     only rows that are measured are scored, and only their counts leave the device, once.
 
     Args:
@@ -166,7 +166,8 @@ def rank_model(
         top_pop: rank among the items 1..top_pop, the most supported ones, and the target;
             all items if None.
         bootstrap_sessions: earlier sessions of the user that are played; -1 for all.
-        session_starts: also rank the first event of each session; "concatenated" only.
+        session_starts: also rank the first event of each session but a user's first; "concatenated"
+            and "aligned" only.
         score_bytes: scores held at once; a block of rows never needs more, unless one row
             does.
         jit_compile: read events by XLA. It compiles for seconds, once for each model and
@@ -194,12 +195,7 @@ def rank_model(
     played = sessions_to_play(histories, points, bootstrap_sessions=bootstrap_sessions)
     part, event_of = histories.select(played), np.flatnonzero(played)
     is_point = np.isin(event_of, points, assume_unique=True)
-    if model.layout in PADDED_LAYOUTS:
-        windows = padded_windows(part, model=model, num_lanes=num_lanes, is_point=is_point)
-    else:
-        windows = lane_windows(
-            part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point
-        )
+    windows = windows_of(part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point)
     block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
     functions = _compiled(model, top_pop=top_pop, jit_compile=jit_compile)
     point_of, counts = _count_windows(model, functions, windows, block)
@@ -371,10 +367,11 @@ def _check_model(model, histories: Histories, session_starts: bool) -> None:
             f"`histories` has num_items {histories.num_items}, but the model knows "
             f"{model.num_items} items. Encode with the vocabulary that it was trained with."
         )
-    if session_starts and model.layout != CONCATENATED:
+    if session_starts and model.layout not in ACROSS_SESSIONS:
         raise ValueError(
             f"`session_starts` was True, but a model with layout {model.layout!r} makes no "
-            f"prediction for a session's first event; only {CONCATENATED!r} does. Leave it out."
+            "prediction for a session's first event; only "
+            f"{' and '.join(map(repr, ACROSS_SESSIONS))} do. Leave it out."
         )
 
 

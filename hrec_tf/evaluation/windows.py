@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from hrec_tf.data.aligned import lay_out_aligned, steps_of, whole_users
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import lay_out, pack_lanes
 from hrec_tf.data.prefixes import (
@@ -14,16 +15,45 @@ from hrec_tf.data.prefixes import (
     sequence_rows,
     targets_of,
 )
-from hrec_tf.schema import PREFIXES, SESSION_PARALLEL
+from hrec_tf.schema import ALIGNED, PADDED_LAYOUTS, PREFIXES, SESSION_PARALLEL
 
 Window = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 """Events, next item ids, and at each place the event that it predicts, or -1."""
 
 
-def padded_windows(
-    histories: Histories, *, model: Any, num_lanes: int | None, is_point: np.ndarray
+def windows_of(
+    histories: Histories,
+    *,
+    model: Any,
+    num_lanes: int | None,
+    steps: int,
+    is_point: np.ndarray,
 ) -> Iterator[Window]:
-    """Lays prefixes or sequences out, rows of like lengths side by side."""
+    """Lays histories out as the model reads them, window by window.
+
+    Args:
+        histories: what is played.
+        model: a `NextItemModel`.
+        num_lanes: histories side by side; chosen by their lengths if None.
+        steps: events per lane in a window; padded rows are laid out whole.
+        is_point: bool (num_events,), the targets that are asked for.
+    """
+    if model.layout in PADDED_LAYOUTS:
+        return _padded_windows(histories, model, num_lanes, is_point)
+    by_session = model.layout == SESSION_PARALLEL
+    sizes = np.diff(histories.session_offsets if by_session else histories.user_offsets)
+    if num_lanes is None:
+        num_lanes = int(np.clip(sizes.sum() // sizes.max(), 32, 256))
+    shape = {"num_lanes": min(num_lanes, len(sizes)), "steps": steps}
+    order = np.argsort(-sizes, kind="stable")  # long ones first: the lanes end together
+    lay = _aligned_windows if model.layout == ALIGNED else _lane_windows
+    return lay(histories, model, order, shape, is_point)
+
+
+def _padded_windows(
+    histories: Histories, model: Any, num_lanes: int | None, is_point: np.ndarray
+) -> Iterator[Window]:
+    # Prefixes or sequences, rows of like lengths side by side.
     targets = np.flatnonzero(is_point)
     if model.layout == PREFIXES:
         rows = prefix_rows(histories, targets, max_length=model.max_length)
@@ -37,32 +67,44 @@ def padded_windows(
         yield events, next_item_ids, np.where((target >= 0) & is_point[target], target, -1)
 
 
-def lane_windows(
+def _lane_windows(
     histories: Histories,
-    *,
     model: Any,
-    num_lanes: int | None,
-    steps: int,
+    order: np.ndarray,
+    shape: dict[str, int],
     is_point: np.ndarray,
 ) -> Iterator[Window]:
-    """Lays histories out in lanes, window by window."""
-    layout = model.layout
-    offsets = histories.session_offsets if layout == SESSION_PARALLEL else histories.user_offsets
-    sizes = np.diff(offsets)
-    if num_lanes is None:
-        num_lanes = int(np.clip(sizes.sum() // sizes.max(), 32, 256))
+    steps = shape["steps"]
     lanes = pack_lanes(
         histories,
-        layout=layout,
-        num_lanes=min(num_lanes, len(sizes)),
-        steps=steps,
-        order=np.argsort(-sizes, kind="stable"),  # long ones first: the lanes end together
+        layout=model.layout,
+        order=order,
         feed_last_item=model.feed_last_item,
+        **shape,
     )
-    events, next_item_ids, _ = lay_out(histories, lanes, layout=layout, steps=steps)
+    events, next_item_ids, _ = lay_out(histories, lanes, layout=model.layout, steps=steps)
     target = np.minimum(lanes.inputs + 1, histories.num_events - 1)
     predicts = is_point[target] & (target > lanes.inputs)
     point_of = lanes.windows(np.where(predicts, target, -1), steps=steps, idle=-1)
+    yield from _one_by_one(events, next_item_ids, point_of)
+
+
+def _aligned_windows(
+    histories: Histories,
+    model: Any,
+    order: np.ndarray,
+    shape: dict[str, int],
+    is_point: np.ndarray,
+) -> Iterator[Window]:
+    steps = shape["steps"]
+    targets = steps_of(histories, order=order, first_events=model.first_events)
+    grid = whole_users(histories, targets, **shape)
+    events, next_item_ids, _ = lay_out_aligned(histories, targets, grid, steps=steps)
+    point_of = grid.windows(np.where(is_point[targets], targets, -1), steps=steps, idle=-1)
+    yield from _one_by_one(events, next_item_ids, point_of)
+
+
+def _one_by_one(events, next_item_ids, point_of) -> Iterator[Window]:
     for window in range(len(point_of)):
         here = {name: values[window] for name, values in events.items()}
         yield here, next_item_ids[window], point_of[window]

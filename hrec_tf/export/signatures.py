@@ -6,7 +6,9 @@
     score       item_ids (batch, time), timestamps, lengths, candidates -> scores
 
 A model that reads a session as a whole has no `step`, and its `recommend` no state among the
-outputs. `hrec_tf.inference` says what they mean.
+outputs. One that is told the time of asking has the input `at` (batch,) besides, and if it reads
+them `feedback` (batch, time, width), in `step` (batch, width), and `user_features` (batch, width),
+as the features' schema encodes them. `hrec_tf.inference` says what they mean.
 
 Raw ids are strings, or int64 where the log has whole numbers. The vocabulary is one text file
 among the assets; both tables read it. Stock ops only, so that TensorFlow Serving runs them
@@ -19,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from hrec_tf.inference import Answer, Inference
-from hrec_tf.schema import PADDING_ID
+from hrec_tf.schema import FEEDBACK, PADDING_ID, USER_FEATURES
 from hrec_tf.user_history import LATEST_SECONDS
 
 UNFILLED_ID = {"text": "", "int64": -1}
@@ -63,14 +65,16 @@ class Signatures(tf.Module):
             spec((None,), raw_id, "item_ids"),
             spec((None,), tf.int64, "timestamps"),
             spec((None, self._inference.state_size), tf.float32, "state"),
-            spec((None, 4), tf.int64, "state_info"),
+            spec((None, self._inference.info_size), tf.int64, "state_info"),
         ]
+        context = self._inference.context_specs()
+        of_event = self._inference.context_specs(of_event=True)
         exclude_seen = spec((None,), tf.bool, "exclude_seen")
         candidates = spec((None, None), raw_id, "candidates")
         functions = {
-            "recommend": (self._recommend, [*history, exclude_seen]),
-            "step": (self._step, event),
-            "score": (self._score, [*history, candidates]),
+            "recommend": (self._recommend, [*history, exclude_seen, *context]),
+            "step": (self._step, [*event, *of_event]),
+            "score": (self._score, [*history, candidates, *context]),
         }
         made = {}
         for name in self._inference.signatures:
@@ -79,26 +83,35 @@ class Signatures(tf.Module):
             made[name] = function.get_concrete_function()
         return {"serving_default": made["recommend"], **made}
 
-    def _recommend(self, item_ids, timestamps, lengths, exclude_seen):
-        rows = {"lengths": lengths, "exclude_seen": exclude_seen}
-        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths, rows)):
-            ids = self._encode(item_ids)
-        answer = self._inference.recommend(ids, timestamps, lengths, exclude_seen, k=self._k)
-        return self._decoded(answer)
-
-    def _step(self, item_ids, timestamps, state, state_info):
-        number = self._inference.model_number
-        checks = _state_checks(item_ids, timestamps, state, state_info, number)
+    def _recommend(self, item_ids, timestamps, lengths, exclude_seen, *context):
+        said = self._named(context)
+        rows = {"lengths": lengths, "exclude_seen": exclude_seen, **said}
+        checks = _history_checks(item_ids, timestamps, lengths, rows)
         with tf.control_dependencies(checks):
             ids = self._encode(item_ids)
-        return self._decoded(self._inference.step(ids, timestamps, state, state_info, k=self._k))
+        history = ids, timestamps, lengths, exclude_seen
+        return self._decoded(self._inference.recommend(*history, k=self._k, **said))
 
-    def _score(self, item_ids, timestamps, lengths, candidates):
-        rows = {"lengths": lengths, "candidates": candidates}
-        with tf.control_dependencies(_history_checks(item_ids, timestamps, lengths, rows)):
+    def _step(self, item_ids, timestamps, state, state_info, *context):
+        number, said = self._inference.model_number, self._named(context)
+        checks = _state_checks(item_ids, timestamps, state, state_info, number)
+        checks += _context_checks(item_ids, timestamps[:, None], None, said)
+        with tf.control_dependencies(checks):
             ids = self._encode(item_ids)
-        scores = self._inference.score(ids, timestamps, lengths, self._encode(candidates))
+        event = ids, timestamps, state, state_info
+        return self._decoded(self._inference.step(*event, k=self._k, **said))
+
+    def _score(self, item_ids, timestamps, lengths, candidates, *context):
+        said = self._named(context)
+        rows = {"lengths": lengths, "candidates": candidates, **said}
+        checks = _history_checks(item_ids, timestamps, lengths, rows)
+        with tf.control_dependencies(checks):
+            ids, candidate_ids = self._encode(item_ids), self._encode(candidates)
+        scores = self._inference.score(ids, timestamps, lengths, candidate_ids, **said)
         return {"scores": scores}
+
+    def _named(self, context) -> dict[str, tf.Tensor]:
+        return dict(zip(self._inference.context, context, strict=True))
 
     def _encode(self, raw_ids: tf.Tensor) -> tf.Tensor:
         text = raw_ids if self._id_type == "text" else tf.strings.as_string(raw_ids)
@@ -116,6 +129,7 @@ class Signatures(tf.Module):
 
 
 def _history_checks(item_ids, timestamps, lengths, rows) -> list[tf.Operation]:
+    context = {name: rows[name] for name in ("at", FEEDBACK, USER_FEATURES) if name in rows}
     shape, width = tf.shape(item_ids), tf.shape(item_ids)[1]
     same_shape = _require(
         tf.reduce_all(tf.shape(timestamps) == shape),
@@ -141,7 +155,47 @@ def _history_checks(item_ids, timestamps, lengths, rows) -> list[tf.Operation]:
             [tf.where(tf.reduce_any(goes_back, axis=1))[:, 0]],
         ),
         _require_seconds(tf.where(is_real, timestamps, 0)),
+        *_context_checks(item_ids, timestamps, lengths, context),
     ]
+
+
+def _context_checks(item_ids, timestamps, lengths, context) -> list[tf.Operation]:
+    """Checks of what is asked beside the events (batch, time); of one each if `lengths` is None."""
+    checks = _same_batch(item_ids, context)
+    with tf.control_dependencies(checks):
+        context = {name: tf.identity(values) for name, values in context.items()}
+    if "at" in context:
+        last = timestamps[:, -1:] if lengths is None else _last(timestamps, lengths)
+        goes_back = tf.reduce_any(context["at"][:, None] < last, axis=1)
+        checks.append(
+            _require(
+                ~tf.reduce_any(goes_back),
+                "`at` must not lie before the last event: it is the time of asking. Rows:",
+                [tf.where(goes_back)[:, 0]],
+            )
+        )
+        checks.append(_require_seconds(context["at"][:, None]))
+    if FEEDBACK in context and lengths is not None:
+        checks.append(
+            _require(
+                tf.reduce_all(tf.shape(context[FEEDBACK])[:2] == tf.shape(item_ids)),
+                "`feedback` must have the shape of `item_ids` and one axis more. Shapes of both:",
+                [tf.shape(context[FEEDBACK]), tf.shape(item_ids)],
+            )
+        )
+    for name in (FEEDBACK, USER_FEATURES):
+        if name in context:
+            is_finite = tf.reduce_all(tf.math.is_finite(context[name]))
+            message = f"`{name}` must be finite: encode what is missing by the schema. Shape:"
+            checks.append(_require(is_finite, message, [tf.shape(context[name])]))
+    return checks
+
+
+def _last(timestamps, lengths) -> tf.Tensor:
+    """The last real time of each row (batch, 1); the earliest there is of an empty row."""
+    is_real = tf.range(tf.shape(timestamps)[1]) < lengths[:, None]
+    earliest = tf.constant(-LATEST_SECONDS, tf.int64)
+    return tf.reduce_max(tf.where(is_real, timestamps, earliest), axis=1, keepdims=True)
 
 
 def _state_checks(item_ids, timestamps, state, state_info, model_number) -> list[tf.Operation]:
@@ -149,6 +203,7 @@ def _state_checks(item_ids, timestamps, state, state_info, model_number) -> list
     shapes = _same_batch(item_ids, rows)
     with tf.control_dependencies(shapes):
         state_info = tf.identity(state_info)
+    # Of models that are told of gaps more follows, see `hrec_tf.pending_reader`.
     last, known_events, pending, number = (state_info[:, i] for i in range(4))
     is_ours = (number == 0) | (number == model_number)
     is_finite = tf.reduce_all(tf.math.is_finite(state), axis=1)

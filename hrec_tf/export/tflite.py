@@ -5,7 +5,8 @@
     step        item_ids int32 (1,), timestamps int64 (1,), state, state_info -> the same
 
 A model that reads a session as a whole has no `step`, and its `recommend` no state among the
-outputs. `hrec_tf.inference` says what they mean.
+outputs. One that is told the time of asking has more inputs, see `hrec_tf.export.signatures`.
+`hrec_tf.inference` says what they mean.
 
 One user at a time; time is free, but at least 1: of a user without events pass one event with
 item id 0. Ids are numbers: line i of `<stem>.vocabulary.txt`, counted from 0, is the raw id of
@@ -181,18 +182,20 @@ class _Signatures(tf.Module):
         self.weights = [weight.value for weight in inference.model.weights]
 
     def functions(self) -> dict[str, Any]:
-        spec, width = tf.TensorSpec, self._inference.state_size
+        spec, inference = tf.TensorSpec, self._inference
         inputs = {
             "recommend": [
                 spec((1, None), tf.int32, "item_ids"),
                 spec((1, None), tf.int64, "timestamps"),
                 spec((1,), tf.bool, "exclude_seen"),
+                *inference.context_specs(batch_size=1),
             ],
             "step": [
                 spec((1,), tf.int32, "item_ids"),
                 spec((1,), tf.int64, "timestamps"),
-                spec((1, width), tf.float32, "state"),
-                spec((1, 4), tf.int64, "state_info"),
+                spec((1, inference.state_size), tf.float32, "state"),
+                spec((1, inference.info_size), tf.int64, "state_info"),
+                *inference.context_specs(of_event=True, batch_size=1),
             ],
         }
         return {
@@ -202,16 +205,17 @@ class _Signatures(tf.Module):
             for name in signatures_of(self._inference)
         }
 
-    def _recommend(self, item_ids, timestamps, exclude_seen):
+    def _recommend(self, item_ids, timestamps, exclude_seen, *context):
         lengths = tf.fill([1], tf.shape(item_ids)[1])
-        ids = self._known(item_ids)
-        answer = self._inference.recommend(ids, timestamps, lengths, exclude_seen, k=self._k)
-        return answer.outputs()
+        history = self._known(item_ids), timestamps, lengths, exclude_seen
+        return self._inference.recommend(*history, k=self._k, **self._named(context)).outputs()
 
-    def _step(self, item_ids, timestamps, state, state_info):
-        ids = self._known(item_ids)
-        answer = self._inference.step(ids, timestamps, state, state_info, k=self._k)
-        return answer.outputs()
+    def _step(self, item_ids, timestamps, state, state_info, *context):
+        event = self._known(item_ids), timestamps, state, state_info
+        return self._inference.step(*event, k=self._k, **self._named(context)).outputs()
+
+    def _named(self, context) -> dict[str, tf.Tensor]:
+        return dict(zip(self._inference.context, context, strict=True))
 
     def _known(self, item_ids: tf.Tensor) -> tf.Tensor:
         # An id beyond the table would read whatever lies there.

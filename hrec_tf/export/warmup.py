@@ -34,22 +34,31 @@ def write_warmup(folder: Path, recommender: Recommender) -> None:
 
 
 def _requests(recommender: Recommender) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    raw_ids = recommender.vocabulary.raw_ids
+    raw_ids, inference = recommender.vocabulary.raw_ids, recommender.inference
+
+    def nothing(length: int, **which: bool) -> dict[str, np.ndarray]:
+        """What is asked beside events: zeros."""
+        specs = inference.context_specs(**which, batch_size=1)
+        shapes = {spec.name: [length if d is None else d for d in spec.shape] for spec in specs}
+        return {s.name: np.zeros(shapes[s.name], s.dtype.as_numpy_dtype) for s in specs}
+
     for length in LENGTHS:
         item_ids = np.resize(raw_ids.head(length).to_numpy(), (1, length))
         history = {
             "item_ids": item_ids,
             "timestamps": np.zeros((1, length), np.int64),
             "lengths": np.array([length], np.int32),
+            **nothing(length),
         }
         for name in ("serving_default", "recommend"):
             yield name, history | {"exclude_seen": np.array([True])}
         yield "score", history | {"candidates": item_ids}
-    if "step" in recommender.inference.signatures:
+    if "step" in inference.signatures:
         event = {
             "item_ids": np.resize(raw_ids.head(1).to_numpy(), (1,)),
             "timestamps": np.zeros(1, np.int64),
-            "state": np.zeros((1, recommender.inference.state_size), np.float32),
-            "state_info": np.zeros((1, 4), np.int64),
+            "state": np.zeros((1, inference.state_size), np.float32),
+            "state_info": np.zeros((1, inference.info_size), np.int64),
+            **nothing(0, of_event=True),
         }
         yield "step", event

@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 
 from hrec_tf import checks
+from hrec_tf.asked import Asked, context_inputs
 from hrec_tf.schema import Recommendation
 from hrec_tf.serving import protocol, tensors
 from hrec_tf.serving.batches import encode, pad, parts
@@ -39,7 +40,7 @@ class State(NamedTuple):
 
     Attributes:
         values: float32 (state_size,).
-        info: int64 (4,): last timestamp, events read, session pending, model number.
+        info: int64 (info_size,): last timestamp, events read, session pending, model number, ...
     """
 
     values: np.ndarray
@@ -101,7 +102,14 @@ class Client:
         self._metadata: Metadata | None = None
 
     def recommend(
-        self, history: Iterable[Any] = (), k: int | None = None, exclude_seen: bool = True
+        self,
+        history: Iterable[Any] = (),
+        k: int | None = None,
+        exclude_seen: bool = True,
+        *,
+        at: int | None = None,
+        feedback: Any = None,
+        user_features: Any = None,
     ) -> list[Recommendation]:
         """Returns the best items for one user, best first.
 
@@ -114,12 +122,18 @@ class Client:
                 `max_history`. The server knows nothing of these, so they are taken out of its
                 list. Where that leaves fewer than `k` although there are more, the whole history
                 is sent after all.
+            at: Unix seconds, the time of asking, for a model that is told how long ago the last
+                event was; the time of the last event if None.
+            feedback: float (events, width), for a model that reads feedback.
+            user_features: float (width,), for a model that reads them.
 
         Raises:
-            ValueError, TypeError: a history or `k` that cannot be asked for.
+            ValueError, TypeError: a history or `k` that cannot be asked for, or something that
+                this model does not read.
             ServingError: the server could not be asked, or refused.
         """
-        return self._lists([read_history(history)], ["history"], k, exclude_seen)[0][0]
+        asked = [Asked(at, feedback, user_features)]
+        return self._lists([read_history(history)], ["history"], asked, k, exclude_seen)[0][0]
 
     def recommend_batch(
         self,
@@ -134,10 +148,17 @@ class Client:
         histories = list(histories)
         names = [f"histories[{row}]" for row in range(len(histories))]
         events = [read_history(h, name=name) for h, name in zip(histories, names, strict=True)]
-        return self._lists(events, names, k, exclude_seen)[0]
+        return self._lists(events, names, [Asked()] * len(events), k, exclude_seen)[0]
 
     def replay(
-        self, history: Iterable[Any] = (), k: int | None = None, exclude_seen: bool = True
+        self,
+        history: Iterable[Any] = (),
+        k: int | None = None,
+        exclude_seen: bool = True,
+        *,
+        at: int | None = None,
+        feedback: Any = None,
+        user_features: Any = None,
     ) -> tuple[list[Recommendation], State]:
         """Returns what `recommend` returns, and the state from which `step` goes on.
 
@@ -145,12 +166,20 @@ class Client:
             ValueError: also where the model has no step.
         """
         self._require_step("replay")
-        events = [read_history(history)]
-        lists, states = self._lists(events, ["history"], k, exclude_seen, with_state=True)
+        events, asked = [read_history(history)], [Asked(at, feedback, user_features)]
+        lists, states = self._lists(events, ["history"], asked, k, exclude_seen, with_state=True)
         return lists[0], states[0]
 
     def step(
-        self, item: Any, timestamp: int, state: State | None = None, k: int | None = None
+        self,
+        item: Any,
+        timestamp: int,
+        state: State | None = None,
+        k: int | None = None,
+        *,
+        at: int | None = None,
+        feedback: Any = None,
+        user_features: Any = None,
     ) -> tuple[list[Recommendation], State]:
         """Reads one more event of a user; equal to `recommend` of all events, and faster.
 
@@ -159,6 +188,8 @@ class Client:
             timestamp: Unix seconds.
             state: from `replay` or the `step` before; None for a new user.
             k: as in `recommend`. Seen items are not left out.
+            at, user_features: as in `recommend`.
+            feedback: float (width,), of this event.
 
         Returns:
             The best items, and the new state.
@@ -170,9 +201,15 @@ class Client:
         k = _checked_k(k, metadata)
         event = read_history([(item, timestamp)], name="event")
         ids = encode(event.raw_ids, metadata.id_type, name="event")
-        state = state or State(np.zeros(metadata.state_size, np.float32), np.zeros(4, np.int64))
+        state = state or State(
+            np.zeros(metadata.state_size, np.float32), np.zeros(metadata.info_size, np.int64)
+        )
         values, info = _checked_state(state, metadata, int(timestamp))
-        inputs = {
+        rows = None if feedback is None else np.asarray(feedback)[None]
+        said = self._said("step", [Asked(at, rows, user_features)], [event], ["event"], 1, 1)
+        if "feedback" in said:
+            said["feedback"] = said["feedback"][0][:, 0], said["feedback"][1]
+        inputs = said | {
             "item_ids": ids,
             "timestamps": (event.timestamps, tensors.INT64),
             "state": (values[None], tensors.FLOAT),
@@ -182,11 +219,19 @@ class Client:
         answer = {name: values[0] for name, values in outputs.items()}
         return _list(answer, set(), k), State(answer["state"], answer["state_info"])
 
-    def score(self, history: Iterable[Any], candidates: Sequence[Any]) -> list[float]:
+    def score(
+        self,
+        history: Iterable[Any],
+        candidates: Sequence[Any],
+        *,
+        at: int | None = None,
+        feedback: Any = None,
+        user_features: Any = None,
+    ) -> list[float]:
         """Returns the scores of given items, in their order; -inf for items it does not know.
 
         Args:
-            history: as in `recommend`.
+            history, at, feedback, user_features: as in `recommend`.
             candidates: raw ids.
         """
         events, metadata = read_history(history), self.metadata()
@@ -199,6 +244,8 @@ class Client:
         inputs = pad([events], ["history"], metadata.id_type, self.max_history)
         if not len(ids):
             return []
+        asked, bucket = [Asked(at, feedback, user_features)], inputs["item_ids"][0].shape[1]
+        inputs |= self._said("score", asked, [events], ["history"], bucket, self.max_history)
         outputs = self._ask("score", inputs | {"candidates": (ids[None], kind)}, ["scores"])
         return [s if s > UNFILLED else -math.inf for s in outputs["scores"][0].tolist()]
 
@@ -248,20 +295,26 @@ class Client:
         self,
         events: list[UserHistory],
         names: list[str],
+        asked: list[Asked],
         k: int | None,
         exclude_seen: bool,
         *,
         with_state: bool = False,
     ) -> tuple[list[list[Recommendation]], list[State]]:
         k = _checked_k(k, self.metadata())
-        answers = self._answers(events, names, exclude_seen, with_state, self.max_history)
+        answers = self._answers(events, names, asked, exclude_seen, with_state, self.max_history)
         # The server has not seen what was too old to be sent.
         older = [set(one.raw_ids[: -self.max_history] if exclude_seen else ()) for one in events]
         short = [row for row, answer in enumerate(answers) if _lacks(answer, k, older[row])]
         whole = [events[row] for row in short]
         longest = max((len(one.raw_ids) for one in whole), default=0)
         again = self._answers(
-            whole, [names[row] for row in short], exclude_seen, with_state, longest
+            whole,
+            [names[row] for row in short],
+            [asked[row] for row in short],
+            exclude_seen,
+            with_state,
+            longest,
         )
         for row, answer in zip(short, again, strict=True):
             answers[row] = answer
@@ -273,6 +326,7 @@ class Client:
         self,
         events: list[UserHistory],
         names: list[str],
+        asked: list[Asked],
         exclude_seen: bool,
         with_state: bool,
         max_history: int,
@@ -282,6 +336,10 @@ class Client:
         answers: list[dict[str, Any]] = []
         for rows in parts([min(len(one.raw_ids), max_history) for one in events]):
             inputs = pad(events[rows], names[rows], self.metadata().id_type, max_history)
+            bucket = inputs["item_ids"][0].shape[1]
+            inputs |= self._said(
+                "recommend", asked[rows], events[rows], names[rows], bucket, max_history
+            )
             exclude = np.full(len(events[rows]), bool(exclude_seen))
             outputs = self._ask(
                 "recommend", inputs | {"exclude_seen": (exclude, tensors.BOOL)}, wanted
@@ -291,6 +349,26 @@ class Client:
                 for row in range(len(exclude))
             ]
         return answers
+
+    def _said(
+        self,
+        signature: str,
+        asked: list[Asked],
+        events: list[UserHistory],
+        names: list[str],
+        columns: int,
+        longest: int,
+    ) -> dict[str, Any]:
+        """The inputs of a model that is told more than events; mostly none."""
+        specs = self.metadata().signatures[signature]["inputs"]
+        widths = {
+            name: None if name == "at" else specs[name][1][-1]
+            for name in Asked._fields
+            if name in specs
+        }
+        inputs = context_inputs(asked, events, names, widths, columns=columns, longest=longest)
+        kinds = {name: tensors.INT64 if name == "at" else tensors.FLOAT for name in widths}
+        return {name: (values, kinds[name]) for name, values in inputs.items()}
 
     def _ask(self, signature: str, inputs: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
         request = protocol.PredictRequest(output_filter=wanted)
@@ -343,11 +421,11 @@ def _checked_k(k: int | None, metadata: Metadata) -> int:
 
 def _checked_state(state: State, metadata: Metadata, timestamp: int) -> tuple[Any, Any]:
     values, info = (np.asarray(part) for part in state)
-    if values.shape != (metadata.state_size,) or info.shape != (4,):
+    if values.shape != (metadata.state_size,) or info.shape != (metadata.info_size,):
         raise ValueError(
             f"`state` has {values.shape} values and {info.shape} facts, but this model's has "
-            f"({metadata.state_size},) and (4,). Pass what `replay` or `step` returned; after a "
-            "new model, `replay` the history."
+            f"({metadata.state_size},) and ({metadata.info_size},). Pass what `replay` or `step` "
+            "returned; after a new model, `replay` the history."
         )
     if info[3] and timestamp < info[0]:
         raise ValueError(

@@ -13,7 +13,7 @@ class Metadata(NamedTuple):
         version: that answers.
         id_type: of raw ids: "string" or "int64".
         k: length of its lists; a client can cut them, but not lengthen them.
-        state_size: width of a user's state; 0 of a model without a step.
+        state_size, info_size: widths of a user's state; 0 of a model without a step.
         signatures: name -> {"inputs": ..., "outputs": ...}, each name -> (type, shape); -1 is
             any size.
     """
@@ -23,6 +23,7 @@ class Metadata(NamedTuple):
     id_type: str
     k: int
     state_size: int
+    info_size: int
     signatures: dict[str, dict[str, dict[str, tuple[str, tuple[int, ...]]]]]
 
 
@@ -40,9 +41,11 @@ def read_metadata(address: str, model_name: str, response: Any) -> Metadata:
     try:
         recommend = signatures["recommend"]
         id_type, _ = recommend["inputs"]["item_ids"]
-        k, state_size = recommend["outputs"]["item_ids"][1][1], 0
+        k, state_size, info_size = recommend["outputs"]["item_ids"][1][1], 0, 0
         if "step" in signatures:
-            state_size = signatures["step"]["inputs"]["state"][1][1]
+            state_size, info_size = (
+                signatures["step"]["inputs"][name][1][1] for name in ("state", "state_info")
+            )
         if "score" not in signatures or id_type not in ("string", "int64"):
             raise KeyError("score")
     except (KeyError, IndexError) as error:
@@ -52,7 +55,7 @@ def read_metadata(address: str, model_name: str, response: Any) -> Metadata:
             "the model that `hrec export` wrote."
         ) from error
     version = response.model_spec.version.value
-    return Metadata(model_name, version, id_type, k, state_size, signatures)
+    return Metadata(model_name, version, id_type, k, state_size, info_size, signatures)
 
 
 def _specs(infos: Any) -> dict[str, tuple[str, tuple[int, ...]]]:

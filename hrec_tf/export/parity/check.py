@@ -9,7 +9,6 @@ tflite       recommend, and step by step, in LiteRT's interpreter
 Nobody is asked for a step of a model that has none.
 """
 
-import dataclasses
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from hrec_tf import manifest
-from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation import rank_model
 from hrec_tf.export import saved_model as saved_models
 from hrec_tf.export.parity import forms, trials
@@ -28,7 +26,7 @@ from hrec_tf.export.session_process import SessionProcess
 from hrec_tf.export.tflite import check_tflite
 from hrec_tf.inference import UNFILLED
 from hrec_tf.recommender import Recommender
-from hrec_tf.schema import PADDING_ID
+from hrec_tf.schema import ALIGNED, PADDING_ID
 
 TOLERANCES = {None: 1e-5, "float16": 5e-3, "int8": 5e-2}
 """Greatest allowed difference of scores by `quantize`, as a share of the largest score of the
@@ -80,9 +78,13 @@ def check_parity(
         RuntimeError: the SavedModel does not run in a Session.
     """
     tried = trials.make_trials(
-        recommender.vocabulary.num_items, recommender.idle_minutes, seed=seed
+        recommender.vocabulary.num_items,
+        recommender.idle_minutes,
+        seed=seed,
+        context=recommender.inference.context,
     )
-    questions = Questions(recommender.vocabulary, tried, seed=seed)
+    context = recommender.inference.context
+    questions = Questions(recommender.vocabulary, tried, seed=seed, context=context)
     comparison = _Comparison(recommender, tried)
     for answered in forms.ask_recommender(recommender, questions):
         comparison.add(answered)
@@ -156,13 +158,15 @@ class _Comparison:
         """Raises unless `rank_model` ranks the next items as the scores do."""
         longer = [trials.with_next_item(trial) for trial in self._trials]
         sessions = [trials.sessions_of(trial, self._idle_minutes) for trial in longer]
-        rows = [row for row, user in enumerate(sessions) if len(user[-1]) > 1]
-        histories = Histories.from_lists(
-            [sessions[row] for row in rows], num_items=self._model.num_items
+        # What comes first of all, or where that is asked for of a session, is no point.
+        across = self._model.layout == ALIGNED
+        rows = [r for r, of in enumerate(sessions) if len(of[-1]) > 1 or (across and len(of) > 1)]
+        histories = trials.histories_of(
+            [longer[row] for row in rows],
+            [sessions[row] for row in rows],
+            num_items=self._model.num_items,
         )
-        weights = np.zeros(histories.num_events, np.float32)
-        weights[histories.user_offsets[1:] - 1] = 1
-        ranks = rank_model(self._model, dataclasses.replace(histories, target_weights=weights))
+        ranks = rank_model(self._model, histories, session_starts=across)
         for row, greater in zip(rows, ranks.greater, strict=True):
             scores = self._scores[row]
             target = scores[self._trials[row].next_item_id - 1]

@@ -11,7 +11,7 @@ from hrec_tf.export.session_process import SessionProcess
 from hrec_tf.export.tflite import signatures_of
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.recommender import Recommender
-from hrec_tf.schema import PADDING_ID
+from hrec_tf.schema import FEEDBACK, PADDING_ID, USER_FEATURES
 
 
 class Answered(NamedTuple):
@@ -41,8 +41,10 @@ def ask_recommender(recommender: Recommender, questions: Questions) -> Iterator[
         list(zip(raw_ids, trial.timestamps, strict=True))
         for raw_ids, trial in zip(questions.raw_ids, questions.trials, strict=True)
     ]
+    said = recommender.inference.context
+    more = {name: [getattr(trial, name) for trial in questions.trials] for name in said}
     for exclude_seen in (False, True):
-        lists = recommender.recommend_batch(histories, k=k, exclude_seen=exclude_seen)
+        lists = recommender.recommend_batch(histories, k=k, exclude_seen=exclude_seen, **more)
         for row, found in enumerate(lists):
             item_ids, scores = np.zeros(k, np.int64), np.full(k, UNFILLED)
             item_ids[: len(found)] = recommender.vocabulary.encode([item for item, _ in found])
@@ -93,7 +95,8 @@ def _replays(questions: Questions) -> Iterator[_Call]:
     for row, length in enumerate(questions.lengths):
         # Without padding; the empty history without any time.
         inputs = {name: values[row : row + 1] for name, values in whole.items()}
-        inputs |= {name: inputs[name][:, :length] for name in ("item_ids", "timestamps")}
+        of_events = [name for name in _OF_EVENTS if name in inputs]
+        inputs |= {name: inputs[name][:, :length] for name in of_events}
         inputs["exclude_seen"] = np.array([True])
         yield _Call("saved_model recommend", "recommend", inputs, [(0, row)])
 
@@ -118,6 +121,8 @@ def _scores(questions: Questions) -> Iterator[_Call]:
     yield _Call("saved_model score", "score", inputs, list(enumerate(range(len(raw_ids)))))
 
 
+_OF_EVENTS = ("item_ids", "timestamps", FEEDBACK)
+
 # In this order: `score` leaves no state, so that the first step is a new user's.
 _CALLS = {"recommend": _replays, "score": _scores, "step": _steps}
 
@@ -134,38 +139,54 @@ def ask_tflite(file: Path, questions: Questions, *, inference: Inference) -> Ite
     run = {name: interpreter.get_signature_runner(name) for name in signatures_of(inference)}
     for row, trial in enumerate(questions.trials):
         # Of a user without events the file is to be asked by an unknown one.
-        item_ids = np.array([trial.item_ids or [PADDING_ID]], np.int32)
-        timestamps = np.array([trial.timestamps or [0]], np.int64)
+        history: dict[str, np.ndarray] = {
+            "item_ids": np.array([trial.item_ids or [PADDING_ID]], np.int32),
+            "timestamps": np.array([trial.timestamps or [0]], np.int64),
+        }
+        said: dict[str, np.ndarray] = {}
+        if "at" in inference.context:
+            said["at"] = np.array([trial.at], np.int64)
+        if FEEDBACK in inference.context:
+            shape = 1, history["item_ids"].shape[1], inference.context[FEEDBACK]
+            history[FEEDBACK] = np.resize(trial.feedback, shape).astype(np.float32)
+        if USER_FEATURES in inference.context:
+            said[USER_FEATURES] = trial.user_features[None]
         for flag in (False, True):
-            given = run["recommend"](
-                item_ids=item_ids, timestamps=timestamps, exclude_seen=np.array([flag])
-            )
+            given = run["recommend"](**history, **said, exclude_seen=np.array([flag]))
             yield _first("tflite recommend", row, given, flag)
         if "step" in run:
-            for form, given in _tflite_steps(run, item_ids, timestamps, inference.state_size):
+            for form, given in _tflite_steps(run, history, said, inference):
                 yield _first(form, row, given)
 
 
 def _tflite_steps(
-    run: dict[str, Any], item_ids: np.ndarray, timestamps: np.ndarray, state_size: int
+    run: dict[str, Any],
+    history: dict[str, np.ndarray],
+    said: dict[str, np.ndarray],
+    inference: Inference,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields form and answer after one history, item ids and timestamps (1, events)."""
+    """Yields form and answer after one history (1, events), and what is said beside it."""
     given = {
-        "state": np.zeros((1, state_size), np.float32),
-        "state_info": np.zeros((1, 4), np.int64),
+        "state": np.zeros((1, inference.state_size), np.float32),
+        "state_info": np.zeros((1, inference.info_size), np.int64),
     }
-    for column in range(item_ids.shape[1]):
-        event = {"item_ids": item_ids[:, column], "timestamps": timestamps[:, column]}
-        given = run["step"](**event, state=given["state"], state_info=given["state_info"])
+    events = history["item_ids"].shape[1]
+
+    def at_event(column: int) -> dict[str, np.ndarray]:
+        """What is said until the last event: the time of the event itself."""
+        is_last = column == events - 1
+        return said if is_last or "at" not in said else said | {"at": event["timestamps"]}
+
+    for column in range(events):
+        event = {name: values[:, column] for name, values in history.items()}
+        states = {name: given[name] for name in ("state", "state_info")}
+        given = run["step"](**event, **states, **at_event(column))
     yield "tflite step", given
-    if item_ids.shape[1] > 1:
-        given = run["recommend"](
-            item_ids=item_ids[:, :-1],
-            timestamps=timestamps[:, :-1],
-            exclude_seen=np.array([True]),
-        )
-        given = run["step"](**event, state=given["state"], state_info=given["state_info"])
-        yield "tflite recommend, then step", given
+    if events > 1:
+        shorter = {name: values[:, :-1] for name, values in history.items()}
+        given = run["recommend"](**shorter, **said, exclude_seen=np.array([True]))
+        states = {name: given[name] for name in ("state", "state_info")}
+        yield "tflite recommend, then step", run["step"](**event, **states, **said)
 
 
 def _first(form: str, row: int, given: dict[str, Any], flag: bool = False) -> Answered:

@@ -1,6 +1,7 @@
 """Trials as an application asks them: raw ids, padded batches, single events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export.parity.trials import Trial
 from hrec_tf.inference import UNFILLED
-from hrec_tf.schema import PADDING_ID
+from hrec_tf.schema import FEEDBACK, PADDING_ID, USER_FEATURES
 
 NUM_CANDIDATES = 50
 
@@ -20,14 +21,23 @@ class Questions:
         vocabulary: gives known items their raw ids.
         trials: the histories.
         seed: of the candidates.
+        context: what questions hold beside events, see `Inference.context`.
 
     Attributes:
         raw_ids: of each trial's events; unknown items have ids near to known ones.
         lengths: int32 (trials,).
     """
 
-    def __init__(self, vocabulary: Vocabulary, trials: Sequence[Trial], *, seed: int):
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        trials: Sequence[Trial],
+        *,
+        seed: int,
+        context: Mapping[str, int | None] = MappingProxyType({}),
+    ):
         self.vocabulary, self.trials, self._seed = vocabulary, trials, seed
+        self._context = context
         self._strange = unknown_ids(vocabulary)
         self.raw_ids = [
             self._named(trial.item_ids, unknown=row) for row, trial in enumerate(trials)
@@ -38,26 +48,50 @@ class Questions:
         """Returns the first `lengths` (trials,) events; padding holds what must be ignored."""
         width = int(lengths.max())
         filler = self.vocabulary.raw_ids[0]
-        item_ids, timestamps = [], []
+        item_ids, timestamps, feedback = [], [], []
         for raw_ids, trial, length in zip(self.raw_ids, self.trials, lengths, strict=True):
             rest = width - length
+            if trial.feedback is not None:
+                more = [[0, rest], [0, 0]]
+                feedback.append(np.pad(trial.feedback[:length], more, constant_values=-7))
             item_ids.append([*raw_ids[:length], *[filler] * rest])
             timestamps.append([*trial.timestamps[:length], *[-7] * rest])
         return {
             "item_ids": np.array(item_ids),
             "timestamps": np.array(timestamps, np.int64),
             "lengths": lengths,
+            **self._said(lengths - 1, feedback),
         }
 
     def events(self, places: np.ndarray) -> dict[str, np.ndarray]:
         """Returns one event of each trial: an unknown one where `places` (trials,) has none."""
-        item_ids, timestamps = [], []
+        item_ids, timestamps, feedback = [], [], []
         for row, place in enumerate(places):
-            times, raw_ids = self.trials[row].timestamps, self.raw_ids[row]
-            is_there = 0 <= place < len(times)
+            trial, raw_ids = self.trials[row], self.raw_ids[row]
+            times, is_there = trial.timestamps, 0 <= place < len(trial.timestamps)
             item_ids.append(raw_ids[place] if is_there else self._strange[0])
             timestamps.append(times[place] if is_there else (times or [0])[-1])
-        return {"item_ids": np.array(item_ids), "timestamps": np.array(timestamps, np.int64)}
+            if trial.feedback is not None:
+                width = trial.feedback.shape[1]
+                feedback.append(trial.feedback[place] if is_there else np.zeros(width))
+        event = {"item_ids": np.array(item_ids), "timestamps": np.array(timestamps, np.int64)}
+        return event | self._said(places, feedback)
+
+    def _said(self, places: np.ndarray, feedback: list[Any]) -> dict[str, np.ndarray]:
+        """What is said beside events up to `places` (trials,), for a model that is told."""
+        said: dict[str, np.ndarray] = {}
+        if "at" in self._context:
+            # In mid-history at the time of the event itself.
+            times = [
+                trial.timestamps[place] if 0 <= place < len(trial.timestamps) - 1 else trial.at
+                for place, trial in zip(places, self.trials, strict=True)
+            ]
+            said["at"] = np.array(times, np.int64)
+        if FEEDBACK in self._context:
+            said[FEEDBACK] = np.array(feedback, np.float32)
+        if USER_FEATURES in self._context:
+            said[USER_FEATURES] = np.array([trial.user_features for trial in self.trials])
+        return said
 
     def candidates(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns item ids and raw ids (trials, candidates), some unknown and some twice."""

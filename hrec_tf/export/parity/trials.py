@@ -5,19 +5,28 @@ calls `encode` and `score` only. `hrec_tf.inference`, which every export is made
 same in one graph.
 """
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from hrec_tf.data.histories import Histories
 from hrec_tf.schema import (
+    ALIGNED,
+    FEEDBACK,
+    IS_STEP,
     ITEM_IDS,
+    NEXT_GAP,
+    NEXT_SESSION_START,
     PADDED_LAYOUTS,
     PADDING_ID,
     POSITIONS,
     PREFIXES,
     SESSION_START,
+    USER_FEATURES,
     USER_PARALLEL,
     USER_START,
 )
@@ -26,8 +35,17 @@ BEGIN = 1_700_000_000
 LONG = 150
 """Events of the longest history."""
 
-_LANE_TYPES = {ITEM_IDS: tf.int32, SESSION_START: tf.bool, USER_START: tf.bool}
-_ROW_TYPES = {ITEM_IDS: tf.int32, POSITIONS: tf.int32}
+_TYPES = {
+    ITEM_IDS: tf.int32,
+    POSITIONS: tf.int32,
+    IS_STEP: tf.bool,
+    USER_START: tf.bool,
+    SESSION_START: tf.bool,
+    NEXT_GAP: tf.int32,
+    NEXT_SESSION_START: tf.bool,
+    FEEDBACK: tf.float32,
+    USER_FEATURES: tf.float32,
+}
 
 
 class Trial(NamedTuple):
@@ -37,20 +55,38 @@ class Trial(NamedTuple):
         item_ids: 0..num_items; 0 is an unknown item.
         timestamps: Unix seconds, not falling.
         next_item_id: 1..num_items; it comes at once, so in the same session.
+        gap: seconds from the last event to the question, for a model that is told.
+        feedback: float32 (events, width), for a model that reads it.
+        user_features: float32 (width,), likewise.
     """
 
     item_ids: list[int]
     timestamps: list[int]
     next_item_id: int
+    gap: int = 0
+    feedback: Any = None
+    user_features: Any = None
+
+    @property
+    def at(self) -> int:
+        """The time of asking."""
+        return (self.timestamps or [0])[-1] + self.gap
 
 
-def make_trials(num_items: int, idle_minutes: float | None, *, seed: int) -> list[Trial]:
+def make_trials(
+    num_items: int,
+    idle_minutes: float | None,
+    *,
+    seed: int,
+    context: Mapping[str, int | None] = MappingProxyType({}),
+) -> list[Trial]:
     """Returns histories with every kind of edge, and random ones.
 
     Args:
         num_items: size of the catalogue.
         idle_minutes: idle time that ends a session; None if it never does.
         seed: of the items, and of the random histories.
+        context: what questions hold beside events, see `Inference.context`.
     """
     generator = np.random.default_rng(seed)
     made = []
@@ -64,7 +100,17 @@ def make_trials(num_items: int, idle_minutes: float | None, *, seed: int) -> lis
     if num_items <= LONG:  # whoever has seen all items is left without a candidate
         every = (1 + generator.permutation(num_items)).tolist()
         made.append(Trial(every, [BEGIN] * num_items, every[0]))
-    return made
+    return [_said_more(trial, context, generator) for trial in made]
+
+
+def _said_more(trial: Trial, context: Mapping[str, int | None], generator: Any) -> Trial:
+    gap = int(generator.choice([0, 59, 60, 4_000, 90_000])) if "at" in context else 0
+    drawn = {
+        name: generator.normal(size=(*rows, context[name])).astype(np.float32)
+        for name, rows in ((FEEDBACK, [len(trial.item_ids)]), (USER_FEATURES, []))
+        if name in context
+    }
+    return trial._replace(gap=gap, **drawn)
 
 
 def _shapes(generator: Any, idle_minutes: float | None) -> Iterator[tuple[Any, Any]]:
@@ -85,47 +131,78 @@ def _shapes(generator: Any, idle_minutes: float | None) -> Iterator[tuple[Any, A
         yield known, generator.choice([0, 1, idle, idle + 1, 9 * idle + 9], length)
 
 
-def sessions_of(trial: Trial, idle_minutes: float | None) -> list[list[int]]:
-    """Returns the known item ids of each session; sessions without one are left out."""
-    sessions: list[list[int]] = []
+def session_numbers(trial: Trial, idle_minutes: float | None) -> list[int]:
+    """Returns the number of each event's session, and last that of the time of asking."""
+    longest = float("inf") if idle_minutes is None else idle_minutes * 60
+    numbers: list[int] = []
     before = None
-    for item_id, seconds in zip(trial.item_ids, trial.timestamps, strict=True):
-        longest = float("inf") if idle_minutes is None else idle_minutes * 60
-        if before is None or seconds - before > longest:
-            sessions.append([])
+    for seconds in (*trial.timestamps, trial.at):
+        opens = before is None or seconds - before > longest
+        numbers.append((numbers[-1] if numbers else 0) + opens)
         before = seconds
-        if item_id != PADDING_ID:
-            sessions[-1].append(item_id)
-    return [session for session in sessions if session]
+    return numbers
+
+
+def sessions_of(trial: Trial, idle_minutes: float | None) -> list[list[int]]:
+    """Returns the events of each session that have a known item; sessions without are left out."""
+    sessions: dict[int, list[int]] = {}
+    for event, number in enumerate(session_numbers(trial, idle_minutes)[:-1]):
+        if trial.item_ids[event] != PADDING_ID:
+            sessions.setdefault(number, []).append(event)
+    return list(sessions.values())
 
 
 def with_next_item(trial: Trial) -> Trial:
     """Returns the history with the next item at its end."""
     times = trial.timestamps or [BEGIN]
-    return Trial([*trial.item_ids, trial.next_item_id], [*trial.timestamps, times[-1]], PADDING_ID)
+    longer = [*trial.item_ids, trial.next_item_id], [*trial.timestamps, times[-1] + trial.gap]
+    feedback = trial.feedback
+    if feedback is not None:
+        feedback = np.pad(feedback, [[0, 1], [0, 0]])
+    return Trial(*longer, PADDING_ID, 0, feedback, trial.user_features)
+
+
+def histories_of(
+    trials: list[Trial], sessions: list[list[list[int]]], *, num_items: int
+) -> Histories:
+    """Returns trials as histories, of which the last event of each is to be ranked."""
+    plain = Histories.from_lists(
+        [[[t.item_ids[e] for e in s] for s in of] for t, of in zip(trials, sessions, strict=True)],
+        num_items=num_items,
+    )
+    events = [(t, e) for t, of in zip(trials, sessions, strict=True) for s in of for e in s]
+    weights = np.zeros(plain.num_events, np.float32)
+    weights[plain.user_offsets[1:] - 1] = 1
+    given: dict[str, Any] = {}
+    if trials[0].feedback is not None:
+        given[FEEDBACK] = np.array([t.feedback[e] for t, e in events])
+    if trials[0].user_features is not None:
+        given[USER_FEATURES] = np.array([trial.user_features for trial in trials])
+    times = np.array([t.timestamps[e] for t, e in events], np.int64)
+    return dataclasses.replace(plain, timestamps=times, target_weights=weights, **given)
 
 
 def keras_scores(
     model: Any, supports: np.ndarray, trials: list[Trial], idle_minutes: float | None
 ) -> np.ndarray:
     """Returns float32 (trials, num_items): the model's scores after each history."""
-    lay_out, types = _lane, _LANE_TYPES
-    if model.layout in PADDED_LAYOUTS:
-        lay_out, types = _row, _ROW_TYPES
+    lay_out = _lane
+    if model.layout == ALIGNED:
+        lay_out = _told
+    elif model.layout in PADDED_LAYOUTS:
+        lay_out = _row
 
+    @tf.function(autograph=False, reduce_retracing=True)
     def last_hidden(events):
         return model.encode(events, model.initial_states(1))[0][:, -1]
 
-    inputs = {name: tf.TensorSpec((1, None), dtype) for name, dtype in types.items()}
-    last_hidden = tf.function(last_hidden, autograph=False, input_signature=[inputs])
     popularity = (supports / max(supports.sum(), 1)).astype(np.float32)
     rows = []
     for trial in trials:
-        sessions = sessions_of(trial, idle_minutes)
-        if sessions:
-            events = lay_out(model, sessions)
+        events = lay_out(model, trial, idle_minutes)
+        if len(events[ITEM_IDS]):
             hidden = last_hidden(
-                {name: tf.constant([values], types[name]) for name, values in events.items()}
+                {name: tf.constant([values], _TYPES[name]) for name, values in events.items()}
             )
             rows.append(model.score(hidden).numpy()[0])
         else:
@@ -133,23 +210,51 @@ def keras_scores(
     return np.array(rows)
 
 
-def _lane(model: Any, sessions: list[list[int]]) -> dict[str, list]:
+def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, list]:
     """Returns what is fed to a model of lanes before the last scores."""
+    sessions = sessions_of(trial, idle_minutes)
     events: dict[str, list] = {ITEM_IDS: [], SESSION_START: [], USER_START: []}
     for number, session in enumerate(sessions, start=1):
         # A model may be made for streams where the last event of a session is only a target.
         if model.layout == USER_PARALLEL and not model.feed_last_item and number < len(sessions):
             session = session[:-1]
-        for place, item_id in enumerate(session):
+        for place, event in enumerate(session):
             events[SESSION_START].append(place == 0)
             events[USER_START].append(not events[ITEM_IDS])
-            events[ITEM_IDS].append(item_id)
+            events[ITEM_IDS].append(trial.item_ids[event])
     return events
 
 
-def _row(model: Any, sessions: list[list[int]]) -> dict[str, list]:
+def _told(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, list]:
+    """Returns the steps of a model that is told when the next event comes."""
+    numbers, times = session_numbers(trial, idle_minutes), [*trial.timestamps, trial.at]
+    known = [event for event, item_id in enumerate(trial.item_ids) if item_id != PADDING_ID]
+    steps: list[dict[str, Any]] = []
+    if model.first_events:
+        first = {ITEM_IDS: PADDING_ID, SESSION_START: True, NEXT_GAP: 0, NEXT_SESSION_START: True}
+        steps.append(first | {USER_START: True, FEEDBACK: np.zeros(model.num_feedback)})
+    before = 0
+    # The last place of times and numbers is that of the question.
+    for event, after in zip(known, [*known[1:], len(trial.item_ids)], strict=False):
+        step = {
+            ITEM_IDS: trial.item_ids[event],
+            USER_START: not steps,
+            SESSION_START: numbers[event] != before,
+            NEXT_GAP: times[after] - times[event],
+            NEXT_SESSION_START: numbers[after] != numbers[event],
+            FEEDBACK: trial.feedback[event] if model.num_feedback else [],
+        }
+        steps.append(step)
+        before = numbers[event]
+    laid = {name: [step[name] for step in steps] for name in (steps[0] if steps else [ITEM_IDS])}
+    features = trial.user_features if model.num_user_features else []
+    return laid | {IS_STEP: [True] * len(steps), USER_FEATURES: [features] * len(steps)}
+
+
+def _row(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, list]:
     """Returns the row that a model of padded rows reads: of the last session, and nothing else."""
-    session = sessions[-1]
+    sessions = sessions_of(trial, idle_minutes)
+    session = [trial.item_ids[event] for event in sessions[-1]] if sessions else []
     if model.max_length is not None:
         session = session[-model.max_length :]
     positions = list(range(len(session)))
