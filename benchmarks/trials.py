@@ -23,8 +23,10 @@ TRIALS = Path(__file__).with_name("trials.txt")
 
 def trial(data: str, recipe: Recipe, seed: int) -> str:
     """Trains a recipe and returns its numbers on the validation part, in percent."""
-    training, validation = LogSource(data).load().for_validation()
-    model = train(recipe, training, seed=seed, validation=validation)
+    prepared = LogSource(data).load()
+    training, validation = prepared.for_validation()
+    features = prepared.features
+    model = train(recipe, training, seed=seed, validation=validation, features=features)
     found = evaluate(recipe, model, validation, ks=ks_of(data), ties="standard")
     numbers = "  ".join(f"{name} {100 * found.metrics[name]:.2f}" for name in metrics_of(data))
     epochs = len(model.history.history["loss"])

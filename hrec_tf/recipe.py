@@ -12,9 +12,10 @@ import numpy as np
 from hrec_tf import checks, registry
 from hrec_tf.data import plain_toml
 from hrec_tf.data.histories import Histories
+from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
 from hrec_tf.recipes import files, keys
 from hrec_tf.recipes.keys import SECTIONS
-from hrec_tf.schema import CONCATENATED, PADDED_LAYOUTS
+from hrec_tf.schema import ACROSS_SESSIONS, ALIGNED, LANE_LAYOUTS, PADDED_LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class Recipe:
         name: what it is called in its file.
         model: a name of `hrec_tf.registry`.
         source: where the settings come from.
-        arguments: of the model's class.
+        arguments: of the model's class. A width of features may be "log": that of the log.
         optimizer, loss, negatives: see above.
-        stream: `num_lanes`, `steps`, `order`, see `hrec_tf.data.lanes.lane_stream`; for models
-            that read padded rows `batch_size`, `order`, and of prefixes `augment`, see
+        stream: `num_lanes`, `steps`, `order`, see `hrec_tf.data.lanes.lane_stream`, or of
+            HRNN-meta `hrec_tf.data.aligned.aligned_stream`; for models that read padded rows
+            `batch_size`, `order`, and of prefixes `augment`, see
             `hrec_tf.data.prefixes.padded_stream`.
         epochs: passes over the training histories, at the most if there is a `patience`.
         patience: epochs without a better validation Recall, at the largest of `ks`, after which
@@ -157,7 +159,7 @@ class Recipe:
                         f"Recipe {name!r} has no `{missing}`, but {row.name} is trained and needs "
                         f"one. Add it, e.g. {_EXAMPLES[missing]}."
                     )
-            negatives = "full" if row.layout in PADDED_LAYOUTS else "in_batch"
+            negatives = "in_batch" if row.layout in LANE_LAYOUTS else "full"
             stream = keys.stream_defaults(row.layout)
             defaults = {
                 "negatives": {"name": negatives},
@@ -238,6 +240,19 @@ class Recipe:
             for section in self._sections()
         }
         return replace(self, **filled)
+
+    def fitted_to(self, features: LogFeatures | None) -> Self:
+        """Returns this recipe with the widths of a log's features where it says "log".
+
+        Args:
+            features: `PreparedLog.features`; None, and a part that it lacks, has width 0.
+        """
+        widths = (features.schemas if features else FeatureSchemas()).widths
+        filled = {
+            name: widths[keys.WIDTHS[name]] if name in keys.WIDTHS and value == "log" else value
+            for name, value in self.arguments.items()
+        }
+        return replace(self, arguments=filled)
 
     def _sections(self) -> tuple[str, ...]:
         return ("arguments", "evaluation") if self.entry.is_baseline else SECTIONS
@@ -341,7 +356,9 @@ def with_shared_changes(recipes: Sequence[Recipe], changes: Mapping[str, Any]) -
 
 def num_pairs(recipe: Recipe, histories: Histories) -> int:
     """Next-item pairs that an epoch of the recipe's stream holds."""
-    if recipe.entry.layout == CONCATENATED:
+    if recipe.arguments.get("first_events"):
+        return histories.num_events
+    if recipe.entry.layout in ACROSS_SESSIONS:
         return histories.num_events - histories.num_users
     if not recipe.stream.get("augment", True):
         return int((np.diff(histories.session_offsets) > 1).sum())
@@ -356,6 +373,7 @@ def train(
     validation: Histories | None = None,
     callbacks: Sequence[Any] = (),
     checkpoint: Any = None,
+    features: LogFeatures | None = None,
 ) -> Any:
     """Trains the recipe's model on histories, or counts its baseline.
 
@@ -368,6 +386,7 @@ def train(
             with `patience` needs them: the model then has the weights of its best epoch.
         callbacks: Keras callbacks; for trained models.
         checkpoint: a `hrec_tf.training.Checkpoint`, to go on from it; for trained models.
+        features: of the log; read by models whose recipe says so.
 
     Returns:
         The fitted model (`NextItemModel`, with `history`) or `Baseline`.
@@ -375,7 +394,8 @@ def train(
     Raises:
         ValueError: a recipe or histories that do not fit, or an option that would be ignored.
     """
-    recipe.check()._check_ranking(num_items=histories.num_items)
+    recipe = recipe.check().fitted_to(features)
+    recipe._check_ranking(num_items=histories.num_items)
     if recipe.entry.is_baseline:
         given = {"validation": validation, "callbacks": callbacks or None, "checkpoint": checkpoint}
         for name, value in given.items():
@@ -391,6 +411,8 @@ def train(
         for callback in watching:
             checkpoint.remember(callback)
     model = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
+    if recipe.arguments.get("num_item_features") and features and features.items:
+        model.set_item_features(features.items.values, is_cold=histories.item_supports() == 0)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=_loss(recipe),
@@ -518,6 +540,10 @@ def _stream_of(model: Any, histories: Histories, **values: Any) -> Any:
         from hrec_tf.data.prefixes import padded_stream
 
         return padded_stream(histories, layout=model.layout, max_length=model.max_length, **values)
+    if model.layout == ALIGNED:
+        from hrec_tf.data.aligned import aligned_stream
+
+        return aligned_stream(histories, first_events=model.first_events, **values)
     from hrec_tf.data.lanes import lane_stream
 
     return lane_stream(

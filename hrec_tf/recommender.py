@@ -96,13 +96,20 @@ class Recommender:
         """
         if (Path(path) / recommender_files.SETTINGS).is_file():
             model, vocabulary, saved_minutes, descriptions = recommender_files.read(path)
+            schemas = recommender_files.read_schemas(path)
         else:
             run = runs.load(path)
-            model, vocabulary = run.model(), run.vocabulary
+            model, vocabulary, schemas = run.model(), run.vocabulary, run.schemas
             saved_minutes, descriptions = run.log.idle_minutes, run.log.descriptions()
         if idle_minutes == "as saved":
             idle_minutes = saved_minutes
-        return cls(model, vocabulary, idle_minutes=idle_minutes, descriptions=descriptions)
+        return cls(
+            model,
+            vocabulary,
+            idle_minutes=idle_minutes,
+            descriptions=descriptions,
+            schemas=schemas,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Writes a folder that `load` reads back, whole or not at all.
@@ -117,6 +124,7 @@ class Recommender:
             self.vocabulary,
             idle_minutes=self.idle_minutes,
             descriptions=self.descriptions,
+            schemas=self.schemas,
         )
 
     def recommend(

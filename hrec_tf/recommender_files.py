@@ -3,6 +3,7 @@
     recommender.toml   class of the model, its arguments, idle time
     vocabulary.txt     raw item ids, see `hrec_tf.data.vocabulary`
     descriptions.json  raw item id -> text
+    features.toml      how features become numbers; there if there are any
     model.weights.h5   weights
     manifest.json      a checksum of each file
 
@@ -18,11 +19,13 @@ from typing import Any
 from hrec_tf import __version__, checks, manifest, registry, weight_files
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import whole_folder
+from hrec_tf.data.log_features import FeatureSchemas
 from hrec_tf.data.vocabulary import Vocabulary
 
 KIND = "recommender"
 SETTINGS, VOCABULARY = "recommender.toml", "vocabulary.txt"
 DESCRIPTIONS, WEIGHTS = "descriptions.json", "model.weights.h5"
+FEATURES = "features.toml"
 
 _FORMAT = "hrec_tf recommender 1"
 _KEYS = (
@@ -45,6 +48,7 @@ def write(
     *,
     idle_minutes: float | None,
     descriptions: dict[Any, str],
+    schemas: FeatureSchemas,
 ) -> Path:
     """Writes a folder, whole or not at all.
 
@@ -82,6 +86,8 @@ def write(
         text = plain_toml.to_toml(plain_toml.to_words(settings))
         (aside / SETTINGS).write_text(text, encoding="utf-8")
         vocabulary.save(aside / VOCABULARY)
+        if schemas.to_dict():
+            schemas.save(aside / FEATURES)
         texts = [[raw_id, text] for raw_id, text in descriptions.items()]
         (aside / DESCRIPTIONS).write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
         manifest.write(aside, kind=KIND, about={"model": name, "version": __version__})
@@ -128,6 +134,12 @@ def read(path: str | Path) -> tuple[Any, Vocabulary, float | None, dict[Any, str
     )
     descriptions = dict(json.loads(_text(path / DESCRIPTIONS)))
     return model, vocabulary, settings["idle_minutes"], descriptions
+
+
+def read_schemas(path: str | Path) -> FeatureSchemas:
+    """Returns how the features of a folder that `read` has checked become numbers."""
+    file = Path(path) / FEATURES
+    return FeatureSchemas.load(file) if file.is_file() else FeatureSchemas()
 
 
 def _text(path: Path) -> str:

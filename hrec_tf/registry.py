@@ -14,7 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 from hrec_tf import checks
-from hrec_tf.schema import CONCATENATED, PREFIXES, SEQUENCES, SESSION_PARALLEL, USER_PARALLEL
+from hrec_tf.schema import (
+    ALIGNED,
+    CONCATENATED,
+    PREFIXES,
+    SEQUENCES,
+    SESSION_PARALLEL,
+    USER_PARALLEL,
+)
 
 MODEL = "model"
 BASELINE = "baseline"
@@ -23,6 +30,7 @@ _QUADRANA = "Quadrana et al., RecSys 2017, arXiv:1706.04148"
 _HCRNN = "Song et al., AAAI 2019"
 _SONG = f"baseline of {_HCRNN}"
 _HIDASI = "Hidasi et al., ICLR 2016, arXiv:1511.06939"
+_MA = "Ma & Narayanaswamy, Hierarchical Temporal-Contextual Recommenders"
 _NOT_SETTINGS = ("self", "num_items", "seed", "args", "kwargs")
 
 
@@ -256,6 +264,28 @@ _ZOO = {
             "HRNN Init whose user state also enters every step's gates",
             MappingProxyType({"user_gates": "rzh"}),
             MappingProxyType({"user_gates": ("rz",)}),
+        ),
+        Entry(
+            "hrnn-meta",
+            "HRNN-meta",
+            MODEL,
+            "hrec_tf.models:HRNNMeta",
+            ALIGNED,
+            _MA,
+            "one recurrence told when the next event comes, item features in the decoder, "
+            "feedback and user features",
+            MappingProxyType({"sequence_model": "gru"}),
+            MappingProxyType({"sequence_model": ("lstm", "tcn", "tcn-gru", "transformer")}),
+        ),
+        Entry(
+            "hgru",
+            "HGRU",
+            MODEL,
+            "hrec_tf.models:HRNNMeta",
+            ALIGNED,
+            _MA,
+            "the same inputs and decoder on the cell of HRNN All, which HRNN-meta is compared with",
+            MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
         ),
         Entry(
             "gru4rec-prefix",

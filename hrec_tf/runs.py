@@ -2,6 +2,7 @@
 
     config.toml        everything that was set, defaults included
     vocabulary.txt     raw item ids, see `hrec_tf.data.vocabulary`
+    features.toml      how features become numbers; there if the model reads any
     model.weights.h5   weights; a counted baseline has none and is counted again
     metrics.json       what the test sessions gave
     history.csv        one line per epoch
@@ -32,14 +33,17 @@ from hrec_tf import __version__, checks, manifest, model_card, weight_files
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.histories import Histories
+from hrec_tf.data.log_features import FeatureSchemas
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.recipe import Recipe, train
+from hrec_tf.recipes.keys import WIDTHS
 
 KIND = "run"
 CONFIG, VOCABULARY, WEIGHTS = "config.toml", "vocabulary.txt", "model.weights.h5"
 METRICS, HISTORY, TENSORBOARD = "metrics.json", "history.csv", "tensorboard"
 MODEL_CARD, REPORT = "model_card.md", "report.html"
+FEATURES = "features.toml"
 
 _FORMAT = "hrec_tf run 1"
 _MAX_CONFIG_BYTES = 2**20
@@ -80,6 +84,12 @@ class Run:
     validation: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
+
+    @property
+    def schemas(self) -> FeatureSchemas:
+        """How the features that the model reads become numbers."""
+        file = self.path / FEATURES
+        return FeatureSchemas.load(file) if file.is_file() else FeatureSchemas()
 
     def load_log(self) -> PreparedLog:
         """Reads, prepares and splits the log that it was trained on.
@@ -152,6 +162,7 @@ def save(
     validation: bool = False,
     histories: Histories | None = None,
     test: Histories | None = None,
+    schemas: FeatureSchemas | None = None,
     tensorboard: str | Path | None = None,
     report: str | None = None,
 ) -> Path:
@@ -169,6 +180,7 @@ def save(
         histories: what it was trained on: its counts go into the model card, its fingerprint
             into the manifest.
         test: what `metrics` were taken on; its fingerprint goes into the manifest.
+        schemas: of the log; those of features that the model reads are kept.
         tensorboard: folder of event files to copy.
         report: text of report.html.
 
@@ -202,10 +214,20 @@ def save(
         if tensorboard is not None:
             shutil.copytree(tensorboard, aside / TENSORBOARD)
         vocabulary.save(aside / VOCABULARY)
+        read = _read_by(recipe, schemas)
+        if read.to_dict():
+            read.save(aside / FEATURES)
         for name, text in texts.items():
             (aside / name).write_text(text, encoding="utf-8")
         manifest.write(aside, kind=KIND, about=about)
     return path
+
+
+def _read_by(recipe: Recipe, schemas: FeatureSchemas | None) -> FeatureSchemas:
+    """The schemas of the features that a recipe's model reads."""
+    widths = {part: recipe.arguments.get(name) for name, part in WIDTHS.items()}
+    held = {part: getattr(schemas, part) for part, width in widths.items() if schemas and width}
+    return FeatureSchemas(**held)
 
 
 def _texts(run: Run, metrics: Mapping[str, Any], histories: Histories | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ from hrec_tf.models import NextItemModel
 NAMES = (
     *("pop", "s-pop", "ppop", "item-knn", "bpr-mf"),
     *("gru4rec", "gru4rec+", "lstm4rec", "rnn-concat", "hrnn-init", "hrnn-all"),
+    *("hrnn-meta", "hgru"),
     *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp"),
     *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi", "hcrnn-3-bi-causal"),
 )

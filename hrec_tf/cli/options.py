@@ -26,6 +26,7 @@ def option(help: str, panel: str, *names: str) -> Any:
 
 _COLUMNS = "Columns of a file"
 _PREPARATION = "Preparation of a file"
+_FEATURES = "Features beside a file"
 _RECIPE = "Settings (defaults: the recipe)"
 _EVALUATION = "Evaluation (defaults: the recipe)"
 
@@ -92,6 +93,17 @@ class LogOptions:
     fractions: Annotated[
         Text, option("Shares of the split `by_users`, e.g. 0.8,0.2.", _PREPARATION)
     ] = None
+    items: Annotated[Text, option("File of item features, with a column `item`.", _FEATURES)] = None
+    users: Annotated[
+        Text,
+        option("File of user features, with a column `user`; or first_item.", _FEATURES),
+    ] = None
+    feedback: Annotated[
+        Text, option("Columns of the log that say how an event went, e.g. rating.", _FEATURES)
+    ] = None
+    schemas: Annotated[
+        Text, option("What `hrec data features` wrote: what each column is.", _FEATURES)
+    ] = None
 
     def source(self) -> "LogSource":
         """Returns the log that these options name."""
@@ -119,7 +131,16 @@ class LogOptions:
             split["at"] = self.at
         if self.fractions is not None:
             split["fractions"] = tuple(_floats("fractions", self.fractions))
-        return LogSource(self.data, reading=reading, preparation=preparation, split=split)
+        features: dict[str, Any] = {
+            name: value
+            for name in ("items", "users", "schemas")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.feedback is not None:
+            features["feedback"] = tuple(self.feedback.split(","))
+        return LogSource(
+            self.data, reading=reading, preparation=preparation, split=split, features=features
+        )
 
 
 @dataclass(frozen=True)
@@ -282,7 +303,8 @@ def command_line(
         elif isinstance(value, list):
             words += [word for one in value for word in (option, one)]
         elif value is not None:
-            words += [option, Path(value).name if name in _FILES else str(value)]
+            is_file = name in _FILES and isinstance(value, str)
+            words += [option, Path(value).name if is_file else str(value)]
     return shlex.join(words)
 
 
@@ -311,7 +333,7 @@ def _none_or(text: str) -> str | None:
     return None if text == "none" else text
 
 
-_FILES = ("data", "recipe", "out", "report")
+_FILES = ("data", "recipe", "out", "report", "items", "users", "schemas")
 _OFF = {"drop_repeats": "--keep-repeats"}
 _ID_COLUMNS = ("user", "item", "timestamp", "session")
 _PREPARING = (

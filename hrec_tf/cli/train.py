@@ -71,6 +71,7 @@ def train(
     progress = console.Progress()
     with progress.watch(f"preparing {source.data}"):
         prepared = source.load()
+        recipe = run["recipe"] = recipe.fitted_to(prepared.features)
         histories, held_out = prepared.train, None
         if validation:
             histories, held_out = prepared.for_validation()
@@ -85,6 +86,7 @@ def train(
                 validation=held_out,
                 callbacks=callbacks,
                 checkpoint=checkpoint,
+                features=prepared.features,
             )
             seconds = checkpoint.seconds if checkpoint else time.perf_counter() - begin
         with progress.watch(f"evaluating {recipe.name}"):
@@ -112,6 +114,7 @@ def train(
             metrics=metrics,
             histories=histories,
             test=prepared.test,
+            schemas=None if prepared.features is None else prepared.features.schemas,
             report=page,
             tensorboard=unfinished.tensorboard if unfinished else None,
         )

@@ -19,9 +19,10 @@ from hrec_tf import checks
 from hrec_tf.data import filters, sessions, splits
 from hrec_tf.data.bundled import load_online_retail, online_retail_path
 from hrec_tf.data.event_log import EventLog
+from hrec_tf.data.log_features import FIRST_ITEM, FeatureTables, read_table
 from hrec_tf.data.preparation import hrnn_preparation
 from hrec_tf.data.splits import Split
-from hrec_tf.schema import ITEM
+from hrec_tf.schema import ITEM, RATING, USER
 
 FOLDER_VARIABLE = "HREC_DATA"
 """Environment variable with the folder that holds the logs."""
@@ -44,6 +45,8 @@ class NamedLog:
         describe: returns raw item id -> text; None if the log has no texts.
         categories: returns raw item id -> names of its categories, at least one; None if the log
             has none.
+        tables: returns features of items and users, and names the columns of feedback; None if
+            the log has none.
         terms: what may be done with the log; empty if it does not say.
     """
 
@@ -56,6 +59,7 @@ class NamedLog:
     idle_minutes: float | None = 30.0
     describe: Callable[[], dict[Any, str]] | None = None
     categories: Callable[[], dict[Any, tuple[str, ...]]] | None = None
+    tables: Callable[[], FeatureTables] | None = None
     terms: str = ""
 
     def read(self) -> EventLog:
@@ -142,6 +146,24 @@ def _online_retail_texts() -> dict[Any, str]:
     return dict(zip(items[ITEM], items["description"], strict=True))
 
 
+def _online_retail_features() -> FeatureTables:
+    held = load_online_retail()
+    return FeatureTables(items=held.items, users=held.users, kinds={"description": "text"})
+
+
+def _movielens(folder: str, items: str, *, users: str | None = None) -> FeatureTables:
+    """Genres of movies, what is known of the raters, and ratings as feedback."""
+    table = read_table(_located(f"{folder}/{items}")).select(ITEM, "genres")
+    genres = pl.col("genres").str.replace_all(" ", "|") if folder == "ml-100k" else pl.col("genres")
+    known = [USER, "age", "gender", "occupation"]
+    return FeatureTables(
+        items=table.with_columns(genres),
+        users=users or read_table(_located(f"{folder}/users.tsv.gz")).select(known),
+        feedback=(RATING,),
+        kinds={"genres": "multi_hot", "occupation": "categorical"},
+    )
+
+
 def _globo_news(log: EventLog, first_users: int | None = None) -> EventLog:
     # 2017-10-17 04:00 UTC: later clicks are a few stragglers.
     log = filters.before(log, 1_508_212_800)
@@ -173,9 +195,10 @@ _BUNDLED = {"online-retail": online_retail_path}
 _HCRNN = {"user": "SessionId", "item": "ItemId", "timestamp": "Time"}
 # Shares of people in training, validation and test that the published splits have.
 _hcrnn_shares = partial(splits.by_users, fractions=(0.72, 0.08, 0.2), seed=0)
+_SHARES = "72/8/20 %"
 _NOT_COMPARABLE = (
     "The published training people are missing, so these are the validation and test people, "
-    "split by person anew, 72/8/20 %, seed 0: not comparable with the published rows."
+    f"split by person anew, {_SHARES}, seed 0: not comparable with the published rows."
 )
 
 _CATALOGUE = {
@@ -191,6 +214,7 @@ _CATALOGUE = {
             splits.last_session_out,
             {"session": "session"},
             describe=_online_retail_texts,
+            tables=_online_retail_features,
             terms="Chen (2015), Online Retail, UCI Machine Learning Repository, "
             "doi:10.24432/C5BW33, CC BY 4.0",
         ),
@@ -295,6 +319,24 @@ _CATALOGUE = {
             splits.leave_one_out,
             {"rating": "rating"},
             idle_minutes=None,
+        ),
+        *(
+            NamedLog(
+                f"{folder}-{name}",
+                f"Ratings as a sequence; users with 5 events, {_SHARES} new users in the test; "
+                f"genres, ratings as feedback, {about}.",
+                (f"{folder}/ratings.tsv.gz",),
+                _whole_users,
+                _hcrnn_shares,
+                {"rating": "rating"},
+                idle_minutes=None,
+                tables=partial(_movielens, folder, items, users=users),
+            )
+            for folder, items in (("ml-100k", "items.tsv.gz"), ("ml-1m-part", "movies.tsv.gz"))
+            for name, users, about in (
+                ("users", None, "age, gender and occupation of users"),
+                ("first-item", FIRST_ITEM, "users described by their first movie"),
+            )
         ),
         NamedLog(
             "ml-latest-small",

@@ -12,6 +12,7 @@ from hrec_tf import checks
 from hrec_tf.data import catalogue, splits
 from hrec_tf.data.event_log import EventLog
 from hrec_tf.data.histories import Histories
+from hrec_tf.data.log_features import FIRST_ITEM, FeatureTables, LogFeatures
 from hrec_tf.data.preparation import (
     bootstrapped_histories,
     histories_from_log,
@@ -19,6 +20,7 @@ from hrec_tf.data.preparation import (
 )
 from hrec_tf.data.splits import Split
 from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.schema import EVENT_TYPE, RATING
 
 SPLITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -32,6 +34,8 @@ SPLITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 _READING = tuple(inspect.signature(EventLog.read).parameters)[1:]
 _PREPARATION = tuple(inspect.signature(hrnn_preparation).parameters)[1:]
+_FEATURES = tuple(inspect.signature(FeatureTables.read).parameters)
+_SECTIONS = ("reading", "preparation", "split", "features")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -47,6 +51,7 @@ class LogSource:
             `min_user_sessions` is 1 for a log without users.
         split: `name`, one of `SPLITS` ("last_session_out" if left out), and its arguments;
             for a file only.
+        features: arguments of `FeatureTables.read`; for a file only.
         must_exist: refuse a file that is not there now, and not when it is read.
 
     Raises:
@@ -61,6 +66,7 @@ class LogSource:
     reading: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     preparation: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     split: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    features: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     must_exist: InitVar[bool] = True
 
     def __post_init__(self, must_exist: bool) -> None:
@@ -79,6 +85,7 @@ class LogSource:
             ("reading", _READING),
             ("preparation", _PREPARATION),
             ("split", ("name", *SPLITS[split])),
+            ("features", _FEATURES),
         ):
             for key in getattr(self, section):
                 if section == "split" and key not in known:
@@ -89,7 +96,7 @@ class LogSource:
                 checks.require_choice(section, key, known)
 
     def _refuse_options(self) -> None:
-        for section in ("reading", "preparation", "split"):
+        for section in _SECTIONS:
             held = getattr(self, section)
             if held:
                 key, value = next(iter(held.items()))
@@ -120,7 +127,7 @@ class LogSource:
         A file need not be there before it is read: a trained model outlives its log.
         """
         for key in values:
-            checks.require_choice("log", key, ("data", "reading", "preparation", "split"))
+            checks.require_choice("log", key, ("data", *_SECTIONS))
         if "data" not in values:
             raise ValueError("`log` names no `data`. Add the name of a log, or a path.")
         return cls(**values, must_exist=False)
@@ -129,12 +136,19 @@ class LogSource:
         """Returns plain values; paths are made absolute, so that they hold anywhere."""
         if self.is_named:
             return {"data": self.data}
-        return {
+        values = {
             "data": str(Path(self.data).resolve()),
             "reading": dict(self.reading),
             "preparation": self._preparation(),
             "split": {"name": self.split_name, **self.split},
         }
+        if self.features:
+            is_path = {"items", "users", "schemas"}
+            values["features"] = {
+                key: str(Path(held).resolve()) if key in is_path and held != FIRST_ITEM else held
+                for key, held in self.features.items()
+            }
+        return values
 
     @property
     def idle_minutes(self) -> float | None:
@@ -170,17 +184,23 @@ class LogSource:
 
     def read(self) -> EventLog:
         """Reads the log as it is, for inspection."""
-        return (
-            catalogue.read(self.data) if self.is_named else EventLog.read(self.data, **self.reading)
-        )
+        if self.is_named:
+            return catalogue.read(self.data)
+        feedback = self.features.get("feedback", ())
+        mapped = {name: name for name in (RATING, EVENT_TYPE) if name in feedback}
+        more = [name for name in feedback if name not in mapped]
+        context = tuple(dict.fromkeys([*self.reading.get("context", ()), *more]))
+        return EventLog.read(self.data, **{**mapped, **self.reading, "context": context})
 
     def load(self) -> "PreparedLog":
         """Reads, prepares and splits the log."""
         if self.is_named:
-            return PreparedLog(catalogue.load(self.data))
+            named = catalogue.entry(self.data)
+            return PreparedLog(named.load(), None if named.tables is None else named.tables())
         log = hrnn_preparation(self.read(), **self._preparation())
         arguments = {key: value for key, value in self.split.items() if key != "name"}
-        return PreparedLog(getattr(splits, self.split_name)(log, **arguments))
+        tables = FeatureTables.read(**self.features) if self.features else None
+        return PreparedLog(getattr(splits, self.split_name)(log, **arguments), tables)
 
     def _preparation(self) -> dict[str, Any]:
         defaults: dict[str, Any] = {
@@ -197,9 +217,11 @@ class PreparedLog:
 
     Args:
         split: its parts.
+        tables: features of items and users, and which columns are feedback; None without any.
     """
 
     split: Split
+    tables: FeatureTables | None = None
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -207,9 +229,16 @@ class PreparedLog:
         return Vocabulary.from_log(self.split.train)
 
     @cached_property
+    def features(self) -> LogFeatures | None:
+        """Item features, feedback and user features as the training part has them."""
+        if self.tables is None:
+            return None
+        return self.tables.fit(self.split.train.frame, self.vocabulary)
+
+    @cached_property
     def train(self) -> Histories:
         """What a model is trained on."""
-        return histories_from_log(self.split.train, self.vocabulary)
+        return histories_from_log(self.split.train, self.vocabulary, features=self.features)
 
     @cached_property
     def test(self) -> Histories:
@@ -219,6 +248,7 @@ class PreparedLog:
             self.split.test,
             self.vocabulary,
             continues=self.split.continues,
+            features=self.features,
         )
 
     def for_validation(self) -> tuple[Histories, Histories]:
@@ -236,8 +266,14 @@ class PreparedLog:
         else:
             train, held_out = split.train, split.validation
         return (
-            histories_from_log(train, self.vocabulary),
-            bootstrapped_histories(train, held_out, self.vocabulary, continues=split.continues),
+            histories_from_log(train, self.vocabulary, features=self.features),
+            bootstrapped_histories(
+                train,
+                held_out,
+                self.vocabulary,
+                continues=split.continues,
+                features=self.features,
+            ),
         )
 
 

@@ -8,6 +8,7 @@ import polars as pl
 from hrec_tf.data import filters, sessions
 from hrec_tf.data.event_log import EventLog
 from hrec_tf.data.histories import Histories, offsets_of
+from hrec_tf.data.log_features import LogFeatures
 from hrec_tf.data.splits import require_same_ids
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.schema import ITEM, SESSION, TIMESTAMP, USER
@@ -69,7 +70,9 @@ def hrnn_preparation(
     return filters.user_sessions(log, min_user_sessions, max_user_sessions)
 
 
-def histories_from_log(log: EventLog, vocabulary: Vocabulary) -> Histories:
+def histories_from_log(
+    log: EventLog, vocabulary: Vocabulary, *, features: LogFeatures | None = None
+) -> Histories:
     """Turns a sessionised log into flat arrays; users are in the order of their ids.
 
     Events of items outside the vocabulary are dropped first, so a session or user that
@@ -78,6 +81,7 @@ def histories_from_log(log: EventLog, vocabulary: Vocabulary) -> Histories:
     Args:
         log: a sessionised log.
         vocabulary: of the training log.
+        features: of the log: feedback and user features go with the histories.
 
     Raises:
         ValueError: no sessions, or no event of a known item.
@@ -92,11 +96,16 @@ def histories_from_log(log: EventLog, vocabulary: Vocabulary) -> Histories:
         ([1, 2, 1], [0, 2, 3])
     """
     log.require_sessions("histories_from_log")
-    return _histories(log.frame, vocabulary)
+    return _histories(log.frame, vocabulary, features)
 
 
 def bootstrapped_histories(
-    train: EventLog, test: EventLog, vocabulary: Vocabulary, *, continues: bool = False
+    train: EventLog,
+    test: EventLog,
+    vocabulary: Vocabulary,
+    *,
+    continues: bool = False,
+    features: LogFeatures | None = None,
 ) -> Histories:
     """Puts what is known of each test user before what is to be predicted.
 
@@ -110,6 +119,7 @@ def bootstrapped_histories(
         vocabulary: of the training log.
         continues: True if the test events belong to the last session of training, as
             `leave_one_out` leaves them: then they are all targets.
+        features: as for `histories_from_log`.
 
     Raises:
         ValueError: no sessions, or without `continues` a session that is in both logs.
@@ -130,7 +140,7 @@ def bootstrapped_histories(
     require_same_ids(train, test, (USER, ITEM, SESSION))
     if not continues:
         _refuse_common_sessions(train, test)
-    columns = [USER, ITEM, TIMESTAMP, SESSION]
+    columns = [USER, ITEM, TIMESTAMP, SESSION, *(features.feedback if features else ())]
     known = pl.col(USER).is_in(test.frame[USER].unique().implode())
     frame = pl.concat(
         [
@@ -138,7 +148,7 @@ def bootstrapped_histories(
             test.frame.select(columns).with_columns(pl.lit(True).alias(_IS_TEST)),
         ]
     ).sort(USER, maintain_order=True)
-    return _histories(frame, vocabulary)
+    return _histories(frame, vocabulary, features)
 
 
 def _refuse_common_sessions(train: EventLog, test: EventLog) -> None:
@@ -152,7 +162,9 @@ def _refuse_common_sessions(train: EventLog, test: EventLog) -> None:
         )
 
 
-def _histories(frame: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
+def _histories(
+    frame: pl.DataFrame, vocabulary: Vocabulary, features: LogFeatures | None
+) -> Histories:
     item_ids = vocabulary.encode(frame[ITEM])
     frame, item_ids = frame.filter(item_ids > 0), item_ids[item_ids > 0]
     if not len(item_ids):
@@ -168,8 +180,15 @@ def _histories(frame: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
         # A test user whose test items are all unknown has nothing to be asked.
         kept = frame.select(has_test).to_series().to_numpy()
         if not kept.all():
-            return _histories(frame.filter(kept), vocabulary)
+            return _histories(frame.filter(kept), vocabulary, features)
         weights = (frame[_IS_TEST].to_numpy() & ~new_session).astype(np.float32)
+    given = {}
+    if features is not None:
+        users = frame[USER].filter(pl.Series(new_user))
+        given = {
+            "feedback": features.of_events(frame),
+            "user_features": features.of_users(users, item_ids[new_user]),
+        }
     return Histories(
         item_ids=item_ids,
         timestamps=frame[TIMESTAMP].to_numpy(),
@@ -177,6 +196,7 @@ def _histories(frame: pl.DataFrame, vocabulary: Vocabulary) -> Histories:
         user_offsets=_offsets(new_user),
         num_items=vocabulary.num_items,
         target_weights=weights,  # type: ignore[arg-type]
+        **given,
     )
 
 

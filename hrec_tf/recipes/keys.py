@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrec_tf import registry
-from hrec_tf.schema import PADDED_LAYOUTS, PREFIXES, SESSION_PARALLEL
+from hrec_tf.schema import ALIGNED, PADDED_LAYOUTS, PREFIXES, SESSION_PARALLEL
 
 SECTIONS = ("arguments", "optimizer", "loss", "negatives", "stream", "evaluation")
 NUMBERS = ("epochs", "patience")
@@ -48,6 +48,13 @@ EVALUATION = {
 }
 NAMED = {"optimizer": tuple(OPTIMIZERS), "loss": tuple(LOSSES), "negatives": tuple(NEGATIVES)}
 
+WIDTHS = {
+    "num_item_features": "items",
+    "num_feedback": "feedback",
+    "num_user_features": "users",
+}
+"""Arguments that may be "log": the width of that part of a log's features."""
+
 REQUIRED = inspect.Parameter.empty
 """Stands for the default of a key that has none."""
 
@@ -79,6 +86,8 @@ def defaults(section: str, held: Mapping[str, Any], row: registry.Entry) -> dict
 
 def stream_defaults(layout: str | None) -> dict[str, Any]:
     """Returns the keys of section `stream` and their defaults, by the layout of the model."""
+    if layout == ALIGNED:
+        return {"num_lanes": REQUIRED, "steps": 32, "order": "random"}
     if layout not in PADDED_LAYOUTS:
         order = "time" if layout == SESSION_PARALLEL else "random"
         return {"num_lanes": REQUIRED, "steps": 1, "order": order}

@@ -196,7 +196,14 @@ def measure(
             if show is not None and not counted:
                 callbacks = [TrainingProgress(num_pairs(recipe, histories), show=show)]
             begin = time.perf_counter()
-            fitted = train(recipe, histories, seed=seed, validation=held_out, callbacks=callbacks)
+            fitted = train(
+                recipe,
+                histories,
+                seed=seed,
+                validation=held_out,
+                callbacks=callbacks,
+                features=log.features,
+            )
             seconds.append(time.perf_counter() - begin)
         if evaluations and not random:
             evaluations.append(evaluations[0])

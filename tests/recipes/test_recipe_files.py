@@ -13,7 +13,7 @@ def test_every_recipe_is_sound(name):
     for model in files.read(name)["recipes"]:
         recipe = Recipe.load(name, model)
         assert recipe.check().source
-        recipe.entry.build(num_items=30, **recipe.arguments)
+        recipe.entry.build(num_items=30, **recipe.fitted_to(None).arguments)
 
 
 @pytest.mark.parametrize("data", HRNN_LOGS)
