@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from hrec_tf import checks, recommender_files, runs
 from hrec_tf.asked import Asked, context_inputs
-from hrec_tf.data.features import FeatureSchema
+from hrec_tf.data.features import FeatureSchema, rows_by_id
 from hrec_tf.data.log_features import FeatureSchemas, encode_rows
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.models.explanation import ExplainedHistory, require_explains
-from hrec_tf.schema import FEEDBACK, USER_FEATURES, Recommendation
+from hrec_tf.schema import FEEDBACK, ITEM, USER_FEATURES, Recommendation
 from hrec_tf.user_history import UserHistory, last_session, read_history
 
 
@@ -205,6 +205,38 @@ class Recommender:
             for row in range(len(histories))
         ]
         return self._lists(events, names, asked, k, exclude_seen) if events else []
+
+    def with_items(self, table: Any, *, descriptions: Mapping[Any, str] | None = None) -> Self:
+        """Returns a recommender with items that training did not have, without training again.
+
+        They are scored by their features alone; scores of the other items stay as they are.
+
+        Args:
+            table: a frame or mapping with the column `item` and the columns of the items'
+                schema; a value that is not known may be null.
+            descriptions: raw id -> text, of the new items.
+
+        Raises:
+            ValueError: a model without item features, an item that is known already or twice in
+                the table, or columns that do not fit the schema.
+        """
+        schema = self.schemas.items
+        if schema is None or not getattr(self.model, "num_item_features", 0):
+            raise ValueError(
+                f"Items were to be added to a {type(self.model).__name__} that reads no item "
+                "features, so nothing could be said of them. Train an hrnn-meta on a log with "
+                "an item table."
+            )
+        rows = rows_by_id(table, ITEM)
+        vocabulary = self.vocabulary.with_items(rows[ITEM])
+        model = self.model.with_items(schema.encode(rows.drop(ITEM)))
+        return type(self)(
+            model,
+            vocabulary,
+            idle_minutes=self.idle_minutes,
+            descriptions={**self.descriptions, **(descriptions or {})},
+            schemas=self.schemas,
+        )
 
     def explain(self, history: Iterable[Any]) -> ExplainedHistory:
         """Returns what the model does inside when it reads the last session of a history.

@@ -22,6 +22,8 @@ MAX_BYTES = 64 * 2**30
 _MEMBER = "model.weights.h5"
 _MAX_OBJECTS = 100_000
 _NUMBERS = "biuf"
+_NO_SIZES = ("seed", "thresholds")
+"""Whole numbers among the arguments of models that are no size of an array."""
 _MEND = "Use the file as it was written beside its config.toml, or train again."
 
 
@@ -81,7 +83,7 @@ def load(
         )
     for name, value in arguments.items():
         for size in value if isinstance(value, list | tuple) else (value,):
-            if not isinstance(size, int) or name == "seed":
+            if not isinstance(size, int) or name in _NO_SIZES:
                 continue
             # A recurrent matrix is square; any other size is an edge of some array.
             if 4 * (size * size if name.endswith("units") else size) > room:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hrec_tf.cli import console
+from hrec_tf.cli.options import LogOptions, takes
 
 app = typer.Typer(no_args_is_help=True, help="Named logs, and what a log is like.")
 
@@ -59,7 +60,6 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Counts what matters for preparing a log, and proposes a split."""
-    from hrec_tf.cli.options import LogOptions
     from hrec_tf.data.inspection import inspect as inspect_log
 
     source = LogOptions(
@@ -80,3 +80,24 @@ def inspect(
         console.print_json({"log": log, **found.to_dict()})
     else:
         print(found.to_text())
+
+
+@app.command()
+@takes(log=LogOptions)
+def features(
+    *,
+    out: Annotated[str, typer.Option(help="TOML to write; edit it where the guess is wrong.")],
+    log: LogOptions,
+) -> None:
+    """Guesses what each feature column is, from what is trained on; pass it on by --schemas."""
+    with console.Progress().watch(f"reading {log.data}"):
+        found = log.source().load().features
+    if found is None:
+        raise ValueError(
+            f"{log.data!r} has no features: neither --items, --users nor --feedback was given. "
+            "Pass one of them."
+        )
+    found.schemas.save(out)
+    for part, width in found.schemas.widths.items():
+        print(f"{part}: {width} numbers")
+    print(f"Written to {out}. Edit it, then: hrec train ... --schemas {out}")

@@ -9,6 +9,7 @@ import typer
 
 from hrec_tf import __version__, checks
 from hrec_tf.cli import (
+    add_items,
     compare,
     data,
     evaluate,
@@ -17,6 +18,7 @@ from hrec_tf.cli import (
     quickstart,
     recommend,
     serve,
+    simulate,
     train,
 )
 
@@ -32,10 +34,12 @@ app = typer.Typer(
     help="Hierarchical recurrent recommenders: from an event log to an honest comparison.",
 )
 app.add_typer(data.app, name="data")
+app.add_typer(simulate.app, name="simulate")
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="compare")(compare.compare)
 app.command(name="recommend")(recommend.recommend)
+app.command(name="add-items")(add_items.add_items)
 app.command(name="explain")(explain.explain)
 app.command(name="export")(export.export)
 app.command(name="serve")(serve.serve)

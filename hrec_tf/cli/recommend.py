@@ -42,6 +42,17 @@ def recommend(
     candidates: Annotated[
         str | None, typer.Option(help="Items to choose among, separated by commas (all items).")
     ] = None,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            help="Unix seconds, the time of asking, of a model that is told how long ago the last "
+            "event was (the time of that event)."
+        ),
+    ] = None,
+    user_features: Annotated[
+        str | None,
+        typer.Option(help="Of a model that reads them, e.g. age=25,gender=F."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Recommends items to a user of whom nothing is needed but the history."""
@@ -64,13 +75,30 @@ def recommend(
         recommender = Recommender.load(run)
     allowed = None if chosen is None else raw_ids_of(chosen, recommender.vocabulary, "candidates")
     name_unknown(allowed or [], recommender.vocabulary, "candidates")
-    options = {"k": k, "exclude_seen": not include_seen, "candidates": allowed}
+    options: dict[str, Any] = {"k": k, "exclude_seen": not include_seen, "candidates": allowed}
+    options["at"] = at
+    if user_features is not None:
+        options["user_features"] = _named_values(user_features)
     answers = [_answer(recommender, one, options) for one in asked]
     if json:
         console.print_json({"run": run, "answers": answers})
         return
     for answer in answers:
         _print_list(answer)
+
+
+def _named_values(text: str) -> dict[str, str]:
+    """Reads `age=25,gender=F`."""
+    values = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ValueError(
+                f"`user_features` was {text!r}, but must be name=value with commas between them. "
+                "Pass for example --user-features age=25,gender=F."
+            )
+        values[name.strip()] = value.strip()
+    return values
 
 
 def _answer(

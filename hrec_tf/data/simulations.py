@@ -11,9 +11,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from hrec_tf import checks
 from hrec_tf.data.histories import Histories, offsets_of
+from hrec_tf.schema import ITEM, SESSION, TIMESTAMP, USER
 
 SECONDS_INSIDE, SECONDS_BETWEEN = 30, 86_400
 """Time from event to event inside a session, and from session to session."""
@@ -125,6 +127,23 @@ def blind_bound(
     return math.exp(np.average(logs, weights=weights))
 
 
+def to_frame(histories: Histories) -> pl.DataFrame:
+    """Returns simulated histories as a log: user, item, timestamp, session.
+
+    Example:
+        >>> to_frame(hierarchical_sessions(2, seed=1)).columns
+        ['user', 'item', 'timestamp', 'session']
+    """
+    return pl.DataFrame(
+        {
+            USER: histories.user_of_event(),
+            ITEM: histories.item_ids,
+            TIMESTAMP: histories.timestamps,
+            SESSION: histories.session_of_event(),
+        }
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Bets:
     """Simulated gamblers.
@@ -137,6 +156,24 @@ class Bets:
 
     histories: Histories
     item_features: np.ndarray
+
+    def to_frames(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Returns the log with the column `outcome`, a table of items, and one of users."""
+        feedback, firsts = (
+            np.asarray(values).argmax(axis=1)
+            for values in (self.histories.feedback, self.histories.user_features)
+        )
+        item_ids = np.arange(1, self.histories.num_items + 1)
+        parity = np.array(["even", "odd"])[self.item_features[1:].argmax(axis=1)]
+        return (
+            to_frame(self.histories).with_columns(
+                outcome=pl.Series(np.array(["loss", "win"])[feedback])
+            ),
+            pl.DataFrame({ITEM: item_ids, "parity": parity}),
+            pl.DataFrame(
+                {USER: np.arange(self.histories.num_users), "first_bet": firsts.astype(str)}
+            ),
+        )
 
 
 def gamblers_bets(

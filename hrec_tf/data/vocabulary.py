@@ -70,6 +70,28 @@ class Vocabulary:
         counted = counted.sort("support", ITEM, descending=[True, False])
         return cls(counted[ITEM], counted["support"].to_numpy())
 
+    def with_items(self, raw_ids: Iterable[Any]) -> "Vocabulary":
+        """Returns this vocabulary with items behind the others that training did not have.
+
+        Raises:
+            ValueError: an id that is there already, or what the constructor refuses.
+
+        Example:
+            >>> Vocabulary(["tea"], [5]).with_items(["rum"]).supports.tolist()
+            [5, 0]
+        """
+        more = _id_series(raw_ids, "raw_ids", self._of_other_type)
+        if more.dtype == self.raw_ids.dtype and more.is_in(self.raw_ids.implode()).any():
+            row = int(more.is_in(self.raw_ids.implode()).arg_max() or 0)
+            raise ValueError(
+                f"`raw_ids` holds {more[row]!r} (row {row}), which the vocabulary has already, as "
+                f"item {self.encode([more[row]])[0]}. Leave it out."
+            )
+        if more.dtype != self.raw_ids.dtype:
+            raise self._of_other_type(more.dtype, more[0])
+        supports = np.concatenate([self.supports, np.zeros(len(more), np.int64)])
+        return type(self)(pl.concat([self.raw_ids, more]), supports)
+
     @property
     def num_items(self) -> int:
         return len(self.raw_ids)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from hrec_tf import checks
@@ -237,6 +238,44 @@ class HRNNMeta(NextItemModel):
                 "reads none. Build it with their width."
             )
         self.decoder.set_features(values, is_cold=is_cold)
+
+    def with_items(self, values) -> "HRNNMeta":
+        """Returns this model with more items, of which only the features are known.
+
+        They are cold: scored by their features alone. Scores of the old items stay as they are.
+        Where one table reads and scores, a cold item is read by the vector that its features
+        give, else by zeros. (Ours; the paper says nothing of reading them.)
+
+        Args:
+            values: float (new items, num_item_features).
+
+        Raises:
+            ValueError: a model without item features, or values that do not fit.
+        """
+        values = np.asarray(values, np.float32)
+        if not self.num_item_features or values.shape[1:] != (self.num_item_features,):
+            raise ValueError(
+                f"`values` has shape {values.shape}, but this model reads {self.num_item_features} "
+                "features of an item. Encode a table by the schema that it was trained with."
+            )
+        before, more = self.num_items, len(values)
+        config = self.get_config() | {"num_items": before + more}
+        grown = type(self).from_config(config)
+        for old, new in zip(self.weights, grown.weights, strict=True):
+            if new.shape == old.shape:
+                new.assign(old)
+            else:
+                rows = np.zeros((more, *old.shape[1:]), np.float32)
+                new.assign(np.concatenate([old.numpy(), rows]))
+        is_cold = np.r_[self.decoder.is_cold.numpy()[1:, 0] > 0, np.ones(more, bool)]
+        features = np.concatenate([self.decoder.features.numpy(), values])
+        grown.set_item_features(features, is_cold=is_cold)
+        if self.tied:
+            table = grown.items.table.numpy().copy()
+            vectors, _ = grown.decoder.by_features(np.arange(before + 1, before + more + 1))
+            table[before + 1 :] = vectors
+            grown.items.table.assign(table)
+        return grown
 
     def initial_states(self, batch_size):
         return [s for layer in self.recurrences for s in layer.initial_states(batch_size)]

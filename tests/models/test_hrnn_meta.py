@@ -259,3 +259,37 @@ def test_simulated_bets_are_predicted_as_well_as_can_be(known, arguments, tolera
     given = aligned_stream(test.histories, num_lanes=16, steps=32, order="given", first_events=True)
     found = np.exp(model.evaluate(given)[0])
     assert 0.97 * bets_bound(**known) < found < tolerance * bets_bound(**known)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"decoder_hidden": (4,), "tied": False}])
+def test_items_that_are_added_leave_the_scores_of_the_others_bit_for_bit(arguments):
+    model = drawn_model(num_item_features=3, num_feedback=2, **arguments)
+    draw = np.random.default_rng(3)
+    features = draw.normal(size=(8, 3))
+    model.set_item_features(features, is_cold=np.arange(7) == 6)
+    more = draw.normal(size=(2, 3)).astype(np.float32)
+    grown = model.with_items(more)
+    assert (model.num_items, grown.num_items) == (7, 9)
+    histories = small_histories(feedback=draw.normal(size=(14, 2)).astype(np.float32))
+    hidden = read(model, histories, num_lanes=2, steps=3)
+    np.testing.assert_array_equal(read(grown, histories, num_lanes=2, steps=3), hidden)
+    old, new = np.asarray(model.score(hidden)), np.asarray(grown.score(hidden))
+    np.testing.assert_array_equal(new[:, :7], old)
+    as_cold = model.decoder(hidden, mix=1.0)
+    np.testing.assert_allclose(new[:, 6], as_cold[:, 6], **FLOAT32_NOISE)
+    # What is added is scored by its features alone: as an old item of the same features would be.
+    values = np.concatenate([features[:6], more])
+    model.set_item_features(values, is_cold=np.ones(7, bool))
+    np.testing.assert_allclose(new[:, 8], model.score(hidden)[:, 6], **FLOAT32_NOISE)
+
+
+def test_an_added_item_is_read_by_its_features():
+    model = drawn_model(num_item_features=3)
+    grown = model.with_items([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
+    vectors, _ = grown.decoder.by_features(np.array([8, 9]))
+    np.testing.assert_allclose(grown.items(tf.constant([8, 9])), vectors, **FLOAT32_NOISE)
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
+    with pytest.raises(ValueError, match=r"has shape \(1, 2\), but this model reads 3"):
+        model.with_items([[1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"reads 0 features"):
+        drawn_model().with_items([[1.0]])
