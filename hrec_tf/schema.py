@@ -19,6 +19,8 @@ POSITIONS = "positions"
 IS_STEP = "is_step"
 NEXT_GAP = "next_gap"
 NEXT_SESSION_START = "next_session_start"
+NEXT_ITEM = "next_item"
+NEXT_RATING = "next_rating"
 FEEDBACK = "feedback"
 USER_FEATURES = "user_features"
 

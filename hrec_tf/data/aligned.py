@@ -27,6 +27,8 @@ from hrec_tf.schema import (
     IS_STEP,
     ITEM_IDS,
     NEXT_GAP,
+    NEXT_ITEM,
+    NEXT_RATING,
     NEXT_SESSION_START,
     PADDING_ID,
     SESSION_START,
@@ -36,6 +38,17 @@ from hrec_tf.schema import (
 
 LONGEST_GAP = 2**31 - 1
 """Gaps in seconds fit int32: longer ones count as 68 years."""
+
+
+def ratings_of(histories: Histories) -> np.ndarray:
+    """Returns float32 (num_events,), the first number of the feedback, NaN where there is none.
+
+    There is none where the schema says that it is missing, and where the event is no target.
+    """
+    feedback = np.asarray(histories.feedback)
+    is_missing = feedback[:, 1] > 0.5 if feedback.shape[1] == 2 else np.zeros(len(feedback), bool)
+    is_missing |= histories.target_weights == 0
+    return np.where(is_missing, np.nan, feedback[:, 0]).astype(np.float32)
 
 
 def steps_of(histories: Histories, *, order: np.ndarray, first_events: bool) -> np.ndarray:
@@ -107,6 +120,9 @@ def lay_out_aligned(
     if histories.feedback is not None:
         feedback = np.where(is_first[:, None], 0.0, histories.feedback[inputs])
         events[FEEDBACK] = laid(feedback.astype(np.float32), 0.0)
+        # What is to be predicted of the next event, beside which item it is.
+        events[NEXT_ITEM] = laid(histories.item_ids[targets].astype(np.int32), PADDING_ID)
+        events[NEXT_RATING] = laid(ratings_of(histories)[targets], np.nan)
     if histories.user_features is not None:
         events[USER_FEATURES] = laid(histories.user_features[users].astype(np.float32), 0.0)
     next_item_ids = laid(histories.item_ids[targets].astype(np.int32), PADDING_ID)
@@ -146,6 +162,8 @@ def aligned_stream(
         the end; `user_start` bool, the first step of a user; `session_start` bool, of the event
         that is read; `next_gap` int32, seconds from it to the next; `next_session_start` bool;
         and if the histories have them, `feedback` and `user_features` float32 with an axis more.
+        With feedback, `next_item` int32 and `next_rating` float32 say again what comes next, for
+        a loss on ratings alone: NaN where there is no rating.
 
     Raises:
         ValueError: a bad argument, or histories without a step.
@@ -199,6 +217,8 @@ def aligned_stream(
         NEXT_GAP: spec(tf.int32),
         NEXT_SESSION_START: spec(tf.bool),
     }
+    if histories.feedback is not None:
+        events |= {NEXT_ITEM: spec(tf.int32), NEXT_RATING: spec(tf.float32)}
     for name, features in (
         (FEEDBACK, histories.feedback),
         (USER_FEATURES, histories.user_features),

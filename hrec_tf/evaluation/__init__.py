@@ -10,6 +10,7 @@ from hrec_tf.evaluation.protocols import (
     summarise,
 )
 from hrec_tf.evaluation.ranking import NonFiniteScoresError, Ranks, rank_baseline, rank_model
+from hrec_tf.evaluation.ratings import RatingErrors, rating_errors
 from hrec_tf.evaluation.significance import (
     Interval,
     MeanSd,
@@ -28,6 +29,7 @@ __all__ = [
     "NonFiniteScoresError",
     "Perplexity",
     "Ranks",
+    "RatingErrors",
     "SignificanceTest",
     "bootstrap_interval",
     "by_history_length",
@@ -41,6 +43,7 @@ __all__ = [
     "perplexity",
     "rank_baseline",
     "rank_model",
+    "rating_errors",
     "student_t",
     "summarise",
 ]

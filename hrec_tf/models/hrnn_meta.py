@@ -25,6 +25,8 @@ from hrec_tf.schema import (
     IS_STEP,
     ITEM_IDS,
     NEXT_GAP,
+    NEXT_ITEM,
+    NEXT_RATING,
     NEXT_SESSION_START,
     PADDING_ID,
     SESSION_START,
@@ -47,7 +49,13 @@ class HRNNMeta(NextItemModel):
 
     a is the item of an event, v its feedback, g the user's features, and q the level of the gap
     to the event that is predicted (`ControlSignals`). A user's first event, if it is predicted, is
-    told by a start vector in place of E_a and a level of its own. Feedback and user features are
+    told by a start vector in place of E_a and a level of its own. With `rating_weight`, the rating
+    of the next event is predicted, too, by tables of its own:
+
+        r_k  = μ + w'_j · h_k + b'_j        j the next item; with item features mixed as φ~
+        loss = rank_weight · CE + rating_weight · mean (v_{k+1} - r_k)²
+
+    Feedback and user features are
     numbers encoded by a `FeatureSchema`; one-hot feedback makes W_v a table of embeddings.
 
     Source: Ma & Narayanaswamy, "Hierarchical Temporal-Contextual Recommenders"; docs/equations.md
@@ -72,6 +80,9 @@ class HRNNMeta(NextItemModel):
         mix_by: "batch" draws one λ for all, "example" one for each row.
         eval_mix: λ outside training.
         tied: score by the vectors of E_a; H and D must be equal.
+        rating_weight: of the loss of ratings; 0 has no such loss. A rating is the first number of
+            the histories' feedback, read or not. Its error is not in the loss that `fit` logs.
+        rank_weight: of the loss of the next item; 0 trains on ratings alone.
         first_events: also predict a user's first event. Streams must be made with the same value.
         input_dropout, hidden_dropout: rates on x, and on the output of each layer.
         seed: of initial values, dropout and λ.
@@ -102,6 +113,8 @@ class HRNNMeta(NextItemModel):
         mix_by: str = "batch",
         eval_mix: float = 0.5,
         tied: bool = True,
+        rating_weight: float = 0.0,
+        rank_weight: float = 1.0,
         first_events: bool = False,
         input_dropout: float = 0.0,
         hidden_dropout: float = 0.2,
@@ -138,6 +151,10 @@ class HRNNMeta(NextItemModel):
         self.num_item_features, self.decoder_hidden = num_item_features, tuple(decoder_hidden)
         self.mix, self.mix_by, self.eval_mix = mix, mix_by, require_share("eval_mix", eval_mix)
         self.tied, self.first_events = tied, first_events
+        self.rating_weight, self.rank_weight = (
+            checks.require_number(name, value, minimum=0, mend="Pass a weight, e.g. 1.")
+            for name, value in (("rating_weight", rating_weight), ("rank_weight", rank_weight))
+        )
         self.input_dropout = checks.require_rate("input_dropout", input_dropout)
         self.hidden_dropout = checks.require_rate("hidden_dropout", hidden_dropout)
         self._check_combinations()
@@ -169,20 +186,11 @@ class HRNNMeta(NextItemModel):
             of_layer = features if layer == 0 else units
             recurrence.build((None, None, of_layer + 2 * (sequence_model == "hrnn")))
             self.recurrences.append(recurrence)
-        part: dict[str, Any] = {"table": self.items} if tied else {"seed": self._seed_of(6)}
-        if num_item_features:
-            self.decoder: Any = FeatureDecoder(
-                num_items,
-                units,
-                num_item_features,
-                hidden=self.decoder_hidden,
-                eval_mix=eval_mix,
-                name="decoder",
-                **(part if not tied else part | {"seed": self._seed_of(6)}),
-            )
-        else:
-            self.decoder = ItemScores(num_items, units, name="decoder", **part)
-        self.decoder.build()
+        self.decoder = self._decoder("decoder", 6, table=self.items if tied else None)
+        self.rating_decoder = None
+        if self.rating_weight:
+            self.rating_decoder = self._decoder("rating_decoder", 8)
+            self.mean_rating = self.add_weight(name="mean_rating", shape=(1,), initializer="zeros")
         self.draw_mix = keras.random.SeedGenerator(self._seed_of(7))
         self.built = True
 
@@ -191,6 +199,11 @@ class HRNNMeta(NextItemModel):
             raise ValueError(
                 f"`units` was {self.units} and `item_dim` {self.item_dim} with tied=True, where "
                 "one table reads and scores. Pass equal sizes, or tied=False."
+            )
+        if not self.rating_weight and not self.rank_weight:
+            raise ValueError(
+                "`rating_weight` and `rank_weight` were both 0, so there is no loss. Pass one of "
+                "them above 0."
             )
         if self.sequence_model == "hrnn" and self.num_layers != 1:
             raise ValueError(
@@ -205,6 +218,25 @@ class HRNNMeta(NextItemModel):
                         f"`{name}` was set without item features, so it would be ignored. Pass "
                         "num_item_features, or leave it out."
                     )
+
+    def _decoder(self, name: str, part: int, table: ItemEmbedding | None = None) -> Any:
+        """A decoder by features, if the model has item features."""
+        seed, sizes = self._seed_of(part), (self.num_items, self.units)
+        if self.num_item_features:
+            layer: Any = FeatureDecoder(
+                *sizes,
+                self.num_item_features,
+                hidden=self.decoder_hidden,
+                eval_mix=self.eval_mix,
+                table=table,
+                seed=seed,
+                name=name,
+            )
+        else:
+            part_of = {"seed": seed} if table is None else {"table": table}
+            layer = ItemScores(*sizes, name=name, **part_of)
+        layer.build()
+        return layer
 
     def _map(self, name: str, width: int, size: int, part: int) -> Any:
         if not width:
@@ -237,7 +269,9 @@ class HRNNMeta(NextItemModel):
                 "`set_item_features` was called on a model with num_item_features=0, whose decoder "
                 "reads none. Build it with their width."
             )
-        self.decoder.set_features(values, is_cold=is_cold)
+        for decoder in (self.decoder, self.rating_decoder):
+            if decoder is not None:
+                decoder.set_features(values, is_cold=is_cold)
 
     def with_items(self, values) -> "HRNNMeta":
         """Returns this model with more items, of which only the features are known.
@@ -329,9 +363,39 @@ class HRNNMeta(NextItemModel):
 
     def encode_to_train(self, events, states):
         hidden, states = self.encode(events, states, training=True)
-        if self.num_item_features:
-            hidden = tf.concat([hidden, self._drawn_mix(hidden)], axis=-1)
-        return hidden, states, tf.zeros((), tf.float32)
+        mix = self._drawn_mix(hidden) if self.num_item_features else None
+        penalty = tf.zeros((), tf.float32)
+        if self.rating_decoder is not None:
+            ratings = self._required(events, NEXT_RATING)
+            is_rated = tf.math.is_finite(ratings)
+            errors = self.rate(hidden, events[NEXT_ITEM], mix=mix) - ratings
+            squares = tf.where(is_rated, tf.square(tf.where(is_rated, errors, 0.0)), 0.0)
+            num_rated = tf.reduce_sum(tf.cast(is_rated, tf.float32))
+            mean = tf.math.divide_no_nan(tf.reduce_sum(squares), num_rated)
+            penalty = self.rating_weight * mean
+        if mix is not None:
+            hidden = tf.concat([hidden, mix], axis=-1)
+        return hidden, states, penalty
+
+    def rate(self, hidden, item_ids, *, mix=None):
+        """Returns the ratings of items, standardised as the feedback is.
+
+        Args:
+            hidden: float (..., units).
+            item_ids: int (...), an item for each.
+            mix: λ; None outside training.
+
+        Raises:
+            ValueError: a model without `rating_weight`.
+        """
+        if self.rating_decoder is None:
+            raise ValueError(
+                "`rate` was called on a model with rating_weight=0, which has not learnt ratings. "
+                "Build it with rating_weight=1.0."
+            )
+        more = {} if mix is None else {"mix": mix[..., None]}
+        rated = self.rating_decoder(hidden[..., None, :], item_ids[..., None], **more)
+        return self.mean_rating.value[0] + rated[..., 0, 0]
 
     def _drawn_mix(self, hidden):
         """λ of each step, (batch, steps, 1): it goes with the state to where it is scored."""
@@ -370,6 +434,8 @@ class HRNNMeta(NextItemModel):
             "mix_by": self.mix_by,
             "eval_mix": self.eval_mix,
             "tied": self.tied,
+            "rating_weight": self.rating_weight,
+            "rank_weight": self.rank_weight,
             "first_events": self.first_events,
             "input_dropout": self.input_dropout,
             "hidden_dropout": self.hidden_dropout,

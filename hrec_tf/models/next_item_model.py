@@ -55,6 +55,9 @@ class NextItemModel(keras.Model):
     """Whether a "user_parallel" model reads the last event of each session, too, which has no
     next item there; other layouts have no use for it."""
 
+    rank_weight: float = 1.0
+    """Weight of the loss of the next item beside the penalty that `encode_to_train` returns."""
+
     @property
     def trains_on(self) -> tuple[str, ...]:
         """Layouts of streams that `fit` and `evaluate` take."""
@@ -459,7 +462,8 @@ class NextItemModel(keras.Model):
                 loss=self.sampled_loss,
                 negatives=self.negatives,
             )
-        loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise) + penalty
+        loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
+        loss = self.rank_weight * loss + penalty
         weight_sum = tf.reduce_sum(weights)
         total = reduce_rows(row_losses, weights, "valid") * weight_sum
         if not training and self._rank_metrics:
