@@ -13,7 +13,7 @@ are in reference_numbers.json.
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks import beside_published, by_seed, published
+from benchmarks import beside_published, by_seed, meta_tables, published
 from benchmarks.beside_published import title_of
 from benchmarks.records import (
     BESIDE,
@@ -234,7 +234,8 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
 def report() -> str:
     """Returns what docs/results.md must hold."""
     records, references = checked(read(RESULTS)), checked_references(read(REFERENCES))
-    return to_markdown(records, references, by_seed.checked(read(by_seed.BY_SEED)))
+    text = to_markdown(records, references, by_seed.checked(read(by_seed.BY_SEED)))
+    return f"{text}\n{meta_tables.section(read(meta_tables.RESULTS))}"
 
 
 if __name__ == "__main__":

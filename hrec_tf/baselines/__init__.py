@@ -3,13 +3,28 @@
 from hrec_tf.baselines.baseline import Baseline
 from hrec_tf.baselines.bpr_mf import BPRMF
 from hrec_tf.baselines.item_knn import ItemKNN
+from hrec_tf.baselines.likelihoods import PopularityFM, PopularityLikelihood
 from hrec_tf.baselines.popularity import PersonalPopularity, Popularity, SessionPopularity
+from hrec_tf.baselines.ratings import (
+    FactorizationMachine,
+    GlobalAverage,
+    IAutoRec,
+    RatingBaseline,
+    RollingAverage,
+)
 
 __all__ = [
     "BPRMF",
     "Baseline",
+    "FactorizationMachine",
+    "GlobalAverage",
+    "IAutoRec",
     "ItemKNN",
     "PersonalPopularity",
     "Popularity",
+    "PopularityFM",
+    "PopularityLikelihood",
+    "RatingBaseline",
+    "RollingAverage",
     "SessionPopularity",
 ]

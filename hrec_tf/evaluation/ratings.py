@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from hrec_tf.baselines import RatingBaseline
 from hrec_tf.data.aligned import ratings_of
 from hrec_tf.data.features import Numeric
 from hrec_tf.data.histories import Histories
@@ -44,7 +45,7 @@ def rating_errors(
     Source: Ma & Narayanaswamy, "Hierarchical Temporal-Contextual Recommenders", Table 3.
 
     Args:
-        model: an `HRNNMeta` with `rating_weight`, or a fitted baseline with `predict`.
+        model: an `HRNNMeta` with `rating_weight`, or a fitted `RatingBaseline`.
         histories: their feedback is the rating, standardised, see `Numeric`.
         units: turns ratings back; left as they are if None.
         clip: cut predictions to the range of the training ratings; needs `units`.
@@ -70,8 +71,8 @@ def rating_errors(
             "rating and a target weight above 0. Check the feedback and the split."
         )
     targets = np.flatnonzero(is_target)
-    if hasattr(model, "predict_ratings"):
-        predicted = np.asarray(model.predict_ratings(histories, targets), np.float64)
+    if isinstance(model, RatingBaseline):
+        predicted = model.predict(histories, targets)
     else:
         predicted = _by_network(model, histories, is_target, num_lanes=num_lanes, steps=steps)
     actual = ratings[targets].astype(np.float64)

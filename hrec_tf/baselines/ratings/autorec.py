@@ -1,0 +1,198 @@
+"""AutoRec: an autoencoder that fills in the ratings that are missing from a vector of them."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+
+from hrec_tf import checks
+from hrec_tf.baselines.baseline import user_firsts
+from hrec_tf.baselines.ratings.descent import descend
+from hrec_tf.baselines.ratings.rating_baseline import RatingBaseline, rating_rows
+from hrec_tf.data.histories import Histories
+
+VIEWS = ("users", "items")
+BLOCK = 1024
+"""Targets whose vectors are held at once."""
+
+
+class IAutoRec(RatingBaseline):
+    """AutoRec: the ratings of a row, known and missing, from those that are known.
+
+        h(r) = W g(V r + μ) + b,  g = sigmoid, missing ratings 0 in r
+        loss = Σ over rows and their known j of (r_j − h_j(r))² + ½ λ (|W|² + |V|²)
+
+    The paper's I-AutoRec has an item a row, of its ratings by each training user: it has no
+    output for a user who was not in training. So there are two views:
+
+    - "users": a row is a user's ratings of each item, the paper's U-AutoRec. A test user is
+      folded in: r are the ratings before the target, from `histories`. Users may be new.
+    - "items": a row is an item's ratings by each training user, the paper's I-AutoRec. A user
+      of `histories` is known if its events before the target begin with the whole history
+      (items and times) of a training user, and gets the output of that one.
+
+    An output without training ratings, as that of an unknown user or item, is replaced by the
+    mean of all training ratings. Ratings are read as they stand, so that a missing one counts
+    as a rating of 0 would: standardise them. Of an item rated repeatedly the mean is taken.
+
+    Source: Sedhain et al., WWW 2015. Ours: `mask`, without which a row is never asked for what
+    it does not hold; its loss still has all known ratings. Differs from it: Adam over minibatches,
+    whose penalty is their share of the rows; b starts at the mean of all ratings.
+
+    Args:
+        units: size of the hidden layer.
+        view: what a row is, "users" or "items".
+        mask: share of known ratings set to 0 in r, drawn anew every epoch; the paper's is 0.
+        learning_rate: of Adam.
+        epochs: rounds over the rows.
+        l2: λ.
+        batch_size: rows of a minibatch.
+        seed: of start, order and masks.
+
+    Example:
+        >>> ratings = np.array([[1.0], [-1.0], [-1.0], [1.0]] * 20)
+        >>> training = Histories(
+        ...     **vars(Histories.from_lists([[[1, 2]]] * 40)) | {"feedback": ratings}
+        ... )
+        >>> model = IAutoRec(units=8, learning_rate=0.05, epochs=50).fit(training)
+        >>> bool(model.predict(training, [1])[0] < -0.5)  # who liked item 1 dislikes item 2
+        True
+    """
+
+    is_random = True
+
+    def __init__(
+        self,
+        *,
+        units: int = 500,
+        view: str = "users",
+        mask: float = 0.5,
+        learning_rate: float = 0.001,
+        epochs: int = 50,
+        l2: float = 1.0,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        self.units = checks.require_positive_int(
+            "units", units, mend="Pass the size of the hidden layer, e.g. 500."
+        )
+        self.view = checks.require_choice("view", view, VIEWS)
+        self.mask = checks.require_rate("mask", mask)
+        self.learning_rate = checks.require_number(
+            "learning_rate", learning_rate, minimum=0, mend="Pass e.g. 0.001."
+        )
+        self.epochs = checks.require_positive_int("epochs", epochs, mend="Pass e.g. 50.")
+        self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 1.0.")
+        self.batch_size = checks.require_positive_int(
+            "batch_size", batch_size, mend="Pass the rows of a minibatch, e.g. 64."
+        )
+        self.seed = checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. 0.")
+
+    def _fit(self, histories: Histories, ratings: np.ndarray) -> None:
+        offsets = histories.user_offsets
+        rows = rating_rows(histories, ratings, offsets[:-1], offsets[1:]).astype(np.float32)
+        if self.view == "items":
+            rows = rows.T.tocsr()
+            self.training_users = _by_first_event(histories)
+        self.rows = rows
+        self._start(rows)
+        rng = np.random.default_rng(self.seed)
+
+        def gradients(numbers: np.ndarray) -> Sequence[np.ndarray]:
+            given = rows[numbers]
+            kept = given.copy()
+            kept.data *= rng.random(len(kept.data)) >= self.mask
+            return self._gradients(kept, given, share=len(numbers) / rows.shape[0])
+
+        descend(
+            [self.V, self.mu, self.W, self.b],
+            gradients,
+            num_rows=rows.shape[0],
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            rng=rng,
+        )
+
+    def _start(self, rows: sparse.csr_array) -> None:
+        """Draws V and W; their rows stay 0 where training has no rating to learn them from."""
+        rng = np.random.default_rng([self.seed, 1])
+        size = rows.shape[1]
+        self.is_rated = np.bincount(rows.indices, minlength=size) > 0
+        self.V, self.W = (
+            (rng.normal(0.0, 0.03, (size, self.units)) * self.is_rated[:, None]).astype(np.float32)
+            for _ in range(2)
+        )
+        self.mu = np.zeros(self.units, np.float32)
+        self.b = np.full(size, self.mean_rating, np.float32)
+
+    def _gradients(
+        self, inputs: sparse.csr_array, outputs: sparse.csr_array, *, share: float
+    ) -> Sequence[np.ndarray]:
+        """Of the loss over these rows, with respect to V, μ, W and b.
+
+        V is held transposed: both matrices have a row for each of the ratings.
+        """
+        g = expit(inputs @ self.V + self.mu)
+        is_known = outputs.copy()
+        is_known.data[:] = 1.0
+        errors = 2 * (g @ self.W.T + self.b - outputs.toarray()) * is_known.toarray()
+        of_z = (errors @ self.W) * g * (1 - g)
+        shrink = np.float32(self.l2 * share)
+        return (
+            inputs.T @ of_z + shrink * self.V,
+            of_z.sum(axis=0),
+            errors.T @ g + shrink * self.W,
+            errors.sum(axis=0),
+        )
+
+    def _predict(
+        self, histories: Histories, ratings: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        predicted = np.full(len(targets), self.mean_rating)
+        for begin in range(0, len(targets), BLOCK):
+            some = targets[begin : begin + BLOCK]
+            items = histories.item_ids[some] - 1
+            if self.view == "users":
+                rows = rating_rows(histories, ratings, user_firsts(histories, some), some)
+                columns = items
+            else:
+                rows = self.rows[items]
+                columns = self._rows_of_users(histories, some)
+            is_known = (columns >= 0) & self.is_rated[columns]
+            found = self._outputs(rows[is_known], columns[is_known])
+            predicted[begin : begin + BLOCK][is_known] = found
+        return predicted
+
+    def _outputs(self, rows: sparse.csr_array, columns: np.ndarray) -> np.ndarray:
+        """Output `columns[i]` of row i."""
+        g = expit(rows @ self.V + self.mu)
+        return np.einsum("ru,ru->r", g, self.W[columns]) + self.b[columns]
+
+    def _rows_of_users(self, histories: Histories, targets: np.ndarray) -> np.ndarray:
+        """Int64 (num_targets,), the number of the target's user in training, -1 if unknown."""
+        events = _as_numbers(histories)
+        found = np.full(len(targets), -1)
+        firsts = user_firsts(histories, targets)
+        for place, (first, target) in enumerate(zip(firsts, targets, strict=True)):
+            before = events[first:target].tobytes()
+            for number, history in self.training_users.get(before[: events[0].nbytes], ()):
+                if before.startswith(history):
+                    found[place] = number
+        return found
+
+
+def _by_first_event(histories: Histories) -> dict[bytes, list[tuple[int, bytes]]]:
+    """First event of a history -> numbers and whole histories of the users who begin so."""
+    events = _as_numbers(histories)
+    users: dict[bytes, list[tuple[int, bytes]]] = {}
+    for number, (first, end) in enumerate(pairwise(histories.user_offsets)):
+        users.setdefault(events[first].tobytes(), []).append((number, events[first:end].tobytes()))
+    return users
+
+
+def _as_numbers(histories: Histories) -> np.ndarray:
+    """Int64 (num_events, 2), time and item of each event."""
+    return np.stack([histories.timestamps, histories.item_ids], axis=1).astype(np.int64)
