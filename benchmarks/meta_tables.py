@@ -102,14 +102,15 @@ def _stopping(validation: Any, *, by_ratings: bool) -> Any:
     from hrec_tf.evaluation import rating_errors
 
     class Stopping(keras.callbacks.Callback):
-        losses: list[float] = []
-        best: Any = None
+        def __init__(self):
+            super().__init__()
+            self.losses, self.best = [], None
 
         def on_epoch_end(self, epoch, logs=None):
             loss = logs["val_loss"]
             if by_ratings:  # the error of ratings is in no loss that `fit` logs
                 loss = rating_errors(self.model, validation).rmse
-            self.losses = [*self.losses, loss]
+            self.losses.append(loss)
             since_best = len(self.losses) - 1 - self.losses.index(min(self.losses))
             if not since_best:
                 self.best = self.model.get_weights()
