@@ -56,7 +56,7 @@ class IAutoRec(RatingBaseline):
         >>> training = Histories(
         ...     **vars(Histories.from_lists([[[1, 2]]] * 40)) | {"feedback": ratings}
         ... )
-        >>> model = IAutoRec(units=8, learning_rate=0.05, epochs=50).fit(training)
+        >>> model = IAutoRec(units=8, learning_rate=0.05, l2=0.1).fit(training)
         >>> bool(model.predict(training, [1])[0] < -0.5)  # who liked item 1 dislikes item 2
         True
     """
@@ -71,7 +71,7 @@ class IAutoRec(RatingBaseline):
         mask: float = 0.5,
         learning_rate: float = 0.001,
         epochs: int = 50,
-        l2: float = 1.0,
+        l2: float = 50.0,
         batch_size: int = 64,
         seed: int = 0,
     ) -> None:
@@ -84,7 +84,7 @@ class IAutoRec(RatingBaseline):
             "learning_rate", learning_rate, minimum=0, mend="Pass e.g. 0.001."
         )
         self.epochs = checks.require_positive_int("epochs", epochs, mend="Pass e.g. 50.")
-        self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 1.0.")
+        self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 50.")
         self.batch_size = checks.require_positive_int(
             "batch_size", batch_size, mend="Pass the rows of a minibatch, e.g. 64."
         )

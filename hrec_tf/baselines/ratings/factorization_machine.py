@@ -57,7 +57,8 @@ class FactorizationMachine(RatingBaseline):
         >>> training = Histories(
         ...     **vars(Histories.from_lists([[[1, 2]]] * 50)) | {"feedback": ratings}
         ... )
-        >>> low, high = FactorizationMachine(epochs=50).fit(training).predict(training, [0, 1])
+        >>> model = FactorizationMachine(learning_rate=0.05, epochs=100, l2=0.0).fit(training)
+        >>> low, high = model.predict(training, [0, 1])
         >>> bool(low < 2 and high > 3)
         True
     """
@@ -71,7 +72,7 @@ class FactorizationMachine(RatingBaseline):
         item_features: np.ndarray | None = None,
         learning_rate: float = 0.003,
         epochs: int = 20,
-        l2: float = 0.02,
+        l2: float = 0.2,
         batch_size: int = 512,
         seed: int = 0,
     ) -> None:
@@ -83,7 +84,7 @@ class FactorizationMachine(RatingBaseline):
             "learning_rate", learning_rate, minimum=0, mend="Pass e.g. 0.003."
         )
         self.epochs = checks.require_positive_int("epochs", epochs, mend="Pass e.g. 20.")
-        self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 0.02.")
+        self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 0.2.")
         self.batch_size = checks.require_positive_int(
             "batch_size", batch_size, mend="Pass the ratings of a minibatch, e.g. 512."
         )
