@@ -46,7 +46,7 @@ def ratings_of(histories: Histories) -> np.ndarray:
     There is none where the schema says that it is missing, and where the event is no target.
     """
     feedback = np.asarray(histories.feedback)
-    is_missing = feedback[:, 1] > 0.5 if feedback.shape[1] == 2 else np.zeros(len(feedback), bool)
+    is_missing = feedback[:, 1] > 0.5 if feedback.shape[1] > 1 else np.zeros(len(feedback), bool)
     is_missing |= histories.target_weights == 0
     return np.where(is_missing, np.nan, feedback[:, 0]).astype(np.float32)
 
