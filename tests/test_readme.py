@@ -17,6 +17,7 @@ PAGES = (
     "docs/equations.md",
     "docs/evaluation.md",
     "docs/explain.md",
+    "docs/features.md",
     "docs/serving.md",
 )
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -39,6 +40,24 @@ def test_example_trains_and_recommends(tmp_path):
     assert scores == sorted(scores, reverse=True)
     assert not {"85123A", "22423", "never seen"} & {item for item, _ in listed}
     assert Recommender.load(tmp_path / "my_recommender").vocabulary.num_items == 3665
+
+
+@pytest.mark.integration
+def test_example_of_features_recommends_and_adds_an_item(tmp_path):
+    (text,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/features.md").read_text("utf-8"), flags=re.DOTALL
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=tmp_path,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    *listed, added = process.stdout.splitlines()
+    assert len(listed) == 5 and added.startswith("[Recommendation(item='NEW1', score=")
 
 
 @pytest.mark.parametrize("page", PAGES)
