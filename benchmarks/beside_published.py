@@ -74,10 +74,11 @@ def _tested(table: Record, records: Sequence[Record], seeds: Sequence[Record]) -
 
     metrics = metrics_of(table["dataset"])
     by = metrics[-2]  # Recall at the largest k
-    # Recipes that the table does not have, such as a rival in its authors' own form, count too.
+    # Recipes that the table does not have, such as a rival in its authors' own form, count too;
+    # other settings of the paper's own methods do not.
     methods = {row["recipe"] for row in table["rows"] if not row["baseline"]}
     means = {r["recipe"]: r for r in records if r["metric"] == by}
-    baselines = [record for recipe, record in means.items() if recipe not in methods]
+    baselines = [record for record in means.values() if record["model"] not in methods]
     if table["tested"] not in means or not baselines:
         return []
     best = max(baselines, key=lambda record: record["mean"])
