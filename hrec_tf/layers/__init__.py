@@ -2,6 +2,8 @@
 
 from hrec_tf.layers.additive_attention import AdditiveAttention
 from hrec_tf.layers.bilinear_scores import BilinearScores
+from hrec_tf.layers.causal_attention import CausalAttention
+from hrec_tf.layers.causal_convolutions import CausalConvolutions
 from hrec_tf.layers.context_attention import ContextAttention
 from hrec_tf.layers.control_signals import ControlSignals
 from hrec_tf.layers.events import pack_events
@@ -15,6 +17,8 @@ from hrec_tf.layers.recurrence import Recurrence
 __all__ = [
     "AdditiveAttention",
     "BilinearScores",
+    "CausalAttention",
+    "CausalConvolutions",
     "ContextAttention",
     "ControlSignals",
     "FeatureDecoder",

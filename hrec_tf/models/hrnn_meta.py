@@ -1,6 +1,6 @@
 """HRNN-meta: sessions as inputs, features in the decoder, feedback and user features."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,8 @@ import tensorflow as tf
 from hrec_tf import checks
 from hrec_tf.cells import HierarchicalGRUCell, LSTMCell, ReferenceGRUCell
 from hrec_tf.layers import (
+    CausalAttention,
+    CausalConvolutions,
     ControlSignals,
     FeatureDecoder,
     ItemEmbedding,
@@ -34,7 +36,7 @@ from hrec_tf.schema import (
     USER_START,
 )
 
-SEQUENCE_MODELS = ("gru", "lstm", "hrnn")
+SEQUENCE_MODELS = ("gru", "lstm", "hrnn", "tcn", "tcn-gru", "transformer")
 CONTROLS = ("gap", "session")
 MIXES = ("batch", "example")
 
@@ -65,9 +67,11 @@ class HRNNMeta(NextItemModel):
     Args:
         num_items: N; ids run 1..N.
         units: H.
-        num_layers: recurrent layers; 1 for "hrnn".
+        num_layers: recurrent layers, 1 for "hrnn"; blocks of a TCN or a Transformer.
         item_dim: D of E_a.
-        sequence_model: "gru", "lstm" or "hrnn".
+        sequence_model: "gru", "lstm", "hrnn", "tcn" (`CausalConvolutions`), "tcn-gru" (a GRU behind
+            a TCN; the paper says that they may be combined, the order is inferred), or
+            "transformer" (`CausalAttention`).
         control: "gap" (levels of time), "session" (whether the next event starts one) or None.
         thresholds: seconds, see `ControlSignals`; for control="gap".
         control_dim: size of E_q's rows.
@@ -180,12 +184,11 @@ class HRNNMeta(NextItemModel):
         self.drop_inputs = keras.layers.Dropout(input_dropout, seed=self._seed_of(5))
         features = item_dim + (control_dim if control else 0)
         features += (feedback_dim if num_feedback else 0) + (user_dim if num_user_features else 0)
-        self.recurrences = []
-        for layer in range(num_layers):
-            recurrence = Recurrence(self._cell(self._seed_of(10 + layer)))
-            of_layer = features if layer == 0 else units
-            recurrence.build((None, None, of_layer + 2 * (sequence_model == "hrnn")))
-            self.recurrences.append(recurrence)
+        self.recurrences: list[Any] = []
+        for layer in self._sequence_layers():
+            layer.build((None, None, features + 2 * (sequence_model == "hrnn")))
+            self.recurrences.append(layer)
+            features = units
         self.decoder = self._decoder("decoder", 6, table=self.items if tied else None)
         self.rating_decoder = None
         if self.rating_weight:
@@ -246,17 +249,30 @@ class HRNNMeta(NextItemModel):
         layer.build((None, None, width))
         return layer
 
-    def _cell(self, seed: int | None) -> Any:
-        if self.sequence_model == "lstm":
-            return LSTMCell(self.units, dropout=self.hidden_dropout, seed=seed)
-        if self.sequence_model == "gru":
-            return ReferenceGRUCell(self.units, dropout=self.hidden_dropout, seed=seed)
-        return HierarchicalGRUCell(
-            session_units=self.units,
-            user_units=self.units,
-            session_dropout=self.hidden_dropout,
-            seed=seed,
-        )
+    def _sequence_layers(self) -> Iterator[Any]:
+        """The layers of Seq, each called as a `Recurrence` is."""
+        sizes: dict[str, Any] = {"dropout": self.hidden_dropout, "seed": self._seed_of(9)}
+        if self.sequence_model == "transformer":
+            yield CausalAttention(self.units, num_blocks=self.num_layers, **sizes)
+            return
+        if self.sequence_model in ("tcn", "tcn-gru"):
+            yield CausalConvolutions(self.units, num_blocks=self.num_layers, **sizes)
+        if self.sequence_model == "tcn":
+            return
+        if self.sequence_model == "hrnn":
+            cell: Any = HierarchicalGRUCell(
+                session_units=self.units,
+                user_units=self.units,
+                session_dropout=self.hidden_dropout,
+                seed=self._seed_of(10),
+            )
+            yield Recurrence(cell)
+            return
+        kind = LSTMCell if self.sequence_model == "lstm" else ReferenceGRUCell
+        # What a TCN reads needs one GRU behind it.
+        for layer in range(1 if self.sequence_model == "tcn-gru" else self.num_layers):
+            seed = self._seed_of(10 + layer)
+            yield Recurrence(kind(self.units, dropout=self.hidden_dropout, seed=seed))
 
     def set_item_features(self, values, *, is_cold=None) -> None:
         """Sets the items' features; see `FeatureDecoder.set_features`.

@@ -231,6 +231,13 @@ CASES = [
         HRNNMeta,
         META_SIZES | {"sequence_model": "hrnn", "mix_by": "example"},
     ),
+    Case("HRNN-meta on a TCN", HRNNMeta, META_SIZES | {"sequence_model": "tcn"}),
+    Case("HRNN-meta on a TCN and a GRU", HRNNMeta, META_SIZES | {"sequence_model": "tcn-gru"}),
+    Case(
+        "HRNN-meta on a Transformer",
+        HRNNMeta,
+        META_SIZES | {"sequence_model": "transformer", "units": 6, "item_dim": 6, "num_layers": 2},
+    ),
 ]
 
 PREFIX_SIZES = {"item_dim": 4, "units": 5}

@@ -1,5 +1,6 @@
 """What is true of HRNN-meta alone: models D-T4 to D-T9, and the two simulations."""
 
+import os
 from dataclasses import replace
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from hrec_tf.data.aligned import aligned_stream
 from hrec_tf.data.histories import Histories
+from hrec_tf.data.log_source import LogSource
 from hrec_tf.data.simulations import (
     bets_bound,
     blind_bound,
@@ -19,12 +21,17 @@ from hrec_tf.data.simulations import (
 from hrec_tf.evaluation import perplexity
 from hrec_tf.losses import CrossEntropy, InBatch
 from hrec_tf.models import HRNNMeta
+from hrec_tf.recipe import Recipe, train
+from hrec_tf.recommender import Recommender
 from hrec_tf.schema import IS_STEP, ITEM_IDS, NEXT_GAP, NEXT_SESSION_START, USER_START
 from tests.reference.weights import fill_drawn
 
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 SMALL = {"units": 5, "item_dim": 5, "num_layers": 1, "hidden_dropout": 0.0, "control_dim": 3}
 USERS = [[[1, 2], [3, 4, 5]], [[6, 7]], [[2, 3, 1]], [[7, 1], [2, 2]]]
+
+
+needs_logs = pytest.mark.skipif(not os.environ.get("HREC_DATA"), reason="HREC_DATA is not set")
 
 
 def small_histories(**more):
@@ -285,3 +292,35 @@ def test_an_added_item_is_read_by_its_features():
         model.with_items([[1.0, 2.0]])
     with pytest.raises(ValueError, match=r"reads 0 features"):
         drawn_model().with_items([[1.0]])
+
+
+@pytest.mark.integration
+@needs_logs
+def test_lists_are_more_popular_the_longer_nobody_has_come():
+    """The paper's appendix: with a longer gap, lists move toward what is popular.
+
+    A day is said to lie beyond an hour; here it stays above a minute, and the two are close.
+    """
+    log = LogSource("ml-1m-part-users").load()
+    recipe = Recipe.for_data(None, "hrnn-meta-control").with_changes(
+        {"epochs": 3, "units": 64, "item_dim": 64, "num_layers": 1}
+    )
+    model = train(recipe, log.train, seed=0, features=log.features)
+    recommender = Recommender(model, log.vocabulary, idle_minutes=None)
+    frame, supports = log.split.train.frame, log.vocabulary.supports
+    histories = [
+        list(zip(rows["item"].to_list(), rows["timestamp"].to_list(), strict=True))
+        for _, rows in frame.group_by("user", maintain_order=True)
+    ][:200]
+    popularity = []
+    for gap in (0, 60, 3_600, 86_400):
+        lists = recommender.recommend_batch(
+            [history[-20:] for history in histories],
+            k=20,
+            at=[history[-1][1] + gap for history in histories],
+            exclude_seen=False,
+        )
+        items = [item for found in lists for item, _ in found]
+        popularity.append(supports[log.vocabulary.encode(items) - 1].mean())
+    at_once, minute, hour, day = popularity
+    assert 1.1 * at_once < minute < hour and day > minute
