@@ -47,7 +47,6 @@ NETWORKS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "sequence + users": (USERS_FILE, USERS),
         "sequence + first item": (FIRST_ITEM, USERS),
         "all": (FIRST_ITEM, CONTROL | ITEMS | FEEDBACK | USERS),
-        "all, HGRU": (FIRST_ITEM, CONTROL | ITEMS | FEEDBACK | USERS | {"sequence_model": "hrnn"}),
     },
     ERRORS: {
         "RNN without feedback": (USERS_FILE, RATINGS),
