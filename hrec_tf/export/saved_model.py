@@ -15,7 +15,7 @@ from hrec_tf.recommender import Recommender
 
 KIND = "saved_model"
 HIGHEST_VERSION = 2**63 - 1
-VOCABULARY, MODEL_CARD = "vocabulary.txt", "model_card.md"
+VOCABULARY, MODEL_CARD, FEATURES = "vocabulary.txt", "model_card.md", "features.toml"
 
 
 def export_saved_model(
@@ -29,8 +29,9 @@ def export_saved_model(
 ) -> Path:
     """Writes `path/<version>/`, whole or not at all, as TensorFlow Serving wants it.
 
-    The folder holds the graph, the weights, the vocabulary (`assets/`), warm-up requests and
-    the model card (`assets.extra/`), and `manifest.json` with a checksum of each file.
+    The folder holds the graph, the weights, the vocabulary (`assets/`), warm-up requests, the
+    model card and, if the recommender has them, the schemas of its features (`assets.extra/`),
+    and `manifest.json` with a checksum of each file.
     `hrec_tf.export.signatures` lists the signatures.
 
     Args:
@@ -59,6 +60,8 @@ def export_saved_model(
         extra = aside / "assets.extra"
         extra.mkdir()
         write_warmup(extra, recommender)
+        if recommender.schemas.to_dict():
+            recommender.schemas.save(extra / FEATURES)
         if card is not None:
             (extra / MODEL_CARD).write_text(card, encoding="utf-8")
         about = about_of(recommender, k)
@@ -95,6 +98,7 @@ def about_of(recommender: Recommender, k: int) -> dict[str, Any]:
         "vocabulary": recommender.vocabulary.fingerprint,
         "idle_minutes": recommender.idle_minutes,
         "state_size": recommender.inference.state_size,
+        "context": dict(recommender.inference.context),
         "k": k,
     }
 

@@ -1,8 +1,12 @@
 """A served model that is told when it is asked: lists, states and scores as in Python."""
 
+import json
+
 import numpy as np
 import pytest
 
+from hrec_tf.data.features import FeatureSchema
+from hrec_tf.data.log_features import FeatureSchemas
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model
 from hrec_tf.models import HRNNMeta
@@ -20,13 +24,16 @@ SAID = {"feedback": FEEDBACK, "user_features": USER}
 pytestmark = pytest.mark.integration
 
 
+SCHEMAS = FeatureSchemas(feedback=FeatureSchema.infer({"rating": [1.0, 5.0]}))
+
+
 @pytest.fixture(scope="module")
 def recommender():
     sizes = {"units": 5, "item_dim": 5, "num_layers": 1, "control_dim": 3}
     features = {"num_feedback": 2, "num_user_features": 3, "num_item_features": 2}
     model = HRNNMeta(num_items=5, **sizes | features)
     fill_drawn(model, 2)
-    return Recommender(model, Vocabulary(RAW_IDS, [5, 4, 3, 2, 1]))
+    return Recommender(model, Vocabulary(RAW_IDS, [5, 4, 3, 2, 1]), schemas=SCHEMAS)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +42,13 @@ def client(recommender, tmp_path_factory):
     export_saved_model(recommender, base, k=4)
     with Server(base) as server, Client(f"127.0.0.1:{server.port}") as client:
         yield client
+
+
+def test_an_export_says_what_it_reads_and_how_that_is_encoded(recommender, tmp_path):
+    folder = export_saved_model(recommender, tmp_path / "models", k=4)
+    assert FeatureSchemas.load(folder / "assets.extra" / "features.toml") == SCHEMAS
+    about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["about"]
+    assert about["context"] == {"at": None, "feedback": 2, "user_features": 3}
 
 
 def same(mine, others):
