@@ -26,7 +26,7 @@ from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.preparation import bootstrapped_histories
 from hrec_tf.schema import ITEM
 
-LOGS = ("online-retail", "ml-100k-users", "ml-1m-part-users")
+LOGS = ("online-retail", "ml-100k-users")
 SHARE, K = 0.1, 20
 
 
@@ -117,7 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args(arguments)
     console.import_tensorflow()
-    print(f"python -m benchmarks.cold_start  # hrec_tf {__version__}, seed 0, Recall@{K}")
+    command = f"python -m benchmarks.cold_start --data {options.data}"
+    print(f"{command}  # hrec_tf {__version__}, seed 0, Recall@{K}")
     print("of targets that are cold items, among the cold items\n")
     columns = ("cold items", "points", "HRNN-meta", "feature popularity", "chance")
     print(f"{'':18}" + "".join(f"{name:>20}" for name in columns) + f"{'seconds':>9}")
