@@ -245,7 +245,7 @@ rooms = {{name.split(".")[1] for name in sys.modules if name.startswith("hrec_tf
 print(sorted(rooms - {{"_backend"}}))
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    expected = ["10", "['checks', 'manifest', 'schema', 'serving', 'user_history']"]
+    expected = ["10", "['asked', 'checks', 'manifest', 'schema', 'serving', 'user_history']"]
     assert process.stdout.splitlines() == expected, process.stderr
 
 
