@@ -158,3 +158,14 @@ def test_a_stream_without_ratings_is_refused_in_training():
     model.compile(keras.optimizers.Adam(), CrossEntropy())
     with pytest.raises(ValueError, match="also reads 'next_rating'"):
         model.fit(aligned_stream(Histories.from_lists(USERS), num_lanes=2), verbose=0)
+
+
+def test_an_event_that_is_no_target_has_no_rating_to_predict():
+    """As the sessions of validation histories that only bootstrap."""
+    weights = np.ones(10, np.float32)
+    weights[[2, 8]] = 0
+    histories = replace(rated(), target_weights=weights)
+    assert rating_errors(drawn(), histories).targets.tolist() == [1, 3, 4, 7, 9]
+    ((events, *_),) = aligned_stream(histories, num_lanes=1, steps=16, order="given").take(1)
+    is_rated = np.isfinite(events["next_rating"].numpy()[0][: 10 - 3])
+    assert is_rated.tolist() == [True, False, True, True, True, False, True]
