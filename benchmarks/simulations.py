@@ -143,10 +143,14 @@ def of_bets() -> None:
 
     known: dict[str, tuple[dict[str, Any], float, str]] = {
         "sequence": ({}, simulations.bets_bound(), "3"),
-        "sequence, user": ({"num_user_features": 101}, simulations.bets_bound(user=True), "–"),
+        "sequence, user": (
+            {"num_user_features": 101, "user_dim": 32},
+            simulations.bets_bound(user=True),
+            "–",
+        ),
         "sequence, feedback": ({"num_feedback": 2}, simulations.bets_bound(feedback=True), "–"),
         "sequence, user, feedback": (
-            {"num_user_features": 101, "num_feedback": 2},
+            {"num_user_features": 101, "user_dim": 32, "num_feedback": 2},
             simulations.bets_bound(user=True, feedback=True),
             "1",
         ),
@@ -181,7 +185,6 @@ def of_bets() -> None:
                     units=64,
                     item_dim=64,
                     hidden_dropout=0.2,
-                    user_dim=32,
                     tied=False,
                     control=None,
                     first_events=True,

@@ -284,7 +284,7 @@ _ZOO = {
             "hrec_tf.models:HRNNMeta",
             ALIGNED,
             _MA,
-            "the same inputs and decoder on the cell of HRNN All, which HRNN-meta is compared with",
+            "the same inputs and decoder on the cell of HRNN Init, to compare with",
             MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
         ),
         Entry(

@@ -23,7 +23,8 @@ VARIANTS = {
 
 
 def inference_of(seed=1, idle_minutes=30.0, **arguments):
-    model = HRNNMeta(num_items=NUM_ITEMS, thresholds=(60, 3_600), **SIZES | arguments)
+    levels = {} if "control" in arguments else {"thresholds": (60, 3_600)}
+    model = HRNNMeta(num_items=NUM_ITEMS, **SIZES | levels | arguments)
     fill_drawn(model, seed)
     return Inference(model, SUPPORTS, idle_minutes=idle_minutes)
 

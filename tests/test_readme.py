@@ -23,18 +23,24 @@ PAGES = (
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.integration
-def test_example_trains_and_recommends(tmp_path):
+def printed_by(code, folder):
+    """Runs code as a reader would, in a process of its own, and returns what it prints."""
     process = subprocess.run(
-        [sys.executable, "-c", EXAMPLE],
-        cwd=tmp_path,
+        [sys.executable, "-c", code],
+        cwd=folder,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert process.returncode == 0, process.stderr[-2000:]
-    listed = re.findall(r"^(\S+) (-?[0-9.]+)$", process.stdout, flags=re.MULTILINE)
+    return process.stdout
+
+
+@pytest.mark.integration
+def test_example_trains_and_recommends(tmp_path):
+    printed = printed_by(EXAMPLE, tmp_path)
+    listed = re.findall(r"^(\S+) (-?[0-9.]+)$", printed, flags=re.MULTILINE)
     scores = [float(score) for _, score in listed]
     assert len({item for item, _ in listed}) == 10
     assert scores == sorted(scores, reverse=True)
@@ -44,19 +50,9 @@ def test_example_trains_and_recommends(tmp_path):
 
 @pytest.mark.integration
 def test_example_of_features_recommends_and_adds_an_item(tmp_path):
-    (text,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs/features.md").read_text("utf-8"), flags=re.DOTALL
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=tmp_path,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-2000:]
-    *listed, added = process.stdout.splitlines()
+    page = (ROOT / "docs/features.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    *listed, added = printed_by(code, tmp_path).splitlines()
     assert len(listed) == 5 and added.startswith("[Recommendation(item='NEW1', score=")
 
 

@@ -1,7 +1,7 @@
 """What every baseline promises, and how it sees a target's context."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -77,26 +77,7 @@ class Baseline(ABC):
                 f"`score` was called on a {type(self).__name__} without counts. "
                 "Call `fit(training_histories)` first."
             )
-        if histories.num_items != self.num_items:
-            raise ValueError(
-                f"`histories` has num_items {histories.num_items}, but this "
-                f"{type(self).__name__} was fitted on {self.num_items} items. "
-                "Encode both with the vocabulary of the training log."
-            )
-        targets = np.asarray(targets)
-        if targets.ndim != 1 or (targets.size and targets.dtype.kind not in "iu"):
-            raise TypeError(
-                f"`targets` has shape {targets.shape} and type {targets.dtype}, but must be a "
-                "list of event indices. Pass for example np.flatnonzero(...)."
-            )
-        targets = targets.astype(np.int64)
-        outside = np.flatnonzero((targets < 0) | (targets >= histories.num_events))
-        if len(outside):
-            raise ValueError(
-                f"`targets` holds {targets[outside[0]]} (row {outside[0]}), but `histories` has "
-                f"events 0..{histories.num_events - 1}. Pass indices into these histories."
-            )
-        return self._score(histories, targets)
+        return self._score(histories, checked_targets(self, histories, targets))
 
     @abstractmethod
     def _fit(self, histories: Histories) -> None:
@@ -105,6 +86,39 @@ class Baseline(ABC):
     @abstractmethod
     def _score(self, histories: Histories, targets: np.ndarray) -> np.ndarray:
         """Scores; arguments are checked."""
+
+
+def checked_targets(fitted: Any, histories: Histories, targets: np.ndarray) -> np.ndarray:
+    """Returns targets as int64, or raises.
+
+    Args:
+        fitted: a baseline that was fitted, of items or of ratings.
+        histories, targets: what it is asked about.
+
+    Raises:
+        ValueError: histories of another catalogue, or no such event.
+        TypeError: targets that are not whole numbers.
+    """
+    if histories.num_items != fitted.num_items:
+        raise ValueError(
+            f"`histories` has num_items {histories.num_items}, but this "
+            f"{type(fitted).__name__} was fitted on {fitted.num_items} items. "
+            "Encode both with the vocabulary of the training log."
+        )
+    targets = np.asarray(targets)
+    if targets.ndim != 1 or (targets.size and targets.dtype.kind not in "iu"):
+        raise TypeError(
+            f"`targets` has shape {targets.shape} and type {targets.dtype}, but must be a "
+            "list of event indices. Pass for example np.flatnonzero(...)."
+        )
+    targets = targets.astype(np.int64)
+    outside = np.flatnonzero((targets < 0) | (targets >= histories.num_events))
+    if len(outside):
+        raise ValueError(
+            f"`targets` holds {targets[outside[0]]} (row {outside[0]}), but `histories` has "
+            f"events 0..{histories.num_events - 1}. Pass indices into these histories."
+        )
+    return targets
 
 
 def item_counts(histories: Histories, first: np.ndarray, end: np.ndarray) -> sparse.csr_matrix:

@@ -9,8 +9,8 @@ from scipy.special import softmax
 
 from hrec_tf import checks
 from hrec_tf.baselines.baseline import Baseline
-from hrec_tf.baselines.ratings.descent import descend
-from hrec_tf.baselines.ratings.item_features import require_item_features, require_row_per_item
+from hrec_tf.baselines.descent import Descent
+from hrec_tf.baselines.item_features import require_item_features, require_row_per_item
 from hrec_tf.data.histories import Histories
 
 
@@ -85,32 +85,24 @@ class PopularityFM(Baseline):
         self.factors = checks.require_positive_int(
             "factors", factors, mend="Pass the columns of V and Q, e.g. 16."
         )
-        self.learning_rate = checks.require_number(
-            "learning_rate", learning_rate, minimum=0, mend="Pass e.g. 0.05."
-        )
-        self.epochs = checks.require_positive_int("epochs", epochs, mend="Pass e.g. 50.")
         self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 1e-4.")
-        self.batch_size = checks.require_positive_int(
-            "batch_size", batch_size, mend="Pass the last items of a minibatch, e.g. 512."
+        self.descent = Descent(
+            learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, seed=seed
         )
-        self.seed = checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. 0.")
 
     def _fit(self, histories: Histories) -> None:
         require_row_per_item(self.item_features, histories.num_items)
         counts = _pair_counts(histories)
         last_items = np.flatnonzero(np.diff(counts.indptr))
-        rng = np.random.default_rng(self.seed)
+        rng = self.descent.rng()
         width = self.item_features.shape[1]
         self.b = np.log(histories.item_supports() + 1.0)
         self.w = np.zeros(width)
         self.V, self.Q = (rng.normal(0.0, 0.1, (width, self.factors)) for _ in range(2))
-        descend(
+        self.descent(
             [self.b, self.w, self.V, self.Q],
             lambda rows: self._gradients(last_items[rows], counts[last_items[rows]].toarray()),
             num_rows=len(last_items),
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
             rng=rng,
         )
 

@@ -40,15 +40,9 @@ LONGEST_GAP = 2**31 - 1
 """Gaps in seconds fit int32: longer ones count as 68 years."""
 
 
-def ratings_of(histories: Histories) -> np.ndarray:
-    """Returns float32 (num_events,), the first number of the feedback, NaN where there is none.
-
-    There is none where the schema says that it is missing, and where the event is no target.
-    """
-    feedback = np.asarray(histories.feedback)
-    is_missing = feedback[:, 1] > 0.5 if feedback.shape[1] > 1 else np.zeros(len(feedback), bool)
-    is_missing |= histories.target_weights == 0
-    return np.where(is_missing, np.nan, feedback[:, 0]).astype(np.float32)
+def rated_targets(histories: Histories) -> np.ndarray:
+    """Returns float64 (num_events,), `Histories.ratings`, NaN also where an event is no target."""
+    return np.where(histories.target_weights > 0, histories.ratings, np.nan)
 
 
 def steps_of(histories: Histories, *, order: np.ndarray, first_events: bool) -> np.ndarray:
@@ -122,7 +116,7 @@ def lay_out_aligned(
         events[FEEDBACK] = laid(feedback.astype(np.float32), 0.0)
         # What is to be predicted of the next event, beside which item it is.
         events[NEXT_ITEM] = laid(histories.item_ids[targets].astype(np.int32), PADDING_ID)
-        events[NEXT_RATING] = laid(ratings_of(histories)[targets], np.nan)
+        events[NEXT_RATING] = laid(rated_targets(histories)[targets].astype(np.float32), np.nan)
     if histories.user_features is not None:
         events[USER_FEATURES] = laid(histories.user_features[users].astype(np.float32), 0.0)
     next_item_ids = laid(histories.item_ids[targets].astype(np.int32), PADDING_ID)

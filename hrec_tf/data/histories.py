@@ -199,6 +199,25 @@ class Histories:
         starts[self.user_offsets[:-1]] = True
         return starts
 
+    @cached_property
+    def ratings(self) -> np.ndarray:
+        """Float64 (num_events,), the first number of the feedback, NaN where that is missing.
+
+        It is missing where a second number is above 0.5, see `hrec_tf.data.features.Numeric`.
+
+        Raises:
+            ValueError: histories without feedback.
+        """
+        if self.feedback is None or not self.feedback.shape[1]:
+            raise ValueError(
+                "`histories` has no feedback, but a rating is its first number. Name its column: "
+                "feedback=('rating',)."
+            )
+        ratings = self.feedback[:, 0].astype(np.float64)
+        if self.feedback.shape[1] > 1:
+            ratings[self.feedback[:, 1] > 0.5] = np.nan
+        return ratings
+
     def session_of_event(self) -> np.ndarray:
         """Int64 (num_events,), the number of each event's session."""
         return np.repeat(np.arange(self.num_sessions), np.diff(self.session_offsets))

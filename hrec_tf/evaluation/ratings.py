@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf.baselines import RatingBaseline
-from hrec_tf.data.aligned import ratings_of
+from hrec_tf.data.aligned import rated_targets
 from hrec_tf.data.features import Numeric
 from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation.windows import windows_of
@@ -54,16 +54,11 @@ def rating_errors(
     Raises:
         ValueError: histories without ratings, or an option that would be ignored.
     """
-    if histories.feedback is None:
-        raise ValueError(
-            "`histories` has no feedback, so there is no rating to compare with. Name its column: "
-            "feedback=('rating',)."
-        )
     if clip and units is None:
         raise ValueError(
             "`clip` was True without `units`, which hold the range of the ratings. Pass both."
         )
-    ratings = ratings_of(histories)
+    ratings = rated_targets(histories)
     is_target = np.isfinite(ratings) & ~histories.user_starts
     if not is_target.any():
         raise ValueError(
@@ -75,7 +70,7 @@ def rating_errors(
         predicted = model.predict(histories, targets)
     else:
         predicted = _by_network(model, histories, is_target, num_lanes=num_lanes, steps=steps)
-    actual = ratings[targets].astype(np.float64)
+    actual = ratings[targets]
     if units is not None:
         predicted, actual = (units.mean + units.sd * values for values in (predicted, actual))
         predicted = np.clip(predicted, units.low, units.high) if clip else predicted

@@ -1,5 +1,6 @@
 """HRNN-meta: sessions as inputs, features in the decoder, feedback and user features."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ class HRNNMeta(NextItemModel):
 
     Source: Ma & Narayanaswamy, "Hierarchical Temporal-Contextual Recommenders"; docs/equations.md
     D. The paper gives no sizes: all defaults are inferred. With `sequence_model="hrnn"` the same
-    inputs run through the HRNN of Quadrana et al. 2017: the paper's "HGRU".
+    inputs run through the cell of HRNN Init (Quadrana et al. 2017): the paper's "HGRU".
 
     Args:
         num_items: N; ids run 1..N.
@@ -148,7 +149,8 @@ class HRNNMeta(NextItemModel):
         if mix is not None:
             mix = require_share("mix", mix)
         self.units, self.num_layers, self.item_dim = units, num_layers, item_dim
-        self.sequence_model, self.control, self.thresholds = sequence_model, control, thresholds
+        self.sequence_model, self.control = sequence_model, control
+        self.thresholds = tuple(thresholds)
         self.control_dim = control_dim
         self.num_feedback, self.feedback_dim = num_feedback, feedback_dim
         self.num_user_features, self.user_dim = num_user_features, user_dim
@@ -213,14 +215,30 @@ class HRNNMeta(NextItemModel):
                 f"`num_layers` was {self.num_layers} with sequence_model='hrnn', which has one "
                 "layer a level. Pass num_layers=1."
             )
-        if not self.num_item_features:
-            unused = {"decoder_hidden": self.decoder_hidden, "mix": self.mix is not None}
-            for name, value in unused.items():
-                if value:
-                    raise ValueError(
-                        f"`{name}` was set without item features, so it would be ignored. Pass "
-                        "num_item_features, or leave it out."
-                    )
+        self._refuse_ignored()
+
+    def _refuse_ignored(self) -> None:
+        """Refuses options that are set but would have no effect."""
+        without_features = not self.num_item_features and "num_item_features is 0"
+        ignored = {
+            "thresholds": self.control != "gap" and f"control is {self.control!r}",
+            "control_dim": self.control is None and "control is None",
+            "feedback_dim": not self.num_feedback and "num_feedback is 0",
+            "user_dim": not self.num_user_features and "num_user_features is 0",
+            "decoder_hidden": without_features,
+            "mix": without_features,
+            "mix_by": without_features or (self.mix is not None and "mix is not drawn"),
+            "eval_mix": without_features,
+        }
+        parameters = inspect.signature(HRNNMeta.__init__).parameters
+        for name, reason in ignored.items():
+            value = getattr(self, name)
+            value = tuple(value) if isinstance(value, Sequence) and name != "mix_by" else value
+            if reason and value != parameters[name].default:
+                raise ValueError(
+                    f"`{name}` was {value!r}, but {reason}, so it would be ignored. Leave it out, "
+                    "or set what it belongs to."
+                )
 
     def _decoder(self, name: str, part: int, table: ItemEmbedding | None = None) -> Any:
         """A decoder by features, if the model has item features."""

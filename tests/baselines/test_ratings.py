@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from hrec_tf.baselines.descent import Descent
 from hrec_tf.baselines.ratings import (
     FactorizationMachine,
     GlobalAverage,
     IAutoRec,
     RollingAverage,
 )
-from hrec_tf.baselines.ratings.descent import descend
 from hrec_tf.baselines.ratings.factorization_machine import interactions
 from hrec_tf.baselines.ratings.rating_baseline import rating_rows
 from hrec_tf.data.histories import Histories
@@ -375,15 +375,8 @@ def test_descent_equals_adam_written_out():
         taken.append(sorted(rows.tolist()))
         return [2 * (theta - target)]
 
-    descend(
-        [theta],
-        gradients,
-        num_rows=5,
-        batch_size=2,
-        epochs=2,
-        learning_rate=eta,
-        rng=np.random.default_rng(0),
-    )
+    descent = Descent(learning_rate=eta, epochs=2, batch_size=2, seed=0)
+    descent([theta], gradients, num_rows=5, rng=descent.rng())
     np.testing.assert_allclose(theta, expected, rtol=1e-12)
     assert [len(rows) for rows in taken] == [2, 2, 1] * 2
     for epoch in (taken[:3], taken[3:]):

@@ -165,9 +165,6 @@ META_SIZES: dict[str, Any] = {
     "item_dim": 5,
     "num_layers": 1,
     "control_dim": 3,
-    "feedback_dim": 2,
-    "user_dim": 2,
-    "thresholds": [60, 3600],
     "hidden_dropout": 0.0,
 }
 
@@ -204,7 +201,7 @@ CASES = [
     Case("HRNN with an embedding", HRNN, HRNN_SIZES | {"item_dim": 5, "user_gates": "rz"}),
     Case("HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}),
-    Case("HRNN-meta", HRNNMeta, META_SIZES),
+    Case("HRNN-meta", HRNNMeta, META_SIZES | {"thresholds": [60, 3600]}),
     Case(
         "HRNN-meta with all there is to know",
         HRNNMeta,
@@ -212,7 +209,9 @@ CASES = [
         | {
             "control": "session",
             "num_feedback": 2,
+            "feedback_dim": 2,
             "num_user_features": 3,
+            "user_dim": 2,
             "num_item_features": 4,
             "decoder_hidden": [6],
             "tied": False,
@@ -229,7 +228,7 @@ CASES = [
     Case(
         "HRNN-meta on the cell of HRNN",
         HRNNMeta,
-        META_SIZES | {"sequence_model": "hrnn", "mix_by": "example"},
+        META_SIZES | {"sequence_model": "hrnn", "num_item_features": 2, "mix_by": "example"},
     ),
     Case("HRNN-meta on a TCN", HRNNMeta, META_SIZES | {"sequence_model": "tcn"}),
     Case("HRNN-meta on a TCN and a GRU", HRNNMeta, META_SIZES | {"sequence_model": "tcn-gru"}),

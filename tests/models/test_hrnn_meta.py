@@ -27,7 +27,7 @@ from hrec_tf.schema import IS_STEP, ITEM_IDS, NEXT_GAP, NEXT_SESSION_START, USER
 from tests.reference.weights import fill_drawn
 
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
-SMALL = {"units": 5, "item_dim": 5, "num_layers": 1, "hidden_dropout": 0.0, "control_dim": 3}
+SMALL = {"units": 5, "item_dim": 5, "num_layers": 1, "hidden_dropout": 0.0}
 USERS = [[[1, 2], [3, 4, 5]], [[6, 7]], [[2, 3, 1]], [[7, 1], [2, 2]]]
 
 
@@ -93,7 +93,7 @@ def test_rows_are_the_single_stream_up_to_where_it_is_cut():
 def test_a_table_of_zeros_for_the_control_is_the_plain_rnn():
     """D-T5."""
     controlled, plain = drawn_model(), drawn_model(control=None)
-    controlled.control_signals.table.assign(np.zeros((5, 3)))
+    controlled.control_signals.table.assign(np.zeros((5, 8)))
     shared = [w for w in controlled.weights if w is not controlled.control_signals.table]
     for weight, value in zip(plain.weights, shared, strict=True):
         is_kernel = weight is plain.recurrences[0].cell.kernel
@@ -163,8 +163,15 @@ def test_each_row_may_draw_for_itself():
         ({"control": "time"}, "`control`"),
         ({"item_dim": 6}, "tied=True"),
         ({"sequence_model": "hrnn", "num_layers": 2}, "one layer a level"),
-        ({"mix": 0.5}, "`mix` was set without item features"),
-        ({"decoder_hidden": (3,)}, "`decoder_hidden` was set without"),
+        ({"mix": 0.5}, "`mix` was 0.5, but num_item_features is 0, so it would be ignored"),
+        ({"decoder_hidden": (3,)}, "`decoder_hidden` was (3,), but num_item_features is 0"),
+        ({"eval_mix": 0.1}, "`eval_mix` was 0.1, but num_item_features is 0"),
+        ({"mix_by": "example"}, "`mix_by` was 'example', but num_item_features is 0"),
+        ({"num_item_features": 1, "mix": 0.5, "mix_by": "example"}, "but mix is not drawn"),
+        ({"control": "session", "thresholds": (5,)}, "`thresholds` was (5,), but control is 'ses"),
+        ({"control": None, "control_dim": 3}, "`control_dim` was 3, but control is None"),
+        ({"feedback_dim": 3}, "`feedback_dim` was 3, but num_feedback is 0"),
+        ({"user_dim": 3}, "`user_dim` was 3, but num_user_features is 0"),
         ({"num_item_features": 2, "mix": 2.0}, "`mix` was 2.0"),
         ({"num_feedback": -1}, "`num_feedback`"),
         ({"thresholds": (5, 5)}, "`thresholds`"),
@@ -242,11 +249,11 @@ def test_an_item_of_the_session_before_is_brought_back_when_a_session_opens():
 def test_simulated_bets_are_predicted_as_well_as_can_be(known):
     """D.9: within 15 % of what can be known."""
     train, test = gamblers_bets(1_000, seed=1), gamblers_bets(1_000, seed=2)
-    sizes = {"units": 64, "item_dim": 64, "num_layers": 1, "user_dim": 32, "tied": False}
-    sizes |= {
-        "num_user_features": 101 * ("user" in known),
-        "num_feedback": 2 * ("feedback" in known),
-    }
+    sizes = {"units": 64, "item_dim": 64, "num_layers": 1, "tied": False}
+    if "user" in known:
+        sizes |= {"num_user_features": 101, "user_dim": 32}
+    if "feedback" in known:
+        sizes |= {"num_feedback": 2}
     model = HRNNMeta(
         num_items=101, num_item_features=2, control=None, first_events=True, seed=0, **sizes
     )

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from hrec_tf import checks
 from hrec_tf.baselines.baseline import user_firsts
-from hrec_tf.baselines.ratings.descent import descend
+from hrec_tf.baselines.descent import Descent
 from hrec_tf.baselines.ratings.rating_baseline import RatingBaseline, rating_rows
 from hrec_tf.data.histories import Histories
 
@@ -80,15 +80,10 @@ class IAutoRec(RatingBaseline):
         )
         self.view = checks.require_choice("view", view, VIEWS)
         self.mask = checks.require_rate("mask", mask)
-        self.learning_rate = checks.require_number(
-            "learning_rate", learning_rate, minimum=0, mend="Pass e.g. 0.001."
-        )
-        self.epochs = checks.require_positive_int("epochs", epochs, mend="Pass e.g. 50.")
         self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 50.")
-        self.batch_size = checks.require_positive_int(
-            "batch_size", batch_size, mend="Pass the rows of a minibatch, e.g. 64."
+        self.descent = Descent(
+            learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, seed=seed
         )
-        self.seed = checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. 0.")
 
     def _fit(self, histories: Histories, ratings: np.ndarray) -> None:
         offsets = histories.user_offsets
@@ -98,7 +93,7 @@ class IAutoRec(RatingBaseline):
             self.training_users = _by_first_event(histories)
         self.rows = rows
         self._start(rows)
-        rng = np.random.default_rng(self.seed)
+        rng = self.descent.rng()
 
         def gradients(numbers: np.ndarray) -> Sequence[np.ndarray]:
             given = rows[numbers]
@@ -106,19 +101,16 @@ class IAutoRec(RatingBaseline):
             kept.data *= rng.random(len(kept.data)) >= self.mask
             return self._gradients(kept, given, share=len(numbers) / rows.shape[0])
 
-        descend(
+        self.descent(
             [self.V, self.mu, self.W, self.b],
             gradients,
             num_rows=rows.shape[0],
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
             rng=rng,
         )
 
     def _start(self, rows: sparse.csr_array) -> None:
         """Draws V and W; their rows stay 0 where training has no rating to learn them from."""
-        rng = np.random.default_rng([self.seed, 1])
+        rng = np.random.default_rng([self.descent.seed, 1])
         size = rows.shape[1]
         self.is_rated = np.bincount(rows.indices, minlength=size) > 0
         self.V, self.W = (

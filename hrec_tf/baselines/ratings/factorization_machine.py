@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from hrec_tf import checks
-from hrec_tf.baselines.ratings.descent import descend
-from hrec_tf.baselines.ratings.item_features import require_item_features, require_row_per_item
+from hrec_tf.baselines.descent import Descent
+from hrec_tf.baselines.item_features import require_item_features, require_row_per_item
 from hrec_tf.baselines.ratings.rating_baseline import RatingBaseline
 from hrec_tf.data.histories import Histories
 
@@ -80,15 +80,10 @@ class FactorizationMachine(RatingBaseline):
             "factors", factors, mend="Pass the size of the vectors, e.g. 16."
         )
         self.item_features = None if item_features is None else require_item_features(item_features)
-        self.learning_rate = checks.require_number(
-            "learning_rate", learning_rate, minimum=0, mend="Pass e.g. 0.003."
-        )
-        self.epochs = checks.require_positive_int("epochs", epochs, mend="Pass e.g. 20.")
         self.l2 = checks.require_number("l2", l2, minimum=0, mend="Pass λ, e.g. 0.2.")
-        self.batch_size = checks.require_positive_int(
-            "batch_size", batch_size, mend="Pass the ratings of a minibatch, e.g. 512."
+        self.descent = Descent(
+            learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, seed=seed
         )
-        self.seed = checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. 0.")
 
     def _fit(self, histories: Histories, ratings: np.ndarray) -> None:
         if self.item_features is not None:
@@ -97,18 +92,15 @@ class FactorizationMachine(RatingBaseline):
         events = np.flatnonzero(np.isfinite(ratings))
         x = self._inputs(histories, events, histories.user_of_event()[events])
         known = ratings[events]
-        rng = np.random.default_rng(self.seed)
+        rng = self.descent.rng()
         self.w_0 = np.array([self.mean_rating])
         self.w = np.zeros(x.shape[1])
         self.V = rng.normal(0.0, 0.1, (x.shape[1], self.factors))
         self.V[np.bincount(x.indices, minlength=x.shape[1]) == 0] = 0.0
-        descend(
+        self.descent(
             [self.w_0, self.w, self.V],
             lambda rows: self._gradients(x[rows], known[rows]),
             num_rows=len(events),
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
             rng=rng,
         )
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import sparse
 
+from hrec_tf.baselines.baseline import checked_targets
 from hrec_tf.data.histories import Histories
 
 
@@ -41,7 +42,7 @@ class RatingBaseline(ABC):
         Raises:
             ValueError: `histories` without a single rating.
         """
-        ratings = known_ratings(histories)
+        ratings = histories.ratings
         is_known = np.isfinite(ratings)
         if not is_known.any():
             raise ValueError(
@@ -75,26 +76,8 @@ class RatingBaseline(ABC):
                 f"`predict` was called on a {type(self).__name__} that has learnt nothing. "
                 "Call `fit(training_histories)` first."
             )
-        if histories.num_items != self.num_items:
-            raise ValueError(
-                f"`histories` has num_items {histories.num_items}, but this "
-                f"{type(self).__name__} was fitted on {self.num_items} items. "
-                "Encode both with the vocabulary of the training log."
-            )
-        targets = np.asarray(targets)
-        if targets.ndim != 1 or (targets.size and targets.dtype.kind not in "iu"):
-            raise TypeError(
-                f"`targets` has shape {targets.shape} and type {targets.dtype}, but must be a "
-                "list of event indices. Pass for example np.flatnonzero(...)."
-            )
-        targets = targets.astype(np.int64)
-        outside = np.flatnonzero((targets < 0) | (targets >= histories.num_events))
-        if len(outside):
-            raise ValueError(
-                f"`targets` holds {targets[outside[0]]} (row {outside[0]}), but `histories` has "
-                f"events 0..{histories.num_events - 1}. Pass indices into these histories."
-            )
-        return self._predict(histories, known_ratings(histories), targets)
+        targets = checked_targets(self, histories, targets)
+        return self._predict(histories, histories.ratings, targets)
 
     @abstractmethod
     def _fit(self, histories: Histories, ratings: np.ndarray) -> None:
@@ -105,24 +88,6 @@ class RatingBaseline(ABC):
         self, histories: Histories, ratings: np.ndarray, targets: np.ndarray
     ) -> np.ndarray:
         """Predicts; arguments are checked."""
-
-
-def known_ratings(histories: Histories) -> np.ndarray:
-    """Returns float64 (num_events,), the rating of each event, NaN where it is missing.
-
-    Raises:
-        ValueError: histories without feedback.
-    """
-    feedback = histories.feedback
-    if feedback is None or not feedback.shape[1]:
-        raise ValueError(
-            "`histories` has no feedback, but a rating is its first number. Name its column: "
-            "feedback=('rating',)."
-        )
-    ratings = feedback[:, 0].astype(np.float64)
-    if feedback.shape[1] > 1:
-        ratings[feedback[:, 1] > 0.5] = np.nan
-    return ratings
 
 
 def rating_rows(
