@@ -9,10 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+from hrec_tf.data.aligned import aligned_stream
 from hrec_tf.data.lanes import lane_stream
 from hrec_tf.losses import TOP1, InBatch
-from hrec_tf.models import HRNN, GRU4Rec
+from hrec_tf.models import HRNN, GRU4Rec, HRNNMeta
 from hrec_tf.optimizers import AdagradMomentum
+from hrec_tf.schema import ALIGNED
 from hrec_tf.training import Checkpoint
 from tests.reference.tiny_log import NUM_ITEMS, ring_histories
 
@@ -51,6 +53,14 @@ def gru4rec():
     return compiled(model, InBatch(extra=3, item_supports=HISTORIES.item_supports(), seed=2))
 
 
+def meta():
+    """With a drawn share of item features, which a training that goes on must draw alike."""
+    sizes = {"units": 4, "item_dim": 4, "num_layers": 1, "num_item_features": 2}
+    model = HRNNMeta(num_items=NUM_ITEMS, seed=5, hidden_dropout=0.2, **sizes)
+    model.set_item_features(np.random.default_rng(1).normal(size=(NUM_ITEMS + 1, 2)))
+    return compiled(model, InBatch())
+
+
 def compiled(model, negatives, **changes):
     options = {"optimizer": AdagradMomentum(0.1, momentum=0.3), "run_eagerly": True}
     model.compile(**{**options, **changes}, loss=TOP1(), negatives=negatives, windows_per_chunk=2)
@@ -59,6 +69,8 @@ def compiled(model, negatives, **changes):
 
 def stream(model, histories=HISTORIES, **changes):
     arguments = {"num_lanes": 3, "seed": 4, **changes}
+    if model.layout == ALIGNED:
+        return aligned_stream(histories, steps=1, **arguments)
     return lane_stream(histories, layout=model.layout, **arguments)
 
 
@@ -80,7 +92,9 @@ def bits(model):
     return [v.numpy().tobytes() for v in [*model.variables, *model.optimizer.variables]]
 
 
-@pytest.mark.parametrize("build", [pytest.param(hrnn, marks=pytest.mark.integration), gru4rec])
+@pytest.mark.parametrize(
+    "build", [pytest.param(hrnn, marks=pytest.mark.integration), gru4rec, meta]
+)
 def test_killed_at_every_chunk_it_ends_with_the_same_bits(tmp_path, build):
     """pitfalls 4: a run killed mid-epoch. Dropout, extra negatives and momentum go on, too."""
     whole = build()
