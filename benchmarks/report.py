@@ -64,9 +64,10 @@ _REFERENCE_TYPES: dict[str, tuple[type, ...]] = {
 
 _HEAD = """# Results
 
-Made from [results.json](results.json) by `python -m benchmarks.report`; do not edit. Every number
-is a record there, with the command and the version that gave it. How we measure:
-[evaluation.md](evaluation.md); settings: `hrec_tf/recipes/`, by the names in brackets.
+Made from [results.json](results.json) and [results_meta.json](results_meta.json) by
+`python -m benchmarks.report`; do not edit. Every number is a record there, with the command and
+the version that gave it. How we measure: [evaluation.md](evaluation.md); settings:
+`hrec_tf/recipes/`, by the names in brackets.
 
 Numbers are means over seeds ± sample standard deviation. Counting methods have no seed, so their
 sd is 0. *Ties* is the share of points whose target shares its score with another item. Training
