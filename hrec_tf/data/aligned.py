@@ -13,6 +13,7 @@ docs/equations.md D.5.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.data.histories import Histories
-from hrec_tf.data.lanes import ORDERS, Grid, first_free_lane
+from hrec_tf.data.lanes import CELLS_AT_ONCE, ORDERS, first_free_lane, window_stream
 from hrec_tf.schema import (
     ALIGNED,
     FEEDBACK,
@@ -38,6 +39,30 @@ from hrec_tf.schema import (
 
 LONGEST_GAP = 2**31 - 1
 """Gaps in seconds fit int32: longer ones count as 68 years."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where things are laid: cells of (num_lanes, num_steps), cut into windows of equal steps.
+
+    Attributes:
+        lane, step: int64 (n,), the cell of each.
+        num_lanes: rows of the grid.
+        num_steps: columns of the grid, a multiple of the window's steps.
+    """
+
+    lane: np.ndarray
+    step: np.ndarray
+    num_lanes: int
+    num_steps: int
+
+    def windows(self, values: np.ndarray, *, steps: int, idle: object) -> np.ndarray:
+        """Lays `values` (n, ...) out as (num_windows, num_lanes, steps, ...)."""
+        more = values.shape[1:]
+        grid = np.full((self.num_lanes, self.num_steps, *more), idle, values.dtype)
+        grid[self.lane, self.step] = values
+        by_window = grid.reshape(self.num_lanes, self.num_steps // steps, steps, *more)
+        return np.ascontiguousarray(by_window.swapaxes(0, 1))
 
 
 def rated_targets(histories: Histories) -> np.ndarray:
@@ -185,20 +210,19 @@ def aligned_stream(
             f"`histories` holds {histories.num_events} events of {histories.num_users} users, so "
             "none has a next one. At least one user of two events is needed."
         )
-    epoch_number = first_epoch
 
-    def epochs() -> Iterator[tuple]:
-        nonlocal epoch_number
+    def play(epoch: int, size: int) -> Iterator[tuple]:
         users = np.arange(histories.num_users)
         if order == "random":
-            users = np.random.default_rng((seed or 0, epoch_number)).permutation(users)
+            users = np.random.default_rng((seed or 0, epoch)).permutation(users)
         elif order == "time":
             begins = histories.timestamps[histories.user_offsets[:-1]]
             users = np.argsort(begins, kind="stable")
-        epoch_number += 1
         targets = steps_of(histories, order=users, first_events=first_events)
         grid = cut_evenly(len(targets), num_lanes=num_lanes, steps=steps)
-        yield lay_out_aligned(histories, targets, grid, steps=steps)
+        windows = lay_out_aligned(histories, targets, grid, steps=steps)
+        for first in range(0, grid.num_steps // steps, size):
+            yield tf.nest.map_structure(lambda values, at=first: values[at : at + size], windows)
 
     def spec(dtype: tf.DType, *more: int) -> tf.TensorSpec:
         return tf.TensorSpec((None, num_lanes, steps, *more), dtype)
@@ -219,10 +243,12 @@ def aligned_stream(
     ):
         if features is not None:
             events[name] = spec(tf.float32, features.shape[1])
-    signature = (events, spec(tf.int32), spec(tf.float32))
-    whole_epochs = tf.data.Dataset.from_generator(epochs, output_signature=signature)
-    windows = whole_epochs.flat_map(lambda *epoch: tf.data.Dataset.from_tensor_slices(epoch))
-    stream = windows.prefetch(tf.data.AUTOTUNE)
+    stream = window_stream(
+        play,
+        signature=(events, spec(tf.int32), spec(tf.float32)),
+        size=max(1, CELLS_AT_ONCE // (num_lanes * steps)),
+        first_epoch=first_epoch,
+    )
     # What a model checks before it trains; a stream that was taken further has lost them.
     stream.layout = ALIGNED
     # What a training that is resumed asks of it.

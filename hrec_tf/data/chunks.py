@@ -1,7 +1,10 @@
 """Chunks: several windows of a stream at a time, for one compiled call."""
 
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +85,7 @@ def play(
     )
     for windows, first_window, num_windows, stray_id in chunks:
         on_begin(edge.chunks)
-        require_known_ids(int(stray_id), num_items)
+        require_known_ids(stray_id, num_items)
         # Every lane begins with a new user, so an epoch begins from any states.
         states = edge.states or initial_states(windows[1].shape[1])
         states, loss, events = run_chunk(windows, first_window, num_windows, states)
@@ -103,7 +106,7 @@ def chunks_of(
     num_items: int,
     windows_per_chunk: int | None,
     first_chunk: int = 0,
-) -> tf.data.Dataset:
+) -> Iterator[tuple]:
     """Batches the windows of a stream, and pads the last batch to the size of the others.
 
     Args:
@@ -113,10 +116,10 @@ def chunks_of(
             differ in length, so each is a chunk of its own.
         first_chunk: chunks before this one are passed over.
 
-    Returns:
-        Dataset of (windows, first_window, num_windows, stray_id): windows with a leading axis
-        of the chunk's size, the number of the first, how many are not padding, and an item id
-        outside 0..num_items, or 0 if there is none.
+    Yields:
+        (windows, first_window, num_windows, stray_id): windows with a leading axis of the chunk's
+        size, the number of the first, how many are not padding, and an item id outside
+        0..num_items, or 0 if there is none.
 
     Raises:
         ValueError: `stream` is not a stream of windows.
@@ -128,24 +131,44 @@ def chunks_of(
         fitting = EVENTS_PER_CHUNK // (num_lanes * steps)
         size = windows_per_chunk or min(MAX_WINDOWS_PER_CHUNK, max(1, fitting))
 
-    def pad(number, windows):
-        events, next_item_ids, weights = windows
-        num_windows = tf.shape(weights)[0]
+    def padded() -> Iterator[tuple]:
+        chunks = itertools.islice(_in_chunks(stream, size), first_chunk, None)
+        for number, windows in enumerate(chunks, first_chunk):
+            events, next_item_ids, weights = windows
+            ids = (events[ITEM_IDS], next_item_ids)
+            lowest, highest = min(map(np.min, ids)), max(map(np.max, ids))
+            stray = lowest if lowest < 0 else highest if highest > num_items else 0
+            missing = size - len(weights)
+            yield (
+                tf.nest.map_structure(lambda values, more=missing: _pad(values, more), windows),
+                tf.constant(number * size, tf.int32),
+                tf.constant(len(weights), tf.int32),
+                int(stray),
+            )
 
-        def to_size(values):
-            others = [[0, 0]] * (values.shape.rank - 1)
-            padded = tf.pad(values, [[0, size - num_windows], *others])
-            return tf.ensure_shape(padded, (size, *values.shape[1:]))
+    return _made_ahead(padded())
 
-        ids = (events[ITEM_IDS], next_item_ids)
-        highest = tf.reduce_max([tf.reduce_max(some) for some in ids])
-        lowest = tf.reduce_min([tf.reduce_min(some) for some in ids])
-        stray = tf.where(lowest < 0, lowest, tf.where(highest > num_items, highest, 0))
-        first_window = tf.cast(number, tf.int32) * size
-        return tf.nest.map_structure(to_size, windows), first_window, num_windows, stray
 
-    numbered = stream.batch(size).enumerate().skip(first_chunk)
-    return numbered.map(lambda n, *w: pad(n, *w)).prefetch(2)
+def _in_chunks(stream: tf.data.Dataset, size: int) -> Iterator[tuple]:
+    # A stream that was taken further knows its windows one by one only.
+    if hasattr(stream, "in_chunks"):
+        return stream.in_chunks(size)
+    return stream.batch(size).as_numpy_iterator()
+
+
+def _pad(values: np.ndarray, more: int) -> tf.Tensor:
+    if more:
+        values = np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)])
+    return tf.convert_to_tensor(values)
+
+
+def _made_ahead(chunks: Iterator[tuple]) -> Iterator[tuple]:
+    """Yields chunks while a thread makes the next two."""
+    with ThreadPoolExecutor(1, "chunks") as thread:
+        waiting = deque(thread.submit(next, chunks, None) for _ in range(2))
+        while (chunk := waiting.popleft().result()) is not None:
+            waiting.append(thread.submit(next, chunks, None))
+            yield chunk
 
 
 def window_shape(stream: Any) -> tuple[int, int | None]:

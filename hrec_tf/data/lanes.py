@@ -11,8 +11,8 @@ What a unit is makes the difference between the published layouts:
 """
 
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,50 +33,59 @@ from hrec_tf.schema import (
 
 ORDERS = ("random", "time", "given")
 
+CELLS_AT_ONCE = 16_384
+"""Cells of the windows that leave Python together."""
+
 
 @dataclass(frozen=True, eq=False)
-class Grid:
-    """Where things are laid: cells of (num_lanes, num_steps), cut into windows of equal steps.
+class Lanes:
+    """One epoch of histories, packed: which event each cell of (num_lanes, num_steps) is fed.
+
+    It holds a few numbers for each unit, and none for each event: `events` works out where a
+    cell's unit began, and from that the cell's next-item pair.
 
     Attributes:
-        lane, step: int64 (n,), the cell of each.
+        first_cell: int64 (1 + num_units,), `lane * stride + step` where each unit begins, rising.
+            Before the others stands a unit without pairs, at -1.
+        first_pair: int64 (1 + num_units,), the unit's first next-item pair, of all in their order.
+        num_pairs: int64 (1 + num_units,).
+        pairs_before: int64, pairs up to the end of each row whose last event has no next item;
+            empty where that event is fed, too.
         num_lanes: rows of the grid.
         num_steps: columns of the grid, a multiple of the window's steps.
+        stride: cells from one lane to the next.
     """
 
-    lane: np.ndarray
-    step: np.ndarray
+    first_cell: np.ndarray
+    first_pair: np.ndarray
+    num_pairs: np.ndarray
+    pairs_before: np.ndarray
     num_lanes: int
     num_steps: int
+    stride: int
 
     @property
     def fill(self) -> float:
         """Share of the cells that hold something."""
-        return len(self.lane) / (self.num_lanes * self.num_steps)
+        step = self.first_cell % self.stride
+        played = np.clip(self.num_steps - step, 0, self.num_pairs)
+        return int(played.sum()) / (self.num_lanes * self.num_steps)
 
-    def windows(self, values: np.ndarray, *, steps: int, idle: object) -> np.ndarray:
-        """Lays `values` (n, ...) out as (num_windows, num_lanes, steps, ...)."""
-        more = values.shape[1:]
-        grid = np.full((self.num_lanes, self.num_steps, *more), idle, values.dtype)
-        grid[self.lane, self.step] = values
-        by_window = grid.reshape(self.num_lanes, self.num_steps // steps, steps, *more)
-        return np.ascontiguousarray(by_window.swapaxes(0, 1))
+    def events(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what the lanes are fed in steps first to last - 1.
 
-    def read(self, windows: np.ndarray) -> np.ndarray:
-        """The inverse of `windows`: (num_windows, num_lanes, steps, ...) -> (n, ...)."""
-        steps = windows.shape[2]
-        return windows[self.step // steps, self.lane, self.step % steps]
-
-
-@dataclass(frozen=True, eq=False)
-class Lanes(Grid):
-    """One epoch of histories, packed. Pair p feeds event `inputs[p]` at its cell.
-
-    Attributes:
-        inputs: int64 (num_pairs,), the event that is fed; its target is the event after it.
-    """
-
-    inputs: np.ndarray
+        Returns:
+            int64 (num_lanes, last - first), the event at each cell, -1 where it is idle; and
+            bool, whether the cell is its unit's first.
+        """
+        cell = np.arange(self.num_lanes)[:, None] * self.stride + np.arange(first, last)
+        unit = np.searchsorted(self.first_cell, cell, side="right") - 1
+        # Before a lane's first unit stands the last one of the lane before, long at its end.
+        within = cell - self.first_cell[unit]
+        pair = self.first_pair[unit] + within
+        event = pair + np.searchsorted(self.pairs_before, pair, side="right")
+        is_idle = within >= self.num_pairs[unit]
+        return np.where(is_idle, -1, event), (within == 0) & ~is_idle
 
 
 def pack_lanes(
@@ -97,32 +106,42 @@ def pack_lanes(
         steps: events per lane in one window; the grid is padded to a multiple of it.
         order: permutation of the units (sessions, or users); their own order if None.
         feed_last_item: also feed each session's last event, which has no next item.
-
-    Returns:
-        `Lanes` of `inputs` in the histories' order.
     """
-    session_layout = layout == SESSION_PARALLEL
-    unit_offsets = histories.session_offsets if session_layout else histories.user_offsets
-    last_offsets = histories.user_offsets if layout == CONCATENATED else histories.session_offsets
-
-    # The last event has no next item: it is a target, never an input.
-    is_input = np.ones(histories.num_events, bool)
-    if not feed_last_item:
-        is_input[last_offsets[1:] - 1] = False
-    inputs = np.flatnonzero(is_input)
-
-    num_units = len(unit_offsets) - 1
-    order = np.arange(num_units) if order is None else np.asarray(order)
-    unit_of = np.repeat(np.arange(num_units), np.diff(unit_offsets))[inputs]
-    pairs_per_unit = np.bincount(unit_of, minlength=num_units)
-    first_pair = np.cumsum(pairs_per_unit) - pairs_per_unit
-
-    lane, offset = np.zeros(num_units, np.int64), np.zeros(num_units, np.int64)
-    lane[order], offset[order] = first_free_lane(pairs_per_unit[order], num_lanes)
-    step = offset[unit_of] + np.arange(len(inputs)) - first_pair[unit_of]
-    used_steps = int(step.max()) + 1 if len(step) else 0
+    unit_offsets = offsets_of_units(histories, layout)
+    ends = last_offsets(histories, layout)[1:]
+    if feed_last_item:
+        ends = ends[:0]
+    # The last event of a row has no next item: it is a target, never an input.
+    pairs_before = ends - np.arange(1, len(ends) + 1)
+    unit_ends = unit_offsets - np.searchsorted(ends, unit_offsets, side="right")
+    sizes = np.diff(unit_ends)
+    order = np.arange(len(sizes)) if order is None else np.asarray(order)
+    order = order[sizes[order] > 0]
+    lane, offset = first_free_lane(sizes[order], num_lanes)
+    used_steps = int((offset + sizes[order]).max()) if len(order) else 0
     num_steps = max(steps, -(-used_steps // steps) * steps)
-    return Lanes(lane[unit_of], step, num_lanes, num_steps, inputs)
+    first_cell = lane * num_steps + offset
+    rising = np.argsort(first_cell)
+    units = order[rising]
+    return Lanes(
+        np.append(-1, first_cell[rising]),
+        np.append(0, unit_ends[:-1][units]),
+        np.append(0, sizes[units]),
+        pairs_before,
+        num_lanes,
+        num_steps,
+        stride=num_steps,
+    )
+
+
+def offsets_of_units(histories: Histories, layout: str) -> np.ndarray:
+    """Returns the offsets of what a lane plays one after the other."""
+    return histories.session_offsets if layout == SESSION_PARALLEL else histories.user_offsets
+
+
+def last_offsets(histories: Histories, layout: str) -> np.ndarray:
+    """Returns the offsets of the rows inside which a next item is predicted."""
+    return histories.user_offsets if layout == CONCATENATED else histories.session_offsets
 
 
 def first_free_lane(sizes: np.ndarray, num_lanes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -147,44 +166,75 @@ def first_free_lane(sizes: np.ndarray, num_lanes: int) -> tuple[np.ndarray, np.n
     return lane, offset
 
 
-def lay_out(histories: Histories, lanes: Lanes, *, layout: str, steps: int) -> tuple:
-    """Returns one epoch `(events, next_item_ids, weights)`, each (num_windows, lanes, steps)."""
-    inputs = lanes.inputs
-    starts = histories.session_starts[inputs]
-    user_starts = starts
-    if layout != SESSION_PARALLEL:
-        # The first *pair* of the user: its first session may be too short to give one.
-        users = histories.user_of_event()[inputs]
-        user_starts = np.ones(len(inputs), bool)
-        user_starts[1:] = users[1:] != users[:-1]
-    targets = np.minimum(inputs + 1, histories.num_events - 1)
-    crosses = histories.user_starts if layout == CONCATENATED else histories.session_starts
-    has_target = (inputs + 1 < histories.num_events) & ~crosses[targets]
+def lay_out(
+    histories: Histories,
+    lanes: Lanes,
+    *,
+    layout: str,
+    steps: int,
+    first: int = 0,
+    last: int | None = None,
+) -> tuple:
+    """Returns windows first to last - 1, each of `steps`, and the events that they are fed.
 
-    def grid(values: np.ndarray, idle: object) -> np.ndarray:
-        return lanes.windows(values, steps=steps, idle=idle)
-
-    events = {
-        ITEM_IDS: grid(histories.item_ids[inputs], PADDING_ID),
-        SESSION_START: grid(starts, True),
-        USER_START: grid(user_starts, True),
-    }
-    next_item_ids = np.where(has_target, histories.item_ids[targets], PADDING_ID)
-    weights = np.where(has_target, histories.target_weights[targets], 0)
-    return (
-        events,
-        grid(next_item_ids.astype(np.int32), PADDING_ID),
-        grid(weights.astype(np.float32), 0),
+    Returns:
+        `(events, next_item_ids, weights)` as `lane_stream` has them, with an axis of windows in
+        front; and int64 (windows, lanes, steps), the event at each cell, -1 where it is idle.
+    """
+    last = lanes.num_steps // steps if last is None else last
+    fed, begins = (
+        np.ascontiguousarray(values.reshape(lanes.num_lanes, last - first, steps).swapaxes(0, 1))
+        for values in lanes.events(first * steps, last * steps)
     )
+    is_idle, target = fed < 0, np.minimum(fed + 1, histories.num_events - 1)
+    crosses = histories.user_starts if layout == CONCATENATED else histories.session_starts
+    has_target = ~is_idle & (target > fed) & ~crosses[target]
+    events = {
+        ITEM_IDS: np.where(is_idle, PADDING_ID, histories.item_ids[fed]).astype(np.int32),
+        SESSION_START: is_idle | histories.session_starts[fed],
+        # The first *pair* of the user: its first session may be too short to give one.
+        USER_START: is_idle | begins,
+    }
+    next_item_ids = np.where(has_target, histories.item_ids[target], PADDING_ID)
+    weights = np.where(has_target, histories.target_weights[target], 0)
+    return events, next_item_ids.astype(np.int32), weights.astype(np.float32), fed
 
 
 def without_tail(lanes: Lanes, *, steps: int) -> Lanes:
     """Cuts the grid at the last window in which every lane still plays; at least one stays."""
+    lane, offset = np.divmod(lanes.first_cell[1:], lanes.stride)
     ends = np.zeros(lanes.num_lanes, np.int64)
-    np.maximum.at(ends, lanes.lane, lanes.step + 1)
-    num_steps = max(int(ends.min()) // steps, 1) * steps
-    kept = lanes.step < num_steps
-    return Lanes(lanes.lane[kept], lanes.step[kept], lanes.num_lanes, num_steps, lanes.inputs[kept])
+    np.maximum.at(ends, lane, offset + lanes.num_pairs[1:])
+    return replace(lanes, num_steps=max(int(ends.min()) // steps, 1) * steps)
+
+
+def window_stream(
+    play: Callable[[int, int], Iterator[tuple]], *, signature: Any, size: int, first_epoch: int
+) -> tf.data.Dataset:
+    """Streams the windows of one epoch after the other; each iteration is the next epoch.
+
+    Args:
+        play: (number of the epoch, size) -> its windows, `size` at a time.
+        signature: of what `play` yields.
+        size: windows that leave Python together.
+        first_epoch: number of the first iteration.
+
+    Returns:
+        Dataset of windows. Its `in_chunks(size)` is an iterator over the next epoch, too: of
+        arrays that hold `size` windows, the last of them fewer.
+    """
+    epoch_number = first_epoch
+
+    def in_chunks(size: int) -> Iterator[tuple]:
+        nonlocal epoch_number
+        number, epoch_number = epoch_number, epoch_number + 1
+        yield from play(number, size)
+
+    some = tf.data.Dataset.from_generator(lambda: in_chunks(size), output_signature=signature)
+    one_by_one = some.flat_map(lambda *windows: tf.data.Dataset.from_tensor_slices(windows))
+    stream = one_by_one.prefetch(tf.data.AUTOTUNE)
+    stream.in_chunks = in_chunks
+    return stream
 
 
 def order_of_units(
@@ -195,7 +245,7 @@ def order_of_units(
     "random" follows from (seed, epoch) alone; "time" is by a unit's first event, ties in the
     histories' order; "given" is the histories' order.
     """
-    offsets = histories.session_offsets if layout == SESSION_PARALLEL else histories.user_offsets
+    offsets = offsets_of_units(histories, layout)
     if order == "random":
         return np.random.default_rng((seed, epoch)).permutation(len(offsets) - 1)
     if order == "time":
@@ -257,13 +307,9 @@ def lane_stream(
     checks.require_int_at_least(
         "first_epoch", first_epoch, minimum=0, mend="Pass the number of epochs already played."
     )
-    seed = seed or 0
-    epoch_number = first_epoch
 
-    def epochs() -> Iterator[tuple]:
-        nonlocal epoch_number
-        units = order_of_units(histories, layout=layout, order=order, seed=seed, epoch=epoch_number)
-        epoch_number += 1
+    def play(epoch: int, size: int) -> Iterator[tuple]:
+        units = order_of_units(histories, layout=layout, order=order, seed=seed or 0, epoch=epoch)
         lanes = pack_lanes(
             histories,
             layout=layout,
@@ -274,16 +320,24 @@ def lane_stream(
         )
         if reference_tail:
             lanes = without_tail(lanes, steps=steps)
-        yield lay_out(histories, lanes, layout=layout, steps=steps)
+        num_windows = lanes.num_steps // steps
+        for first in range(0, num_windows, size):
+            last = min(first + size, num_windows)
+            *windows, _ = lay_out(
+                histories, lanes, layout=layout, steps=steps, first=first, last=last
+            )
+            yield tuple(windows)
 
     def spec(dtype: tf.DType) -> tf.TensorSpec:
         return tf.TensorSpec((None, num_lanes, steps), dtype)
 
     events = {ITEM_IDS: spec(tf.int32), SESSION_START: spec(tf.bool), USER_START: spec(tf.bool)}
-    signature = (events, spec(tf.int32), spec(tf.float32))
-    whole_epochs = tf.data.Dataset.from_generator(epochs, output_signature=signature)
-    windows = whole_epochs.flat_map(lambda *epoch: tf.data.Dataset.from_tensor_slices(epoch))
-    stream = windows.prefetch(tf.data.AUTOTUNE)
+    stream = window_stream(
+        play,
+        signature=(events, spec(tf.int32), spec(tf.float32)),
+        size=max(1, CELLS_AT_ONCE // (num_lanes * steps)),
+        first_epoch=first_epoch,
+    )
     # What a model checks before it trains; a stream that was taken further has lost them.
     stream.layout, stream.feed_last_item = layout, feed_last_item
     # What a training that is resumed asks of it.

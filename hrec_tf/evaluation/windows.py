@@ -7,7 +7,7 @@ import numpy as np
 
 from hrec_tf.data.aligned import lay_out_aligned, steps_of, whole_users
 from hrec_tf.data.histories import Histories
-from hrec_tf.data.lanes import lay_out, pack_lanes
+from hrec_tf.data.lanes import CELLS_AT_ONCE, lay_out, pack_lanes
 from hrec_tf.data.prefixes import (
     batches_by_length,
     lay_out_rows,
@@ -82,11 +82,16 @@ def _lane_windows(
         feed_last_item=model.feed_last_item,
         **shape,
     )
-    events, next_item_ids, _ = lay_out(histories, lanes, layout=model.layout, steps=steps)
-    target = np.minimum(lanes.inputs + 1, histories.num_events - 1)
-    predicts = is_point[target] & (target > lanes.inputs)
-    point_of = lanes.windows(np.where(predicts, target, -1), steps=steps, idle=-1)
-    yield from _one_by_one(events, next_item_ids, point_of)
+    at_once = max(1, CELLS_AT_ONCE // (lanes.num_lanes * steps))
+    num_windows = lanes.num_steps // steps
+    for first in range(0, num_windows, at_once):
+        part = {"first": first, "last": min(first + at_once, num_windows)}
+        events, next_item_ids, _, fed = lay_out(
+            histories, lanes, layout=model.layout, steps=steps, **part
+        )
+        target = np.minimum(fed + 1, histories.num_events - 1)
+        predicts = (fed >= 0) & is_point[target] & (target > fed)
+        yield from _one_by_one(events, next_item_ids, np.where(predicts, target, -1))
 
 
 def _aligned_windows(

@@ -6,6 +6,7 @@ from keras import ops
 
 from hrec_tf import checks
 from hrec_tf.cells.initializers import BlockGlorot, TableNormal
+from hrec_tf.layers.blocked_products import blocked_products
 from hrec_tf.schema import PADDING_ID
 
 
@@ -71,7 +72,7 @@ class ItemEmbedding(keras.layers.Layer):
         """
         if item_ids is not None:
             of_items = tf.gather(self.table.value, item_ids)
-            return tf.matmul(vectors, of_items, transpose_b=True)
+            return blocked_products(vectors, of_items)
         # In one product of two matrices: a batch of products would have as many gradients of the
         # whole table, to be added up.
         rows = ops.reshape(vectors, (-1, self.dim))

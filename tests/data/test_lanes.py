@@ -116,13 +116,19 @@ def test_every_pair_stands_in_the_grid_exactly_once(users, num_lanes, steps, lay
     for user in users:
         parts = [[*itertools.chain(*user)]] if layout == "concatenated" else user
         expected += [pair for part in parts for pair in itertools.pairwise(part)]
-    events, next_item_ids, weights = lay_out(histories, lanes, layout=layout, steps=steps)
+    events, next_item_ids, weights, fed = lay_out(histories, lanes, layout=layout, steps=steps)
     real = weights > 0
     pairs = zip(events["item_ids"][real].tolist(), next_item_ids[real].tolist(), strict=True)
     assert sorted(pairs) == sorted(expected)
     assert real.sum() == len(expected)
-    cells = set(zip(lanes.lane.tolist(), lanes.step.tolist(), strict=True))
-    assert len(cells) == len(lanes.inputs)
+    np.testing.assert_array_equal(fed >= 0, real)
+    np.testing.assert_array_equal(histories.item_ids[fed[real]], events["item_ids"][real])
+    assert lanes.fill == pytest.approx(real.mean())
+    # A part of the windows is what it is in all of them.
+    first, last = len(fed) // 3, len(fed) // 3 + 1
+    part = lay_out(histories, lanes, layout=layout, steps=steps, first=first, last=last)
+    np.testing.assert_array_equal(part[3], fed[first:last])
+    np.testing.assert_array_equal(part[0]["user_start"], events["user_start"][first:last])
     # A lane begins with a new user, so no state needs a reset between epochs.
     assert events["user_start"][0, :, 0].all()
 
@@ -132,11 +138,15 @@ def test_every_pair_stands_in_the_grid_exactly_once(users, num_lanes, steps, lay
 def test_a_lane_plays_each_user_in_order_without_gaps(users, num_lanes):
     histories = Histories.from_lists(users)
     lanes = pack_lanes(histories, layout="user_parallel", num_lanes=num_lanes, steps=1)
-    user = histories.user_of_event()[lanes.inputs]
-    for number in np.unique(user):
-        mine = user == number
-        assert len(set(lanes.lane[mine])) == 1
-        assert np.diff(lanes.step[mine]).tolist() == [1] * (mine.sum() - 1)
+    fed, begins = lanes.events(0, lanes.num_steps)
+    users = histories.user_of_event()
+    assert len(fed[fed >= 0]) == histories.num_pairs
+    for number in np.unique(users[fed[fed >= 0]]):
+        lane, step = np.nonzero((fed >= 0) & (users[fed] == number))
+        assert len(set(lane.tolist())) == 1
+        assert np.diff(step).tolist() == [1] * (len(step) - 1)
+        assert np.diff(fed[lane[0], step]).min(initial=1) > 0
+        assert begins[lane, step].tolist() == [True] + [False] * (len(step) - 1)
 
 
 def test_the_lane_that_is_free_first_takes_the_next_unit():
@@ -188,11 +198,20 @@ def test_fewer_sessions_than_lanes_leaves_idle_lanes():
     assert weights.tolist() == [[1, 1], [0, 0], [0, 0]]
 
 
-def test_read_inverts_windows():
-    histories = Histories.from_lists([[[1, 2, 3], [4, 5]], [[6, 7]], [[8, 9, 1]]])
-    lanes = pack_lanes(histories, layout="user_parallel", num_lanes=2, steps=3)
-    values = np.arange(len(lanes.inputs)) + 10
-    np.testing.assert_array_equal(lanes.read(lanes.windows(values, steps=3, idle=0)), values)
+def test_windows_in_chunks_are_the_windows_one_by_one():
+    histories = Histories.from_lists([[[item, item + 1, item + 2]] for item in range(1, 40)])
+    stream = user_parallel_stream(histories, num_lanes=4, steps=2, seed=3)
+    epochs = [list(stream.as_numpy_iterator()) for _ in range(2)]
+    again = stream.from_epoch(0)
+    for windows in epochs:
+        chunks = list(again.in_chunks(3))
+        assert [len(chunk[2]) for chunk in chunks[:-1]] == [3] * (len(chunks) - 1)
+        for name in windows[0][0]:
+            joined = np.concatenate([chunk[0][name] for chunk in chunks])
+            np.testing.assert_array_equal(joined, np.stack([w[0][name] for w in windows]))
+        for part in (1, 2):
+            joined = np.concatenate([chunk[part] for chunk in chunks])
+            np.testing.assert_array_equal(joined, np.stack([w[part] for w in windows]))
 
 
 def test_histories_without_a_pair_are_refused():
