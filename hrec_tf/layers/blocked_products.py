@@ -3,18 +3,22 @@
 import tensorflow as tf
 
 BLOCK = 256
-"""Candidates of a block; `python -m benchmarks.product_blocks` compares others."""
+"""Candidates of a block."""
+
+LARGE = 1 << 15
+"""Numbers of `vectors` from which on one product for their gradient is the faster one."""
 
 
 def blocked_products(vectors: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """Returns `vectors candidatesᵀ`, and multiplies the gradients by blocks of candidates, too.
+    """Returns `vectors candidatesᵀ`, with products and gradients by blocks of candidates.
 
-    With D the gradient of the products and one term for each block b of the candidates C:
+    With D the gradient of the products, and one term for each block b of the candidates C:
 
-        gradient of vectors      Σ_b D_b C_b
+        gradient of vectors      Σ_b D_b C_b, or D C where there are many vectors
         gradient of C_b          D_bᵀ vectors
 
-    A single product would read the transposed D across all of its memory.
+    One product for all of C would read the transposed D across all of its memory, which takes
+    up to twice the time.
 
     Args:
         vectors: float (..., rows, dim).
@@ -27,16 +31,21 @@ def blocked_products(vectors: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
     if num_candidates is None or num_candidates <= BLOCK:
         return tf.matmul(vectors, candidates, transpose_b=True)
     blocks = [slice(first, first + BLOCK) for first in range(0, num_candidates, BLOCK)]
+    are_many = None not in vectors.shape and vectors.shape.num_elements() >= LARGE
 
     @tf.custom_gradient
     def products(vectors, candidates):
         parts = [candidates[..., block, :] for block in blocks]
 
         def gradients(given):
-            given = [given[..., block] for block in blocks]
-            of_vectors = [g @ part for g, part in zip(given, parts, strict=True)]
-            of_candidates = [tf.matmul(g, vectors, transpose_a=True) for g in given]
-            return tf.add_n(of_vectors), tf.concat(of_candidates, axis=-2)
+            by_block = [given[..., block] for block in blocks]
+            if are_many:
+                of_vectors = given @ candidates
+            else:
+                pairs = zip(by_block, parts, strict=True)
+                of_vectors = tf.add_n([g @ part for g, part in pairs])
+            of_parts = [tf.matmul(g, vectors, transpose_a=True) for g in by_block]
+            return of_vectors, tf.concat(of_parts, axis=-2)
 
         scores = [tf.matmul(vectors, part, transpose_b=True) for part in parts]
         return tf.concat(scores, axis=-1), gradients
