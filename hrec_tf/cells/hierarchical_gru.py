@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from hrec_tf import checks
+from hrec_tf.cells import listed_rows
 from hrec_tf.cells.gru import ReferenceGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.protocol import dense, drop, keep_mask
@@ -147,6 +148,9 @@ class HierarchicalGRUCell(keras.layers.Layer):
         ):
             if training and rate:
                 projected[name] = keep_mask(session["gates"], units, rate, self.seed_generator)
+        if training and self.first_session_init == "zero":
+            goes_on = projected["session_start"] & ~projected["user_start"]
+            projected["shortcuts"] = listed_rows.shortcuts(goes_on[..., 0])
         return projected
 
     def step(self, projected, states, dense=dense):
@@ -154,16 +158,29 @@ class HierarchicalGRUCell(keras.layers.Layer):
         session_start, user_start = projected["session_start"], projected["user_start"]
 
         # Eq. 3: the end of a session is only known at the first event of the next.
-        ended, _ = self.user_cell.step(self.user_cell.project(s, dense=dense), [c], dense=dense)
-        c = ops.where(session_start, drop(ended, projected, "keep_user"), c)
-        # A lane plays many users; without this the second inherits the first.
-        c = ops.where(user_start, 0.0, c)
-
-        # Eq. 4.
-        start = ops.tanh(dense(c, self.init_kernel, self.init_bias))
-        s = ops.where(session_start, drop(start, projected, "keep_init"), s)
-        if self.first_session_init == "zero":
-            s = ops.where(user_start, 0.0, s)
+        # Eq. 4. Few rows start a session: where they are listed, only they are computed.
+        lists = projected.get("shortcut")
+        if lists is None:
+            ended = self._ended(s, c, projected, dense)
+            c = ops.where(session_start, ended, c)
+            # A lane plays many users; without this the second inherits the first.
+            c = ops.where(user_start, 0.0, c)
+            s = ops.where(session_start, self._started(c, projected, dense), s)
+            if self.first_session_init == "zero":
+                s = ops.where(user_start, 0.0, s)
+        else:
+            keeps = {
+                name: listed_rows.take(projected[name], lists)
+                for name in ("keep_user", "keep_init")
+                if name in projected
+            }
+            ended = self._ended(
+                listed_rows.take(s, lists), listed_rows.take(c, lists), keeps, dense
+            )
+            started = self._started(ended, keeps, dense)
+            goes_on = lists["is_listed"][:, None]
+            c = ops.where(user_start, 0.0, ops.where(goes_on, listed_rows.put(ended, lists), c))
+            s = ops.where(user_start, 0.0, ops.where(goes_on, listed_rows.put(started, lists), s))
 
         # Eq. 1, and Eq. 5 with the terms c V.
         session = projected["session"]
@@ -176,6 +193,15 @@ class HierarchicalGRUCell(keras.layers.Layer):
         s, _ = self.session_cell.step(session, [s], dense=dense)
         output = ops.concatenate([s, c], axis=-1) if self.user_to_output else s
         return output, [s, c]
+
+    def _ended(self, s, c, keeps, dense):
+        """c*: what the session that ended makes of the user state (Eq. 3)."""
+        ended, _ = self.user_cell.step(self.user_cell.project(s, dense=dense), [c], dense=dense)
+        return drop(ended, keeps, "keep_user")
+
+    def _started(self, c, keeps, dense):
+        """s*: the state that a session starts from (Eq. 4)."""
+        return drop(ops.tanh(dense(c, self.init_kernel, self.init_bias)), keeps, "keep_init")
 
     def call(self, inputs, states, training=False):
         return self.step(self.project(inputs, training=training), states)

@@ -7,7 +7,10 @@ split `call` in two:
   returns a dict of tensors (batch, steps, ...). Two of its keys may hold dicts of tensors that
   are the same at every step: "constants", through which gradients flow, and "cached", what
   follows from the constants but would cost to be computed at each step; no gradient flows
-  through it, so whoever uses it gives the gradient of the constants;
+  through it, so whoever uses it gives the gradient of the constants. A third key, "shortcuts",
+  may list cheaper ways to do all steps, each with a condition under which it is exact:
+  `[(bool scalar, dict of tensors)]`. `Recurrence` takes the first one whose condition holds, and
+  passes its dict to `step` as "shortcut", cut into steps like the rest;
 * `step(projected, states, dense)` does the rest for one step, on tensors (batch, ...). Every
   product with a weight goes through `dense(x, kernel, bias)`, and those weights are listed in
   `step_weights`. `Recurrence` passes its own `dense`, which is how it gathers the factors of

@@ -80,18 +80,37 @@ class Recurrence(keras.layers.Layer):
         if self._rnn is not None:
             return self._call_keras_rnn(inputs, states, reset, is_event, training)
         projected = dict(self.cell.project(inputs, training=training))
+        shortcuts = projected.pop("shortcuts", [])
         fixed = {name: projected.pop(name, {}) for name in FIXED}
+
+        given = (inputs.shape[:2], states, reset, is_event, training)
+
+        def run(number: int):
+            if number == len(shortcuts):
+                return self._run(projected, fixed, *given)
+            fits, more = shortcuts[number]
+            shorter = projected | {"shortcut": more}
+            return tf.cond(
+                fits,
+                lambda: self._run(shorter, fixed, *given),
+                lambda: run(number + 1),
+            )
+
+        return run(0)
+
+    def _run(self, projected, fixed, shape, states, reset, is_event, training):
         steps = {"projected": projected}
         if reset is not None:
             steps["reset"] = reset[..., None]
         if is_event is not None:
             steps["is_event"] = is_event[..., None]
-        if inputs.shape[1] == 1:
+        batch, num_steps = shape
+        if num_steps == 1:
             first = tf.nest.map_structure(lambda sequence: sequence[:, 0], steps)
             output, states = _guarded_step(self.cell, first, states, dense, fixed)
             return output[:, None], states
         # An export must not be compiled: it would be again for every new shape.
-        is_large = (inputs.shape[0] or 0) >= COMPILED_ROWS
+        is_large = (batch or 0) >= COMPILED_ROWS
         compiled = _by_xla if training and self.compile_steps and is_large else _as_it_is
         return _scan(self.cell, steps, list(states), fixed, compiled)
 
@@ -265,7 +284,10 @@ def _scan_gradient(step_of, others_at, position, num_steps, saved, given, compil
 
     @compiled
     def gradients_of_step(floats_t, others_t, states, given):
-        probes = [tf.zeros((batch, *shape[1][1:]), floats_t[0].dtype) for shape in shapes]
+        probes = [
+            tf.zeros((batch if result[0] is None else result[0], *result[1:]), floats_t[0].dtype)
+            for _, result, _, _ in shapes
+        ]
         seen: list[tf.Tensor] = []
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([floats_t, constants, states, probes])
