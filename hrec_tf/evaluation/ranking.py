@@ -20,8 +20,11 @@ from hrec_tf.schema import ACROSS_SESSIONS, PADDED_LAYOUTS, SESSION_PARALLEL
 SCORE_BYTES = 1 << 26
 """Scores held at once: a block has as many rows as fit, and never fewer than one."""
 
-MAX_BLOCK = 2048
+MAX_BLOCK = 4096
 """Rows of a block at the most: more were not faster."""
+
+MANY_POINTS = 16_384
+"""From so many points on, ranks are counted by XLA."""
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -197,7 +200,9 @@ def rank_model(
     is_point = np.isin(event_of, points, assume_unique=True)
     windows = windows_of(part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point)
     block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
-    functions = _compiled(model, top_pop=top_pop, jit_compile=jit_compile)
+    # Counting by XLA pays where many points are ranked: it compiles for a second.
+    by_xla = len(points) >= MANY_POINTS and top_pop is None
+    functions = _compiled(model, top_pop=top_pop, jit_compile=jit_compile, rank_by_xla=by_xla)
     point_of, counts = _count_windows(model, functions, windows, block)
 
     # Windows come in an order of their own: `point_of` says which point is which.
@@ -226,11 +231,16 @@ def _count_windows(
     waiting: list[tuple[tf.Tensor, tf.Tensor]] = []
     num_waiting = 0
 
-    def rank_waiting():
+    def rank_waiting(is_last: bool) -> None:
+        # Few rows make slow products: they wait until a block is full, or the pass is over.
+        nonlocal waiting, num_waiting
         hidden, item_ids = (tf.concat(parts, 0) for parts in zip(*waiting, strict=True))
-        for first in range(0, num_waiting, block):
+        first = 0
+        while num_waiting >= (1 if is_last else block):
             some = slice(first, first + block)
-            counts.append(rank_rows(hidden[some], item_ids[some]))
+            counts.append(rank_rows(hidden[some], item_ids[some], block))
+            first, num_waiting = first + block, num_waiting - block
+        waiting = [(hidden[first:], item_ids[first:])]
 
     for events, next_item_ids, point_of in windows:
         states = model.initial_states(len(point_of)) if states is None else states
@@ -242,24 +252,24 @@ def _count_windows(
         points.append(point_of[is_ranked])
         waiting.append((hidden, item_ids))
         num_waiting += len(points[-1])
-        # Few rows make slow products: they wait until a block is full, or the pass is over.
         if num_waiting >= block:
-            rank_waiting()
-            waiting, num_waiting = [], 0
-    if waiting:
-        rank_waiting()
+            rank_waiting(is_last=False)
+    if num_waiting > 0:
+        rank_waiting(is_last=True)
     return np.concatenate(points), tf.concat(counts, 0).numpy()
 
 
-def _compiled(model, *, top_pop: int | None, jit_compile: bool) -> tuple[Callable, Callable]:
+def _compiled(model, **how: Any) -> tuple[Callable, Callable]:
     """Compiles `read_window` and `rank_rows` once for each model that is alive."""
-    made = _COMPILED.setdefault(model, {})
-    if (top_pop, jit_compile) not in made:
-        made[top_pop, jit_compile] = _compile(weakref.ref(model), top_pop, jit_compile)
-    return made[top_pop, jit_compile]
+    made, key = _COMPILED.setdefault(model, {}), tuple(how.items())
+    if key not in made:
+        made[key] = _compile(weakref.ref(model), **how)
+    return made[key]
 
 
-def _compile(model_ref: Callable[[], Any], top_pop: int | None, jit_compile: bool) -> tuple:
+def _compile(
+    model_ref: Callable[[], Any], *, top_pop: int | None, jit_compile: bool, rank_by_xla: bool
+) -> tuple:
     # A model is held weakly, or what is kept for it would keep it alive.
 
     # Padded windows differ in length; windows of lanes do not.
@@ -273,8 +283,17 @@ def _compile(model_ref: Callable[[], Any], top_pop: int | None, jit_compile: boo
         hidden = tf.boolean_mask(hidden, is_ranked)
         return hidden, tf.boolean_mask(next_item_ids, is_ranked), states
 
+    @tf.function(autograph=False, jit_compile=True)
+    def rank_block(hidden, item_ids):
+        return _count(model_ref().score(hidden), item_ids, item_ids - 1, top_pop)
+
     @tf.function(autograph=False, reduce_retracing=True)
-    def rank_rows(hidden, item_ids):
+    def rank_rows(hidden, item_ids, block):
+        if rank_by_xla:
+            # XLA compiles for one shape: a short block is filled up with its own rows.
+            rows = tf.range(block) % tf.shape(item_ids)[0]
+            full = rank_block(tf.gather(hidden, rows), tf.gather(item_ids, rows))
+            return full[: tf.shape(item_ids)[0]]
         if top_pop is None:
             return _count(model_ref().score(hidden), item_ids, item_ids - 1, top_pop)
         # Popular items first, then the rows' own. A popular target keeps to its own column:

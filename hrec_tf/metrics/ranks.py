@@ -7,6 +7,11 @@ import tensorflow as tf
 
 from hrec_tf.checks import require_choice
 
+BLOCK = 2048
+"""Scores that are counted in one pass."""
+MOST_BLOCKS = 64
+"""A larger catalogue is counted whole, in three passes: so many blocks make a large graph."""
+
 TIES = ("conservative", "standard", "median", "random")
 
 
@@ -25,7 +30,7 @@ def rank_counts(
 
     Returns:
         Three int32 tensors (...): `greater`, items with a higher score; `equal`, OTHER items with
-        the same score; `nonfinite`, scores of the row that are NaN or infinite.
+        the same score; `nonfinite`, above 0 where a score of the row is NaN or infinite.
 
     Example:
         >>> greater, equal, nonfinite = rank_counts([[5.0, 3.0, 3.0, 1.0]], [2])
@@ -36,17 +41,42 @@ def rank_counts(
     columns = tf.maximum(tf.cast(next_item_ids, tf.int32) - 1, 0)[..., tf.newaxis]
     target = tf.gather(logits, columns, axis=-1, batch_dims=len(columns.shape) - 1)
 
-    greater = tf.math.count_nonzero(logits > target, axis=-1, dtype=tf.int32)
-    equal = tf.math.count_nonzero(logits == target, axis=-1, dtype=tf.int32) - 1
-    nonfinite = tf.math.count_nonzero(
-        tf.logical_not(tf.math.is_finite(logits)), axis=-1, dtype=tf.int32
-    )
+    num_items = logits.shape[-1]
+    if num_items is None or num_items > MOST_BLOCKS * BLOCK:
+        counted = [_counts(logits, target)]
+    else:
+        blocks = [logits[..., first : first + BLOCK] for first in range(0, num_items, BLOCK)]
+        counted = [_counts_in_one_pass(block, target) for block in blocks]
+    greater, equal, nonfinite = map(tf.add_n, zip(*counted, strict=True))
     last = tf.shape(logits)[-1] - 1
     return (
         tf.where(nonfinite > 0, last, greater),
-        tf.where(nonfinite > 0, 0, equal),
+        tf.where(nonfinite > 0, 0, equal - 1),
         nonfinite,
     )
+
+
+def _counts(logits, target):
+    """Counts scores above the target, those equal to it, and those that are not finite."""
+    return [
+        tf.math.count_nonzero(found, axis=-1, dtype=tf.int32)
+        for found in (logits > target, logits == target, ~tf.math.is_finite(logits))
+    ]
+
+
+def _counts_in_one_pass(logits, target):
+    """What `_counts` returns, of a block, but for the third: 1 if any score is not finite.
+
+    A score above counts 1 and an equal one 2^-12, so that one float32 sum over 2^11 scores holds
+    both counts exactly; a score that is not finite makes it NaN.
+    """
+    counts = tf.where(logits > target, 1.0, tf.where(logits == target, 2.0**-12, 0.0))
+    total = tf.reduce_sum(counts + tf.cast(logits * 0.0, tf.float32), axis=-1)
+    is_finite = tf.math.is_finite(total)
+    total = tf.where(is_finite, total, 0.0)
+    greater = tf.floor(total)
+    counted = (greater, (total - greater) * 2.0**12, tf.where(is_finite, 0.0, 1.0))
+    return [tf.cast(count, tf.int32) for count in counted]
 
 
 def rank_from_counts(

@@ -70,3 +70,15 @@ def test_ranks_are_those_of_feeding_event_by_event(name, histories):
     )
     few = rank_model(model, last_points)
     np.testing.assert_array_equal(few.greater, one_by_one[ranks.target[-3:]])
+
+
+@pytest.mark.parametrize("score_bytes", [1 << 26, 7 * 4 * NUM_ITEMS], ids=["one block", "many"])
+def test_counting_by_xla_gives_the_same_ranks(monkeypatch, histories, score_bytes):
+    model = CASES["hrnn_init"]()
+    expected = rank_model(model, histories, score_bytes=score_bytes)
+    monkeypatch.setattr("hrec_tf.evaluation.ranking.MANY_POINTS", 1)
+    assert expected.num_points % 7
+    ranks = rank_model(model, histories, score_bytes=score_bytes)
+    np.testing.assert_array_equal(ranks.target, expected.target)
+    np.testing.assert_array_equal(ranks.greater, expected.greater)
+    np.testing.assert_array_equal(ranks.equal, expected.equal)

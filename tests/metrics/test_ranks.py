@@ -115,3 +115,30 @@ def test_scores_that_are_not_finite_are_never_hits_and_are_counted(broken, colum
 def test_bad_arguments_name_the_cure(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_items", [2047, 2048, 2049, 5000])
+@pytest.mark.parametrize("most_blocks", [64, 1], ids=["in one pass", "in three"])
+def test_large_catalogues_are_counted_exactly(monkeypatch, num_items, dtype, most_blocks):
+    monkeypatch.setattr("hrec_tf.metrics.ranks.MOST_BLOCKS", most_blocks)
+    rng = np.random.default_rng(num_items)
+    logits = np.stack(
+        [
+            rng.integers(0, 3, num_items).astype(dtype),
+            np.zeros(num_items, dtype),
+            np.arange(num_items, dtype=dtype),
+            # Their difference is lost in float32 alone.
+            1.0 + np.arange(num_items) * dtype(1e-12),
+        ]
+    )
+    ids = np.array([num_items, 7, 1, 1])
+    greater, equal, nonfinite = counts(logits, ids)
+    own = logits[np.arange(4), ids - 1][:, None]
+    np.testing.assert_array_equal(greater, (logits > own).sum(1))
+    np.testing.assert_array_equal(equal, (logits == own).sum(1) - 1)
+    assert not nonfinite.any()
+    logits[0, -1], logits[2, 5] = np.nan, np.inf
+    greater, equal, nonfinite = counts(logits, ids)
+    assert (nonfinite > 0).tolist() == [True, False, True, False]
+    assert greater[[0, 2]].tolist() == [num_items - 1, num_items - 1]
