@@ -1,0 +1,173 @@
+"""Trains and evaluates against GRU4Rec_PyTorch_Official, on the same log with the same settings.
+
+    python -m benchmarks.against_pytorch CHECKOUT --python PYTHON
+
+CHECKOUT is a checkout of hidasib/GRU4Rec_PyTorch_Official, PYTHON an interpreter with torch and
+pandas (and numpy below 2). The log is yoochoose-100k (HREC_DATA). Both make one update per step
+of each session, on the CPU. In every round both run in processes of their own, one after the
+other; speeds are those of a last epoch, after what is compiled was compiled.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BENCHMARK = "Training and evaluation against the official GRU4Rec on PyTorch"
+PEER = "GRU4Rec_PyTorch_Official"
+CROSS_ENTROPY, BPR_MAX = "cross-entropy", "bpr-max"
+# name: units, lanes, extra negatives, loss, target
+CONFIGS: dict[str, tuple[int, int, int, str, float]] = {
+    "H100 B100, in-batch": (100, 100, 0, CROSS_ENTROPY, 5.0),
+    "H100 B50, 2048 extra": (100, 50, 2048, CROSS_ENTROPY, 3.0),
+    "H100 B100, 2048 extra": (100, 100, 2048, CROSS_ENTROPY, 3.0),
+    "H100 B100, 2048 extra, BPR-max": (100, 100, 2048, BPR_MAX, 3.0),
+    "H100 B512, 2048 extra": (100, 512, 2048, CROSS_ENTROPY, 1.5),
+    "H500 B100, 2048 extra": (500, 100, 2048, CROSS_ENTROPY, 2.5),
+}
+EVALUATED = "H100 B100, in-batch"
+EVALUATION, EVALUATION_TARGET = "evaluation, full ranking", 3.0
+
+
+def log():
+    """The training part of yoochoose-100k."""
+    from hrec_tf.data.log_source import LogSource
+
+    return LogSource("yoochoose-100k").load().train
+
+
+def write_log(histories, path: Path) -> None:
+    """Writes histories as the peer reads them."""
+    session = histories.session_of_event()
+    rows = zip(session, histories.item_ids, np.arange(histories.num_events), strict=True)
+    lines = ["SessionId\tItemId\tTime", *("\t".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def ours(name: str) -> dict[str, float]:
+    """Events per second of training, and of evaluation where the peer's is measured."""
+    import time
+
+    from hrec_tf.data.lanes import session_parallel_stream
+    from hrec_tf.evaluation import rank_model
+    from hrec_tf.losses import BPRMax, CrossEntropy, InBatch
+    from hrec_tf.models import GRU4Rec
+    from hrec_tf.optimizers import AdagradMomentum
+
+    units, lanes, extra, loss, _ = CONFIGS[name]
+    train = log()
+    model = GRU4Rec(
+        num_items=train.num_items, units=(units,), inputs="constrained", reset_after=True, seed=1
+    )
+    negatives = InBatch()
+    if extra:
+        negatives = InBatch(extra=extra, item_supports=np.maximum(train.item_supports(), 1))
+    losses = {CROSS_ENTROPY: CrossEntropy(), BPR_MAX: BPRMax(activation="elu", elu_alpha=0.5)}
+    model.compile(AdagradMomentum(0.05), losses[loss], negatives=negatives)
+    stream = session_parallel_stream(train, num_lanes=lanes)
+    history = model.fit(stream, epochs=3, verbose=0).history
+    speeds = {name: history["events_per_second"][-1]}
+    if name == EVALUATED:
+        for _ in range(3):  # the first one compiles
+            begin = time.perf_counter()
+            ranks = rank_model(model, train)
+            speeds[EVALUATION] = ranks.num_points / (time.perf_counter() - begin)
+    return speeds
+
+
+def theirs(name: str, path: Path, options: argparse.Namespace, num_pairs: int) -> dict[str, float]:
+    """What `ours` returns, of the peer."""
+    units, lanes, extra, loss, _ = CONFIGS[name]
+    settings = {
+        "layers": units,
+        "batch_size": lanes,
+        "n_sample": extra,
+        "loss": loss,
+        "constrained_embedding": True,
+        "learning_rate": 0.05,
+        "sample_alpha": 0.75,
+        "elu_param": 0.5,
+        "bpreg": 1.0,
+        "n_epochs": 2,
+    }
+    given = ",".join(f"{key}={value}" for key, value in settings.items())
+    command = [options.python, str(Path(options.checkout).resolve() / "run.py"), str(path)]
+    command += ["-d", "cpu", "-ps", given]
+    if name == EVALUATED:
+        command += ["-t", str(path), "-e", "conservative"]
+    said = _run(command)
+    speeds = {name: float(re.findall(r"\| (\d+) e/s\]", said)[-1])}
+    if name == EVALUATED:
+        speeds[EVALUATION] = num_pairs / float(re.findall(r"Evaluation took ([\d.]+)s", said)[0])
+    return speeds
+
+
+def _run(command: list[str]) -> str:
+    # OpenBLAS is left to find out itself which processor it runs on.
+    unset = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkout", help="of hidasib/GRU4Rec_PyTorch_Official")
+    parser.add_argument("--python", default=sys.executable, help="with torch and pandas")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--configs", nargs="*", choices=CONFIGS, default=list(CONFIGS))
+    parser.add_argument("--ours", choices=CONFIGS, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.ours:
+        print(json.dumps(ours(options.ours)))
+        return
+    from benchmarks.performance import compared, keep
+
+    train = log()
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.tsv"
+        write_log(train, path)
+        for number in range(options.rounds):
+            for name in options.configs:
+                here = [sys.executable, "-m", "benchmarks.against_pytorch", options.checkout]
+                mine: dict[str, Any] = json.loads(_run([*here, "--ours", name]).splitlines()[-1])
+                peer = theirs(name, path, options, train.num_pairs)
+                for part in mine:
+                    rounds = found.setdefault(part, ([], []))
+                    rounds[0].append(mine[part])
+                    rounds[1].append(peer[part])
+                    print(
+                        f"{number + 1} {part:34} {mine[part]:10,.0f} {peer[part]:10,.0f} "
+                        f"{mine[part] / peer[part]:6.2f}",
+                        flush=True,
+                    )
+    records = [
+        compared(
+            BENCHMARK,
+            name,
+            ours=mine,
+            peer=peer,
+            peer_name=PEER,
+            unit="events/s",
+            target=EVALUATION_TARGET if name == EVALUATION else CONFIGS[name][-1],
+            direction="at_least",
+            command="python -m benchmarks.against_pytorch CHECKOUT --python PYTHON",
+        )
+        for name, (mine, peer) in found.items()
+    ]
+    keep(records)
+
+
+if __name__ == "__main__":
+    main()
