@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.records import DOCS, check_types, locked, read, write
@@ -43,24 +44,12 @@ def machine() -> str:
     import keras
     import tensorflow as tf
 
-    name = next(
-        (
-            line.partition(":")[2].strip()
-            for line in _lines_of("/proc/cpuinfo")
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
+    processor = Path("/proc/cpuinfo")
+    lines = processor.read_text(encoding="utf-8").splitlines() if processor.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.machine()
     versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
     return f"{name}, {os.cpu_count()} cores; {versions}, Python {platform.python_version()}"
-
-
-def _lines_of(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as lines:
-            return lines.read().splitlines()
-    except OSError:
-        return []
 
 
 def compared(
@@ -138,7 +127,10 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     for benchmark in dict.fromkeys(record["benchmark"] for record in records):
         rows = [record for record in records if record["benchmark"] == benchmark]
         lines += ["", f"## {benchmark}", ""]
-        lines += ["|  | ours | other | unit | ratio | target |  |", "|---|---:|---:|---|---:|---:|---|"]
+        lines += [
+            "|  | ours | other | unit | ratio | target |  |",
+            "|---|---:|---:|---|---:|---:|---|",
+        ]
         for record in rows:
             low, high = record["spread"]
             sign = "≥" if record["direction"] == "at_least" else "≤"

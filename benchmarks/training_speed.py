@@ -7,11 +7,13 @@ within one run count; the machine's speed drifts between runs.
 """
 
 import os
-import platform
+import statistics
 
 import numpy as np
 
 PAIRS, EPOCHS = 50_000, 5
+WITH_EXTRA = "GRU4Rec+, cross-entropy, 2048 extra, 32 lanes x 1"
+COMMAND = "python -m benchmarks.training_speed > benchmarks/training_speed.txt"
 
 
 def simulated(num_items: int, sessions_per_user: int, seed: int = 0):
@@ -32,22 +34,28 @@ def simulated(num_items: int, sessions_per_user: int, seed: int = 0):
     )
 
 
-def measure(model, stream, *, jit_compile, loss, negatives, momentum=0.1) -> float:
-    """Median pairs per second of five epochs, after one that compiles."""
+def compiled(model, loss, negatives, *, jit_compile=True):
     from hrec_tf.optimizers import AdagradMomentum
 
-    model.compile(
-        AdagradMomentum(0.1, momentum=momentum),
-        loss,
-        negatives=negatives,
-        jit_compile=jit_compile,
-    )
-    history = model.fit(stream, epochs=EPOCHS + 1, verbose=0).history
-    return float(np.median(history["events_per_second"][1:]))
+    optimizer = AdagradMomentum(0.1, momentum=0.1)
+    model.compile(optimizer, loss, negatives=negatives, jit_compile=jit_compile)
+    return model
+
+
+def speeds_in_turn(trained: list) -> list[list[float]]:
+    """Pairs per second of five epochs of each (model, stream), after one that compiles.
+
+    They take turns, epoch by epoch, so that a drift of the machine's speed meets all of them.
+    """
+    speeds: list[list[float]] = [[] for _ in trained]
+    for _ in range(EPOCHS + 1):
+        for (model, stream), found in zip(trained, speeds, strict=True):
+            found += model.fit(stream, epochs=1, verbose=0).history["events_per_second"]
+    return [found[1:] for found in speeds]
 
 
 def cases(num_items: int = 3_000):
-    """Yields (name, model, stream, loss, negatives)."""
+    """Returns name -> a function that makes (model, stream, loss, negatives)."""
     from hrec_tf.data.lanes import session_parallel_stream, user_parallel_stream
     from hrec_tf.losses import TOP1, CrossEntropy, InBatch
     from hrec_tf.models import HRNN, GRU4Rec
@@ -55,71 +63,85 @@ def cases(num_items: int = 3_000):
     log = simulated(num_items, sessions_per_user=8)
     supports = np.maximum(log.item_supports(), 1)
     general = {"num_items": num_items, "seed": 1}
+
+    def in_batch(kind, steps, **arguments):
+        stream = user_parallel_stream(log, num_lanes=100, steps=steps)
+        return lambda: (kind(**general, **arguments), stream, TOP1(), InBatch())
+
+    def with_extra():
+        model = GRU4Rec(**general, inputs="constrained", hidden_dropout=0.2)
+        negatives = InBatch(extra=2048, alpha=0.5, item_supports=supports)
+        stream = session_parallel_stream(log, num_lanes=32)
+        return model, stream, CrossEntropy(logq=1.0), negatives
+
+    made = {}
     for steps in (1, 10):
-        yield (
-            f"GRU4Rec, TOP1 in batch, 100 lanes x {steps}",
-            GRU4Rec(**general, hidden_dropout=0.2),
-            user_parallel_stream(log, num_lanes=100, steps=steps),
-            TOP1(),
-            InBatch(),
-        )
-        yield (
-            f"HRNN Init, TOP1 in batch, 100 lanes x {steps}",
-            HRNN(**general, session_dropout=0.2),
-            user_parallel_stream(log, num_lanes=100, steps=steps),
-            TOP1(),
-            InBatch(),
-        )
-    yield (
-        "HRNN All, TOP1 in batch, 100 lanes x 1",
-        HRNN(**general, user_gates="rzh", session_dropout=0.2),
-        user_parallel_stream(log, num_lanes=100),
-        TOP1(),
-        InBatch(),
-    )
-    yield (
-        "GRU4Rec+, cross-entropy, 2048 extra, 32 lanes x 1",
-        GRU4Rec(**general, inputs="constrained", hidden_dropout=0.2),
-        session_parallel_stream(log, num_lanes=32),
-        CrossEntropy(logq=1.0),
-        InBatch(extra=2048, alpha=0.5, item_supports=supports),
-    )
+        made[f"GRU4Rec{at(steps)}"] = in_batch(GRU4Rec, steps, hidden_dropout=0.2)
+        made[f"HRNN Init{at(steps)}"] = in_batch(HRNN, steps, session_dropout=0.2)
+    made[f"HRNN All{at(1)}"] = in_batch(HRNN, 1, user_gates="rzh", session_dropout=0.2)
+    return made | {WITH_EXTRA: with_extra}
+
+
+def at(steps: int) -> str:
+    return f", TOP1 in batch, 100 lanes x {steps}"
 
 
 def main() -> None:
-    import keras
-    import tensorflow as tf
+    from benchmarks.performance import compared, keep, machine
 
-    print("python -m benchmarks.training_speed\n")
-    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {platform.machine()},", end=" ")
-    print(f"{os.cpu_count()} cores. Thousand next-item pairs per second, median of {EPOCHS}.\n")
+    print(f"python -m benchmarks.training_speed\n\n{machine()}")
+    print(f"Thousand next-item pairs per second, median of {EPOCHS} epochs, in turn.\n")
     print(f"{'':52}{'XLA':>8}{'plain':>8}")
-    speeds = {}
-    for name, model, stream, loss, negatives in cases():
-        row = []
-        for jit_compile in (True, False):
-            speed = measure(model, stream, jit_compile=jit_compile, loss=loss, negatives=negatives)
-            row.append(speed / 1000)
-        speeds[name] = max(row)
-        print(f"{name:52}{row[0]:8.1f}{row[1]:8.1f}", flush=True)
-    print()
-    for steps in (1, 10):
-        gru, hrnn = (
-            next(
-                speed
-                for name, speed in speeds.items()
-                if name.startswith(start) and name.endswith(f"x {steps}")
+    by_name = {}
+    for name, make in cases().items():
+        model, stream, loss, negatives = make()
+        plain = compiled(type(model).from_config(model.get_config()), loss, negatives)
+        plain.compile(plain.optimizer, loss, negatives=negatives, jit_compile=False)
+        both = speeds_in_turn([(compiled(model, loss, negatives), stream), (plain, stream)])
+        by_name[name] = model, stream
+        row = [f"{statistics.median(speeds) / 1000:8.1f}" for speeds in both]
+        print(f"{name:52}{''.join(row)}", flush=True)
+    records = []
+    for steps, target in ((1, 1.6), (10, 1.3)):
+        pair = [by_name[f"{model}{at(steps)}"] for model in ("HRNN Init", "GRU4Rec")]
+        hrnn, gru = ([PAIRS / speed for speed in speeds] for speeds in speeds_in_turn(pair))
+        records.append(
+            compared(
+                "An epoch of HRNN Init against one of GRU4Rec",
+                f"T={steps}, 100 lanes, the same windows",
+                ours=hrnn,
+                peer=gru,
+                peer_name="GRU4Rec here",
+                unit="s",
+                target=target,
+                direction="at_most",
+                command=COMMAND,
             )
-            for start in ("GRU4Rec,", "HRNN Init,")
         )
-        print(f"An HRNN Init epoch takes {gru / hrnn:.2f} of a GRU4Rec epoch at {steps} step(s).")
-    print("\nOne update as the catalogue grows (GRU4Rec, 100 lanes x 1, XLA):")
-    small = None
-    for num_items in (3_000, 30_000, 380_000):
-        _, model, stream, loss, negatives = next(iter(cases(num_items)))
-        speed = measure(model, stream, jit_compile=True, loss=loss, negatives=negatives)
-        small = small or speed
-        print(f"{num_items:>10,} items: {small / speed:.2f} times the time at 3,000", flush=True)
+    sizes = (3_000, 50_000, 380_000, 1_000_000)
+    for name, title in ((f"GRU4Rec{at(1)}", "in-batch"), (WITH_EXTRA, "2048 extra")):
+        grown = []
+        for num_items in sizes:
+            model, stream, loss, negatives = cases(num_items)[name]()
+            grown.append((compiled(model, loss, negatives), stream))
+        small, *larger = ([1e3 / speed for speed in speeds] for speeds in speeds_in_turn(grown))
+        for num_items, seconds in zip(sizes[1:], larger, strict=True):
+            records.append(
+                compared(
+                    "Training as the catalogue grows",
+                    f"GRU4Rec, {title}, {num_items:,} items",
+                    ours=seconds,
+                    peer=small,
+                    peer_name="3,000 items",
+                    unit="ms a pair",
+                    target=1.2,
+                    direction="at_most",
+                    command=COMMAND,
+                )
+            )
+    keep(records)
+    for record in records:
+        print(f"{record['config']:52}{record['ratio']:8.2f} times {record['peer_name']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Inner products with many candidates, by blocks that stay in a core's cache."""
+"""Inner products with many candidates, whose gradient is made by blocks."""
 
 import tensorflow as tf
 
@@ -10,7 +10,7 @@ LARGE = 1 << 15
 
 
 def blocked_products(vectors: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """Returns `vectors candidatesᵀ`, with products and gradients by blocks of candidates.
+    """Returns `vectors candidatesᵀ`, whose gradients are products of blocks of candidates.
 
     With D the gradient of the products, and one term for each block b of the candidates C:
 
@@ -35,19 +35,16 @@ def blocked_products(vectors: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
 
     @tf.custom_gradient
     def products(vectors, candidates):
-        parts = [candidates[..., block, :] for block in blocks]
-
         def gradients(given):
             by_block = [given[..., block] for block in blocks]
             if are_many:
                 of_vectors = given @ candidates
             else:
-                pairs = zip(by_block, parts, strict=True)
-                of_vectors = tf.add_n([g @ part for g, part in pairs])
+                pairs = zip(by_block, blocks, strict=True)
+                of_vectors = tf.add_n([g @ candidates[..., block, :] for g, block in pairs])
             of_parts = [tf.matmul(g, vectors, transpose_a=True) for g in by_block]
             return of_vectors, tf.concat(of_parts, axis=-2)
 
-        scores = [tf.matmul(vectors, part, transpose_b=True) for part in parts]
-        return tf.concat(scores, axis=-1), gradients
+        return tf.matmul(vectors, candidates, transpose_b=True), gradients
 
     return products(vectors, candidates)
