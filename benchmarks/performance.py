@@ -74,8 +74,8 @@ def compared(
     return {
         "benchmark": benchmark,
         "config": config,
-        "ours": round(mine, 4),
-        "peer": round(theirs, 4),
+        "ours": round(mine, 6),
+        "peer": round(theirs, 6),
         "peer_name": peer_name,
         "unit": unit,
         "ratio": round(mine / theirs, 3),
@@ -136,8 +136,8 @@ def page(records: Sequence[dict[str, Any]]) -> str:
             sign = "≥" if record["direction"] == "at_least" else "≤"
             cells = [
                 f"{record['config']}, against {record['peer_name']}",
-                f"{record['ours']:,}",
-                f"{record['peer']:,}",
+                _shown(record["ours"]),
+                _shown(record["peer"]),
                 record["unit"],
                 f"{record['ratio']:.2f} ({low:.2f} to {high:.2f})",
                 f"{sign} {record['target']}",
@@ -149,6 +149,10 @@ def page(records: Sequence[dict[str, Any]]) -> str:
         lines += ["", "```", *dict.fromkeys(record["command"] for record in rows), "```"]
         lines += ["", *dict.fromkeys(record["machine"] for record in rows)]
     return "\n".join(lines) + "\n"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main() -> None:

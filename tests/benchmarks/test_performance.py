@@ -21,8 +21,12 @@ def test_the_ratio_is_of_medians_and_its_spread_of_rounds():
 
 @pytest.mark.parametrize(
     ("direction", "target", "met"),
-    [("at_least", 2.5, True), ("at_least", 2.6, False), ("at_most", 2.5, True)]
-    + [("at_most", 2.4, False)],
+    [
+        ("at_least", 2.5, True),
+        ("at_least", 2.6, False),
+        ("at_most", 2.5, True),
+        ("at_most", 2.4, False),
+    ],
 )
 def test_a_target_is_met_in_its_direction(direction, target, met):
     assert performance.is_met(record(direction=direction, target=target)) is met
@@ -38,16 +42,14 @@ def test_a_record_of_a_row_replaces_the_one_before(monkeypatch, tmp_path):
 
 def test_the_page_shows_every_row_with_what_is_missed():
     shown = performance.page([record(note="Why so."), record(config="B100", target=9)])
-    assert (
-        "| B50, against peer | 5.0 | 2.0 | events/s | 2.50 (1.00 to 3.00) | ≥ 2.5 | met |" in shown
-    )
+    assert "| B50, against peer | 5 | 2 | events/s | 2.50 (1.00 to 3.00) | ≥ 2.5 | met |" in shown
     assert "| ≥ 9 | missed |" in shown
     assert shown.count("python -m benchmarks.x") == 1
     assert "Why so." in shown
 
 
 def test_a_record_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match="`direction` must be one of"):
+    with pytest.raises(ValueError, match="`direction` was 'above'"):
         record(direction="above")
     with pytest.raises(ValueError, match="`ratio` was None"):
         performance.checked([{k: v for k, v in record().items() if k != "ratio"}])
