@@ -6,22 +6,11 @@ import keras
 import tensorflow as tf
 
 from hrec_tf.checks import require_number
-from hrec_tf.optimizers.sparse_rows import RowMerger
-
-EVERY_ROW = "it would read or write every row of every table at each step"
-REFUSED_OPTIONS = {
-    "weight_decay": (EVERY_ROW, "Add an L2 term of the looked-up rows to the loss instead."),
-    "use_ema": (EVERY_ROW, "Average the weights of several checkpoints instead."),
-    "gradient_accumulation_steps": (EVERY_ROW, "Use more lanes per batch instead."),
-    "loss_scale_factor": (
-        "Keras cannot divide row-sparse gradients by it",
-        "Wrap the optimizer in keras.optimizers.LossScaleOptimizer instead.",
-    ),
-}
+from hrec_tf.optimizers.row_sparse import RowSparseOptimizer
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
-class AdagradMomentum(keras.optimizers.Optimizer):
+class AdagradMomentum(RowSparseOptimizer):
     """AdaGrad with momentum, as GRU4Rec and HRNN train with it.
 
     For a parameter p with gradient g; acc and v start at 0:
@@ -46,10 +35,7 @@ class AdagradMomentum(keras.optimizers.Optimizer):
     A row whose gradient has always been 0 stays where it is, also when it is in the batch: so
     stays the padding row 0 of a table, whose gradient the layers keep at 0.
 
-    `clipnorm`, `global_clipnorm` and `clipvalue` act on the summed gradients. Options that act
-    on whole tables at every step are refused: `weight_decay`, `use_ema`,
-    `gradient_accumulation_steps`. So is `loss_scale_factor`, which Keras cannot apply to rows;
-    `keras.optimizers.LossScaleOptimizer` around this optimizer can.
+    `RowSparseOptimizer` says what is refused, and what clipping acts on.
 
     Source: `docs/equations.md` 0.5, after the authors' code (hgru4rec, GRU4Rec); AdaGrad: Duchi
     et al., JMLR 2011.
@@ -77,16 +63,6 @@ class AdagradMomentum(keras.optimizers.Optimizer):
         epsilon: float = 1e-6,
         **kwargs: Any,
     ):
-        for option, (trouble, cure) in REFUSED_OPTIONS.items():
-            if kwargs.get(option):
-                raise ValueError(
-                    f"`{option}` was {kwargs[option]!r}, but {trouble}, and AdagradMomentum "
-                    f"updates the rows of a batch alone. {cure}"
-                )
-        if isinstance(learning_rate, int | float):
-            learning_rate = require_number(
-                "learning_rate", learning_rate, minimum=0.0, mend="Pass e.g. 0.1, or a schedule."
-            )
         mend = "Pass 0.0 for none, e.g. 0.2."
         momentum = require_number("momentum", momentum, minimum=0.0, mend=mend)
         if momentum >= 1:
@@ -99,80 +75,20 @@ class AdagradMomentum(keras.optimizers.Optimizer):
             raise ValueError(
                 f"`epsilon` was 0, but must be above it, or a gradient of 0 gives 0 / 0. {mend}"
             )
-        super().__init__(learning_rate=learning_rate, **kwargs)
+        super().__init__(learning_rate, example=0.1, **kwargs)
         self.momentum, self.epsilon = momentum, epsilon
 
-    def build(self, variables: list[Any]) -> None:
-        """Makes acc, v (if mu > 0) and the scratch tables for `variables`."""
-        if self.built:
-            return
-        super().build(variables)
-        self._accumulators = self.add_optimizer_variables(variables, "accumulator")
-        if self.momentum:
-            self._velocities = self.add_optimizer_variables(variables, "velocity")
-        self._mergers = [
-            RowMerger(variable.shape[0]) if len(variable.shape) else None for variable in variables
-        ]
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        return ("accumulator", "velocity") if self.momentum else ("accumulator",)
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Updates the variables by their gradients, dense tensors or `tf.IndexedSlices`."""
-        if self.clipnorm or self.global_clipnorm or self.clipvalue:
-            if not self.built:
-                self.build(list(trainable_variables))
-            variables = trainable_variables or self._trainable_variables
-            grads = self._clip([*map(self._without_repeats, grads, variables)])
-        super().apply(grads, trainable_variables)
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One update of one variable, lazy where the gradient is row-sparse."""
-        index = self._get_variable_index(variable)
-        acc = self._accumulators[index].value
-        v = self._velocities[index].value if self.momentum else None
-        lr, gradient = tf.cast(learning_rate, variable.dtype), tf.cast(gradient, variable.dtype)
-
-        if not isinstance(gradient, tf.IndexedSlices):
-            acc.assign_add(tf.square(gradient))
-            step = lr * gradient / tf.sqrt(acc + self.epsilon)
-            if v is None:
-                variable.assign_sub(step)
-            else:
-                move = self.momentum * v - step
-                v.assign(move)
-                variable.assign_add(move)
-            return
-
-        # All slots of a row hold the same sum, so they all write the same new row.
-        merged, _ = self._mergers[index].merge(gradient)
-        rows = merged.indices
-        acc_rows = tf.gather(acc, rows) + tf.square(merged.values)
-        acc.scatter_update(tf.IndexedSlices(acc_rows, rows))
-        move = -lr * merged.values / tf.sqrt(acc_rows + self.epsilon)
-        if v is not None:
-            move += self.momentum * tf.gather(v, rows)
-            v.scatter_update(tf.IndexedSlices(move, rows))
-        variable.scatter_update(tf.IndexedSlices(tf.gather(variable, rows) + move, rows))
-
-    def _without_repeats(self, gradient: Any, variable: Any) -> Any:
-        """The same gradient with each row's sum in one slot and 0 in its other slots."""
-        if not isinstance(gradient, tf.IndexedSlices):
-            return gradient
-        merged, speaks = self._mergers[self._get_variable_index(variable)].merge(gradient)
-        speaks = tf.reshape(speaks, [-1] + [1] * (len(merged.values.shape) - 1))
-        values = tf.where(speaks, merged.values, 0.0)
-        return tf.IndexedSlices(values, merged.indices, merged.dense_shape)
-
-    def _clip(self, grads: list[Any]) -> list[Any]:
-        if self.global_clipnorm:
-            return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
-        if self.clipnorm:
-            return [g if g is None else tf.clip_by_norm(g, self.clipnorm) for g in grads]
-        low, high = -self.clipvalue, self.clipvalue
-        return [g if g is None else tf.clip_by_value(g, low, high) for g in grads]
-
-    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
-        # Keras' own clipping, replaced by `apply`: it counts the repeats of a row one by one,
-        # and for the global norm it turns rows into a whole table, which momentum would move.
-        return grads
+    def move(self, gradient, slots, learning_rate):
+        acc = slots[0] + tf.square(gradient)
+        step = learning_rate * gradient / tf.sqrt(acc + self.epsilon)
+        if not self.momentum:
+            return -step, [acc]
+        v = self.momentum * slots[1] - step
+        return v, [acc, v]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -23,6 +23,10 @@ OPTIMIZERS = {
         "keras.optimizers:Adam",
         ("learning_rate", "beta_1", "beta_2", "epsilon", *CLIPPING),
     ),
+    "lazy_adam": (
+        "hrec_tf.optimizers:LazyAdam",
+        ("learning_rate", "beta_1", "beta_2", "epsilon", *CLIPPING),
+    ),
     "adamw": (
         "keras.optimizers:AdamW",
         ("learning_rate", "weight_decay", "beta_1", "beta_2", "epsilon", *CLIPPING),
