@@ -410,17 +410,11 @@ def train(
     if checkpoint is not None:
         for callback in watching:
             checkpoint.remember(callback)
-    model = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
-    if recipe.arguments.get("num_item_features") and features and features.items:
-        model.set_item_features(features.items.values, is_cold=histories.item_supports() == 0)
-    model.compile(
-        optimizer=_optimizer(recipe),
-        loss=_loss(recipe),
-        negatives=_negatives(recipe, histories, seed),
-        metrics=_validation_metrics(recipe) if validation is not None else (),
+    model, stream = ready_to_train(
+        recipe, histories, seed=seed, is_ranked=validation is not None, features=features
     )
     model.fit(
-        _stream(recipe, model, histories, seed=seed),
+        stream,
         epochs=recipe.epochs,
         validation_data=None
         if validation is None
@@ -430,6 +424,35 @@ def train(
         verbose=0,
     )
     return model
+
+
+def ready_to_train(
+    recipe: Recipe,
+    histories: Histories,
+    *,
+    seed: int,
+    is_ranked: bool = False,
+    features: LogFeatures | None = None,
+) -> tuple[Any, Any]:
+    """Returns the compiled model of a recipe that is no baseline, and its stream.
+
+    Args:
+        recipe: to train.
+        histories: to train on.
+        seed: of weights, dropout, order and negatives.
+        is_ranked: whether a validation stream is to be ranked.
+        features: of the log, for a model that reads them.
+    """
+    model = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
+    if recipe.arguments.get("num_item_features") and features and features.items:
+        model.set_item_features(features.items.values, is_cold=histories.item_supports() == 0)
+    model.compile(
+        optimizer=_optimizer(recipe),
+        loss=_loss(recipe),
+        negatives=_negatives(recipe, histories, seed),
+        metrics=_validation_metrics(recipe) if is_ranked else (),
+    )
+    return model, _stream(recipe, model, histories, seed=seed)
 
 
 def best_epoch(recipe: Recipe, fitted: Any) -> int | None:

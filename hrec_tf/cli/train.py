@@ -45,6 +45,12 @@ def train(
             show_default=False,
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Train nothing: say what memory and time it would take, by a short try."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     log: LogOptions,
     settings: RecipeOptions,
@@ -64,6 +70,10 @@ def train(
     (recipe,) = settings.load(source, [model], ranking.changes())
     # Whoever waits for the best epoch must see each one ranked.
     validation = validation or recipe.patience is not None
+    if plan:
+        ignored = {"out": out, "resume": resume or None, "checkpoint_seconds": checkpoint_seconds}
+        _print_plan(recipe, source, seed, validation=validation, json=json, ignored=ignored)
+        return
     stem = source.data if source.is_named else Path(source.data).name.split(".")[0]
     path = runs.require_free(out or Path("runs") / f"{stem}-{recipe.name}-seed{seed}")
     run: dict[str, Any] = {"recipe": recipe, "log": source, "seed": seed, "validation": validation}
@@ -122,6 +132,36 @@ def train(
         console.print_json({"run": str(path), "model": recipe.model, "metrics": metrics})
         return
     _print_result(evaluation, seconds, path, best)
+
+
+def _print_plan(
+    recipe: Any,
+    source: Any,
+    seed: int,
+    *,
+    validation: bool,
+    json: bool,
+    ignored: dict[str, Any],
+) -> None:
+    from hrec_tf import planning
+
+    for name, value in ignored.items():
+        if value is not None:
+            raise ValueError(
+                f"`{name}` was {value!r}, but `--plan` trains nothing, so it would be ignored. "
+                "Leave it out."
+            )
+    progress = console.Progress()
+    with progress.watch(f"preparing {source.data}"):
+        prepared = source.load()
+        recipe = recipe.fitted_to(prepared.features)
+        histories = prepared.for_validation()[0] if validation else prepared.train
+    with progress.watch(f"trying {recipe.name}"):
+        made = planning.plan(recipe, histories, seed=seed, features=prepared.features)
+    if json:
+        console.print_json(made.as_dict())
+    else:
+        print(made.to_text())
 
 
 def _what_is_kept(

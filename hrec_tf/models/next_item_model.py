@@ -2,6 +2,7 @@
 
 import abc
 import functools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -348,6 +349,38 @@ class NextItemModel(keras.Model):
             if checkpoint is not None:
                 checkpoint.chunk_ended(self, epoch, edge)
         return logs
+
+    def probe(self, x: tf.data.Dataset, *, seconds: float = 5.0) -> tuple[float, float]:
+        """Trains on the beginning of a stream to find out how fast it goes.
+
+        The weights move as in `fit`: build the model anew to train it.
+
+        Args:
+            x: a stream, as `fit` takes it.
+            seconds: how long to train, after what is compiled was compiled.
+
+        Returns:
+            Seconds of a first chunk, most of them of compiling, and next-item pairs per second
+            of what follows.
+        """
+        self._require_compiled("probe")
+        require_layout(x, self)
+        checks.require_number("seconds", seconds, minimum=0.0, mend="Pass e.g. 5.")
+        self.optimizer.build(self.trainable_variables)
+
+        def played() -> Iterator[ChunkEdge]:
+            return self._play(x, self._train_chunk, "the probe", lambda chunk: None, ChunkEdge())
+
+        compiling = next(played()).seconds
+        begin, pairs, taken = time.perf_counter(), 0.0, 0.0
+        while not taken or taken < seconds:
+            before = pairs
+            for edge in played():
+                pairs = before + edge.events
+                if time.perf_counter() - begin >= seconds:
+                    break
+            taken = time.perf_counter() - begin
+        return compiling, pairs / taken
 
     def evaluate(
         self,

@@ -175,6 +175,18 @@ def test_existing_run_folder_is_refused_before_training(capsys, log, tmp_path):
     assert "which exists, and runs are never overwritten" in said
 
 
+def test_a_plan_trains_nothing(capsys, log, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["--set", "num_lanes=4"]
+    assert main(["train", *log, "--model", "hrnn-init", *small, "--plan", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["model"] == "hrnn-init"
+    assert planned["pairs_per_second"] > 0
+    assert not (tmp_path / "runs").exists()
+    said = complaint(capsys, "train", *log, "--plan", "--out", tmp_path / "run")
+    assert "`--plan` trains nothing, so it would be ignored" in said
+
+
 def test_train_and_evaluate_a_baseline(capsys, log, tmp_path):
     out = tmp_path / "runs" / "knn"
     assert main(["train", *log, "--model", "item-knn", "--out", str(out), "--json"]) == 0
