@@ -21,7 +21,7 @@ ROWS = (
     {"registry"},
     {"recipes"},
     {"recipe"},
-    {"model_card", "weight_files"},
+    {"model_card", "planning", "weight_files"},
     {"runs"},
     {"recommender_files"},
     {"recommender"},
