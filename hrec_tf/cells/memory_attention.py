@@ -116,22 +116,24 @@ def _gradient(a, theta, memory, v, form, e_gradient):
 
 def _coefficients(a, largest, degree, of_slope=False):
     """Returns c_0(a)..c_degree(a) of σ(a + p) or of σ'(a + p), for all |p| <= `largest`."""
-    u = tf.sigmoid(a) - 0.5
-    found = []
-    for by_power in _tables(degree, of_slope):
-        weights = tf.constant(by_power, tf.float32)  # (terms, powers of u)
-        scales = largest ** tf.range(len(by_power), dtype=tf.float32)
-        weights = tf.reduce_sum(weights * scales[:, None], axis=0)
-        value = tf.zeros_like(u)
-        for power in reversed(range(by_power.shape[1])):
-            value = value * u + weights[power]
-        found.append(value)
-    return found
+    s = tf.sigmoid(a)
+    u, table = s - 0.5, _table(degree, of_slope)
+    scales = largest ** tf.range(table.shape[1], dtype=tf.float32)
+    weights = tf.tensordot(tf.constant(table, tf.float32), scales, [[1], [0]])
+    by_power = tf.unstack(weights[:, :, None, None], axis=1)
+    value = by_power.pop() * tf.ones_like(u)
+    while by_power:
+        value = value * u + by_power.pop()
+    first, *others = tf.unstack(value * (s * (1.0 - s)))
+    return [first if of_slope else s + first, *others]
 
 
 @functools.cache
-def _tables(degree, of_slope):
-    """For each n: (terms, powers of u), coefficients of c_n by powers of the largest |p| and of u.
+def _table(degree, of_slope):
+    """Coefficients (degree + 1, terms, powers) of the c_n but for their common factor σ'(a).
+
+    c_n is the sum over them, times powers of the largest |p| and of u = σ(a) - 1/2; to c_0 of σ
+    comes σ(a) itself, Taylor's first term.
 
     With x = p / largest, Taylor's term m is c_m largest^m x^m, and x^m is a sum of Chebyshev's
     polynomials, of which those above `degree` are left out. So c_n, the factor of p^n, has a part
@@ -139,26 +141,25 @@ def _tables(degree, of_slope):
     """
     terms = degree + _MORE_TERMS
     taylor = _taylor(terms + of_slope)
-    if of_slope:
-        taylor = [polynomial * (m + 1) for m, polynomial in enumerate(taylor[1:])]
+    taylor = [m * term for m, term in enumerate(taylor)][1:] if of_slope else taylor
     powers = max(len(polynomial.coef) for polynomial in taylor)
     economy = np.zeros((degree + 1, terms + 1))
     for m in range(terms + 1):
         kept = chebyshev.poly2cheb(np.eye(terms + 1)[m][: m + 1])[: degree + 1]
         coefficients = chebyshev.cheb2poly(kept)
         economy[: len(coefficients), m] = coefficients
-    tables = []
+    table = np.zeros((degree + 1, terms + 1, powers))
     for n in range(degree + 1):
-        table = np.zeros((terms + 1 - n, powers))
         for m in range(n, terms + 1):
-            table[m - n, : len(taylor[m].coef)] = economy[n, m] * taylor[m].coef
-        tables.append(table)
-    return tables
+            table[n, m - n, : len(taylor[m].coef)] = economy[n, m] * taylor[m].coef
+    return table
 
 
 def _taylor(terms):
-    """Taylor's σ^(m) / m! as polynomials in u = σ - 1/2, since u' = 1/4 - u²."""
-    found = [Polynomial([0.5, 1.0])]
+    """σ^(m) / m! by σ', polynomials in u = σ - 1/2; 0 for m = 0, where σ is no multiple of it."""
+    slope = Polynomial([0.25, 0.0, -1.0])  # σ' = u' = 1/4 - u²
+    found, term = [Polynomial([0.0])], Polynomial([0.5, 1.0])
     for m in range(1, terms + 1):
-        found.append(found[-1].deriv() * Polynomial([0.25, 0.0, -1.0]) / m)
+        found.append(term.deriv() / m)
+        term = found[-1] * slope
     return found
