@@ -68,7 +68,7 @@ def test_a_stream_may_be_cut_anywhere(case):
 
 @every_model_of_lanes
 def test_padding_in_mid_stream_moves_nothing(case):
-    """The states after events with padding between them are those without it, bit by bit."""
+    """The states after events with padding between them are those without it."""
     model, encode = distinct(case)
     events, states = case.events(rows=LANES, steps=3), random_states(model)
     # Without a start, which would forget what padding did.
@@ -79,8 +79,13 @@ def test_padding_in_mid_stream_moves_nothing(case):
         with_padding[name] = tf.concat([values[:, :1], idle, idle, values[:, 1:]], axis=1)
     hidden, after = encode(events, states)
     padded_hidden, padded_after = encode(with_padding, states)
-    np.testing.assert_array_equal(tf.gather(padded_hidden, [0, 3, 4], axis=1), hidden)
-    for mine, other in zip(after, padded_after, strict=True):
+    # Products of more rows may round otherwise.
+    read = tf.gather(padded_hidden, [0, 3, 4], axis=1)
+    np.testing.assert_allclose(read, hidden, **FLOAT32_NOISE)
+    for mine, other in zip(padded_after, after, strict=True):
+        np.testing.assert_allclose(mine, other, **FLOAT32_NOISE)
+    _, left = encode({name: tf.zeros_like(values) for name, values in events.items()}, states)
+    for mine, other in zip(left, states, strict=True):
         np.testing.assert_array_equal(mine, other)
 
 
