@@ -19,6 +19,10 @@ from hrec_tf.schema import ALIGNED, FEEDBACK, PADDING_ID
 
 UNFILLED = float(np.finfo(np.float32).min)
 """Score of a place that no candidate is left for, and of a candidate that is unknown."""
+LARGE = 1 << 17
+"""Items from which on the best are found block by block: scores of a batch are then large."""
+BLOCK = 1 << 13
+"""Items whose scores are there at once in a large catalogue."""
 NEVER = 2**62
 """Idle seconds that no gap exceeds."""
 
@@ -136,9 +140,8 @@ class Inference:
         """
         events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
         memory = self._reader.replay(events, **context)
-        scores = self._scores(memory)
-        seen = _columns(events.item_ids, self.model.num_items) & exclude_seen[:, None]
-        return self._answer(tf.where(seen, UNFILLED, scores), memory, k)
+        left_out = tf.where(exclude_seen[:, None], events.item_ids, PADDING_ID)
+        return self._answer(memory, k, left_out)
 
     def step(
         self,
@@ -165,7 +168,7 @@ class Inference:
             ValueError: the model has no exact step.
         """
         memory = self._reader.step(item_ids, timestamps, state, state_info, **context)
-        return self._answer(self._scores(memory), memory, k)
+        return self._answer(memory, k)
 
     def score(
         self,
@@ -188,29 +191,68 @@ class Inference:
         scores = tf.where(self._is_read(memory), logits, popularity)
         return tf.where(candidates != PADDING_ID, scores, UNFILLED)
 
-    def _scores(self, memory: Memory | Reading | Known) -> tf.Tensor:
-        """Returns float32 (batch, num_items); item id i in column i - 1."""
-        logits = self.model.score(memory.hidden)
-        return tf.where(self._is_read(memory), logits, tf.constant(self._popularity))
-
     def _is_read(self, memory: Memory | Reading | Known) -> tf.Tensor:
         """Bool (batch, 1), false of users of whom the model can say nothing."""
         if self._reader.knows_new_users:
             return tf.ones((1, 1), bool)
         return (memory.known_events > 0)[:, None]
 
-    def _answer(self, scores: tf.Tensor, memory: Memory | Reading | Known, k: int) -> Answer:
-        best, columns = tf.math.top_k(scores, k=k)
-        item_ids = tf.where(best > UNFILLED, columns + 1, PADDING_ID)
+    def _answer(
+        self,
+        memory: Memory | Reading | Known,
+        k: int | tf.Tensor,
+        left_out: tf.Tensor | None = None,
+    ) -> Answer:
+        """Lists the k best items but those of `left_out`, int32 (batch, some), whose 0 is none."""
+        num_items, size = self.model.num_items, tf.shape(memory.hidden)[0]
+        if num_items < LARGE:
+            scores = self._scores(memory, 1, num_items + 1, left_out)
+            best, columns = tf.math.top_k(scores, k=k)
+            item_ids = columns + 1
+        else:
+
+            def with_block(first, best, item_ids):
+                """The best of those so far and of a block; of equal ones the lower id is first."""
+                end = tf.minimum(first + BLOCK, num_items + 1)
+                scores = tf.concat([best, self._scores(memory, first, end, left_out)], axis=1)
+                ids = tf.broadcast_to(tf.range(first, end), (size, end - first))
+                best, places = tf.math.top_k(scores, k=k)
+                ids = tf.gather(tf.concat([item_ids, ids], axis=1), places, axis=1, batch_dims=1)
+                return end, best, ids
+
+            nothing = tf.fill((size, k), UNFILLED), tf.fill((size, k), PADDING_ID)
+            rows = tf.TensorShape([None, None])
+            _, best, item_ids = tf.while_loop(
+                lambda first, *_: first <= num_items,
+                with_block,
+                (tf.constant(1), *nothing),
+                shape_invariants=(tf.TensorShape([]), rows, rows),
+                parallel_iterations=1,
+            )
+        item_ids = tf.where(best > UNFILLED, item_ids, PADDING_ID)
         return Answer(item_ids, best, *self._reader.pack(memory))
 
+    def _scores(self, memory, first, end, left_out) -> tf.Tensor:
+        """Returns float32 (batch, end - first), of the items from `first` to before `end`."""
+        if self.model.num_items < LARGE:
+            logits, popularity = self.model.score(memory.hidden), self._popularity
+        else:
+            logits = self.model.score(memory.hidden, tf.range(first, end))
+            popularity = tf.constant(self._popularity)[first - 1 : end - 1]
+        scores = tf.where(self._is_read(memory), logits, popularity)
+        if left_out is None:
+            return scores
+        is_here = (left_out >= first) & (left_out < end)
+        columns = tf.where(is_here, left_out - first + 1, 0)
+        return tf.where(_columns(columns, end - first), UNFILLED, scores)
 
-def _columns(item_ids: tf.Tensor, num_items: int) -> tf.Tensor:
-    """Returns bool (batch, num_items), true at the columns of a row's items; 0 has none."""
-    batch_size = tf.shape(item_ids)[0]
-    rows = tf.broadcast_to(tf.range(batch_size)[:, None], tf.shape(item_ids))
-    places = tf.stack([rows, item_ids], axis=2)
-    counts = tf.scatter_nd(places, tf.ones_like(item_ids), tf.stack([batch_size, num_items + 1]))
+
+def _columns(places: tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
+    """Returns bool (batch, width), true at a row's places, counted from 1; 0 is none."""
+    batch_size = tf.shape(places)[0]
+    rows = tf.broadcast_to(tf.range(batch_size)[:, None], tf.shape(places))
+    where = tf.stack([rows, places], axis=2)
+    counts = tf.scatter_nd(where, tf.ones_like(places), tf.stack([batch_size, width + 1]))
     return counts[:, 1:] > 0
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from hrec_tf import inference
 from hrec_tf.data import Histories
 from hrec_tf.data.prefixes import lay_out_rows, prefix_rows
 from hrec_tf.inference import UNFILLED, Inference
@@ -78,6 +79,23 @@ def by_item(answer, row=0):
     """Scores (num_items,) in the order of the item ids."""
     order = np.argsort(answer.item_ids[row])
     return answer.scores.numpy()[row][order]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_the_best_of_a_large_catalogue_are_found_block_by_block(name, exclude_seen, monkeypatch):
+    """Also what nobody is left for, and shares, of which two are equal."""
+    monkeypatch.setattr(inference, "LARGE", NUM_ITEMS)
+    monkeypatch.setattr(inference, "BLOCK", 4)
+    ids = tf.constant([[5, 2, 6, 2], [1, 0, 0, 0], [0, 0, 0, 0], [1, 2, 3, 4]])
+    times = tf.constant([[0, 60, 70, 9000], [3, 0, 0, 0], [0, 0, 0, 0], [1, 2, 3, 4]], tf.int64)
+    asked = ids, times, tf.constant([4, 1, 0, 4]), tf.fill([4], exclude_seen)
+    one = INFERENCES[name]
+    by_blocks = tf.function(lambda *given: one.recommend(*given, k=5), autograph=False)(*asked)
+    whole = RECOMMEND[name](*asked)
+    np.testing.assert_array_equal(by_blocks.item_ids, whole.item_ids[:, :5])
+    np.testing.assert_allclose(by_blocks.scores, whole.scores[:, :5], **FLOAT32_NOISE)
+    assert (by_blocks.item_ids.numpy()[3] == 0).sum() == (3 if exclude_seen else 0)
 
 
 def scores_of(model, item_ids, session_start, user_start):
