@@ -1,7 +1,7 @@
 """Histories: every event of every user as flat arrays, cut by offsets."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -9,6 +9,9 @@ import numpy as np
 
 from hrec_tf import checks
 from hrec_tf.schema import PADDING_ID
+
+EVENTS_AT_ONCE = 1 << 22
+"""Events that are checked together, of histories that may be larger than memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,9 @@ class Histories:
 
     def __post_init__(self) -> None:
         if self.target_weights is None:
-            object.__setattr__(self, "target_weights", np.ones(len(self.item_ids), np.float32))
+            # One number seen num_events times: it takes no memory.
+            ones = np.broadcast_to(np.float32(1), len(self.item_ids))
+            object.__setattr__(self, "target_weights", ones)
         self._check_events()
         self._check_offsets()
         self._check_features("feedback", self.feedback, self.num_events, "event")
@@ -68,17 +73,21 @@ class Histories:
                     f"`{name}` has {size} values, but `item_ids` has {self.num_events}. "
                     "Pass one value per event."
                 )
-        outside = np.flatnonzero((self.item_ids <= PADDING_ID) | (self.item_ids > self.num_items))
-        if len(outside):
+        outside = _first(
+            lambda item_ids: (item_ids <= PADDING_ID) | (item_ids > self.num_items), self.item_ids
+        )
+        if outside is not None:
             raise ValueError(
-                f"`item_ids` holds {self.item_ids[outside[0]]} (event {outside[0]}), but this "
+                f"`item_ids` holds {self.item_ids[outside]} (event {outside}), but this "
                 f"vocabulary knows ids 1..{self.num_items}. Drop unknown items before sessions "
                 "are cut."
             )
-        unsound = np.flatnonzero(~(np.isfinite(self.target_weights) & (self.target_weights >= 0)))
-        if len(unsound):
+        unsound = _first(
+            lambda weights: ~(np.isfinite(weights) & (weights >= 0)), self.target_weights
+        )
+        if unsound is not None:
             raise ValueError(
-                f"`target_weights` holds {self.target_weights[unsound[0]]} (event {unsound[0]}), "
+                f"`target_weights` holds {self.target_weights[unsound]} (event {unsound}), "
                 "but weights are finite and at least 0. Pass 0 for events that only bootstrap."
             )
 
@@ -113,10 +122,10 @@ class Histories:
                 f"`{name}` has shape {values.shape}, but must have one row for each of {rows} "
                 f"{of}s. Encode a table of that many rows with `FeatureSchema.encode`."
             )
-        unsound = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(unsound):
+        unsound = _first(lambda rows: ~np.isfinite(rows).all(axis=1), values)
+        if unsound is not None:
             raise ValueError(
-                f"`{name}` holds {values[unsound[0]]} ({of} {unsound[0]}), but features are "
+                f"`{name}` holds {values[unsound]} ({of} {unsound}), but features are "
                 "finite. A schema encodes a missing value as such."
             )
 
@@ -245,6 +254,15 @@ class Histories:
             session_offsets=offsets_of(session_sizes[session_sizes > 0]),
             user_offsets=offsets_of(user_sizes[user_sizes > 0]),
         )
+
+
+def _first(is_bad: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> int | None:
+    """Returns the first row of which it is true, or None."""
+    for begin in range(0, len(values), EVENTS_AT_ONCE):
+        bad = is_bad(values[begin : begin + EVENTS_AT_ONCE])
+        if bad.any():
+            return begin + int(bad.argmax())
+    return None
 
 
 def offsets_of(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
