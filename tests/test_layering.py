@@ -28,7 +28,7 @@ ROWS = (
     {"reporting"},
     {"export"},
     {"serving"},
-    {"cli"},
+    {"cli", "integrations"},
 )
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 WITHOUT_KERAS = {"schema", "checks", "settings", "data", "manifest", "baselines", "serving"}

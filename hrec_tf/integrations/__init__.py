@@ -1,0 +1,1 @@
+"""Meeting points with other libraries, one module each; none is imported by the rest."""
