@@ -1,11 +1,12 @@
-"""Trains and evaluates against GRU4Rec_PyTorch_Official, on the same log with the same settings.
+"""Trains and evaluates against the official GRU4Rec, on the same log with the same settings.
 
-    python -m benchmarks.against_pytorch CHECKOUT --python PYTHON
+    python -m benchmarks.against_official CHECKOUT --python PYTHON
 
-CHECKOUT is a checkout of hidasib/GRU4Rec_PyTorch_Official, PYTHON an interpreter with torch and
-pandas (and numpy below 2). The log is yoochoose-100k (HREC_DATA). Both make one update per step
-of each session, on the CPU. In every round both run in processes of their own, one after the
-other; speeds are those of a last epoch, after what is compiled was compiled.
+CHECKOUT is a checkout of hidasib/GRU4Rec_PyTorch_Official or hidasib/GRU4Rec_Tensorflow_Official,
+PYTHON an interpreter with what it needs (`benchmarks/README.md`). The log is yoochoose-100k
+(HREC_DATA). Both make one update per step of each session, on the CPU. In every round both run in
+processes of their own, one after the other; speeds are those of a last epoch, after what is
+compiled was compiled.
 """
 
 import argparse
@@ -20,8 +21,12 @@ from typing import Any
 
 import numpy as np
 
-BENCHMARK = "Training and evaluation against the official GRU4Rec on PyTorch"
-PEER = "GRU4Rec_PyTorch_Official"
+BENCHMARK = "Training and evaluation against the official GRU4Rec"
+# What a checkout is told by, and whose it is.
+PEERS = {
+    "gru4rec_pytorch.py": "GRU4Rec_PyTorch_Official",
+    "gru4rec_tf.py": "GRU4Rec_Tensorflow_Official",
+}
 CROSS_ENTROPY, BPR_MAX = "cross-entropy", "bpr-max"
 # name: units, lanes, extra negatives, loss, target
 CONFIGS: dict[str, tuple[int, int, int, str, float]] = {
@@ -34,6 +39,17 @@ CONFIGS: dict[str, tuple[int, int, int, str, float]] = {
 }
 EVALUATED = "H100 B100, in-batch"
 EVALUATION, EVALUATION_TARGET = "evaluation, full ranking", 3.0
+
+
+def peer_of(checkout: str) -> str:
+    """Whose checkout it is."""
+    for file, name in PEERS.items():
+        if (Path(checkout) / file).is_file():
+            return name
+    raise FileNotFoundError(
+        f"{checkout!r} holds none of {', '.join(PEERS)}, but a checkout of an official GRU4Rec "
+        "does. Clone one, see benchmarks/README.md."
+    )
 
 
 def log():
@@ -51,18 +67,13 @@ def write_log(histories, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def ours(name: str) -> dict[str, float]:
-    """Events per second of training, and of evaluation where the peer's is measured."""
-    import time
-
-    from hrec_tf.data.lanes import session_parallel_stream
-    from hrec_tf.evaluation import rank_model
+def compiled_model(name: str, train):
+    """Our model of a setting, ready to be trained."""
     from hrec_tf.losses import BPRMax, CrossEntropy, InBatch
     from hrec_tf.models import GRU4Rec
     from hrec_tf.optimizers import AdagradMomentum
 
-    units, lanes, extra, loss, _ = CONFIGS[name]
-    train = log()
+    units, _, extra, loss, _ = CONFIGS[name]
     model = GRU4Rec(
         num_items=train.num_items, units=(units,), inputs="constrained", reset_after=True, seed=1
     )
@@ -71,7 +82,19 @@ def ours(name: str) -> dict[str, float]:
         negatives = InBatch(extra=extra, item_supports=np.maximum(train.item_supports(), 1))
     losses = {CROSS_ENTROPY: CrossEntropy(), BPR_MAX: BPRMax(activation="elu", elu_alpha=0.5)}
     model.compile(AdagradMomentum(0.05), losses[loss], negatives=negatives)
-    stream = session_parallel_stream(train, num_lanes=lanes)
+    return model
+
+
+def ours(name: str) -> dict[str, float]:
+    """Events per second of training, and of evaluation where the peer's is measured."""
+    import time
+
+    from hrec_tf.data.lanes import session_parallel_stream
+    from hrec_tf.evaluation import rank_model
+
+    train = log()
+    model = compiled_model(name, train)
+    stream = session_parallel_stream(train, num_lanes=CONFIGS[name][1])
     history = model.fit(stream, epochs=3, verbose=0).history
     speeds = {name: history["events_per_second"][-1]}
     if name == EVALUATED:
@@ -102,18 +125,21 @@ def theirs(name: str, path: Path, options: argparse.Namespace, num_pairs: int) -
     command += ["-d", "cpu", "-ps", given]
     if name == EVALUATED:
         command += ["-t", str(path), "-e", "conservative"]
-    said = _run(command)
+    said = said_by(command)
     speeds = {name: float(re.findall(r"\| (\d+) e/s\]", said)[-1])}
     if name == EVALUATED:
         speeds[EVALUATION] = num_pairs / float(re.findall(r"Evaluation took ([\d.]+)s", said)[0])
     return speeds
 
 
-def _run(command: list[str]) -> str:
+def said_by(command: list[str]) -> str:
+    """What a command prints, run without a GPU."""
     # OpenBLAS is left to find out itself which processor it runs on.
     unset = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    # The optimizer of the official code on TensorFlow is one of Keras 2.
+    environment |= {"TF_USE_LEGACY_KERAS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -122,8 +148,10 @@ def _run(command: list[str]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkout", help="of hidasib/GRU4Rec_PyTorch_Official")
-    parser.add_argument("--python", default=sys.executable, help="with torch and pandas")
+    parser.add_argument(
+        "checkout", help="of hidasib/GRU4Rec_PyTorch_Official, or of the one on TensorFlow"
+    )
+    parser.add_argument("--python", default=sys.executable, help="with what the checkout needs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--configs", nargs="*", choices=CONFIGS, default=list(CONFIGS))
     parser.add_argument("--ours", choices=CONFIGS, help=argparse.SUPPRESS)
@@ -133,15 +161,15 @@ def main(arguments: list[str] | None = None) -> None:
         return
     from benchmarks.performance import compared, keep
 
-    train = log()
+    peer_name, train = peer_of(options.checkout), log()
     found: dict[str, tuple[list[float], list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.tsv"
         write_log(train, path)
         for number in range(options.rounds):
             for name in options.configs:
-                here = [sys.executable, "-m", "benchmarks.against_pytorch", options.checkout]
-                mine: dict[str, Any] = json.loads(_run([*here, "--ours", name]).splitlines()[-1])
+                here = [sys.executable, "-m", "benchmarks.against_official", options.checkout]
+                mine: dict[str, Any] = json.loads(said_by([*here, "--ours", name]).splitlines()[-1])
                 peer = theirs(name, path, options, train.num_pairs)
                 for part in mine:
                     rounds = found.setdefault(part, ([], []))
@@ -158,11 +186,11 @@ def main(arguments: list[str] | None = None) -> None:
             name,
             ours=mine,
             peer=peer,
-            peer_name=PEER,
+            peer_name=peer_name,
             unit="events/s",
             target=EVALUATION_TARGET if name == EVALUATION else CONFIGS[name][-1],
             direction="at_least",
-            command="python -m benchmarks.against_pytorch CHECKOUT --python PYTHON",
+            command="python -m benchmarks.against_official CHECKOUT --python PYTHON",
         )
         for name, (mine, peer) in found.items()
     ]

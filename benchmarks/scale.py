@@ -1,15 +1,19 @@
-"""Prepares, packs, trains and evaluates on a log of VIDEOXXL's size: time and memory by stage.
+"""Prepares, packs, trains and evaluates on a log of VIDEOXXL's size, and on parts of it.
 
     python -m benchmarks.scale > benchmarks/scale.txt
-    python -m benchmarks.scale --share 0.0625      a sixteenth of it
+    python -m benchmarks.scale --share 0.0625      a sixteenth of it, alone
 
 The log is simulated to the shape that Quadrana et al. publish: 33 M events of 810 k users in
-8.5 M sessions over 380 k items. Nothing of its contents is meant to be predictable. The peak is
-that of the process in the stage (VmHWM), the log included.
+8.5 M sessions over 380 k items. Nothing of its contents is meant to be predictable. The first
+command does all of it with a sixteenth, a quarter and the whole of the users and items, each in a
+process of its own: time and peak memory of each stage (VmHWM of the process, the log included).
 """
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +24,14 @@ import numpy as np
 USERS, ITEMS = 810_000, 380_000
 SESSIONS_PER_USER, EVENTS_PER_SESSION = 10.5, 3.88
 TOP_POP, LANES, STEPS = 50_000, 512, 1
+SHARES = (1 / 16, 1 / 4, 1.0)
+COMMAND = "python -m benchmarks.scale > benchmarks/scale.txt"
+TRAINING = "train an epoch, compilation included"
+PREPARATION = (
+    "read as an event log, sessions as given",
+    "split: the last session of each user",
+    "vocabulary and histories",
+)
 
 
 def simulated(share: float, seed: int = 0):
@@ -38,9 +50,13 @@ def simulated(share: float, seed: int = 0):
     )
 
 
+measured: dict[str, tuple[float, float]] = {}
+"""Stage -> seconds and peak GB."""
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Prints seconds and peak memory of what runs inside."""
+    """Prints and keeps seconds and peak memory of what runs inside."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     begin = time.perf_counter()
@@ -48,16 +64,19 @@ def stage(name: str) -> Iterator[None]:
     seconds = time.perf_counter() - begin
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    print(f"{name:44}{seconds:10.1f} s{peak / 1e6:10.2f} GB", flush=True)
+    measured[name] = seconds, peak / 1e6
+    print(f"{name:48}{seconds:10.1f} s{peak / 1e6:10.2f} GB", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--share", type=float, default=1.0, help="of the events, users and items")
+    parser.add_argument("--share", type=float, help="of the events, users and items")
     parser.add_argument("--evaluated", type=int, default=200_000, help="users at the most")
     options = parser.parse_args(arguments)
+    if options.share is None:
+        all_shares()
+        return
 
-    from benchmarks.performance import machine
     from hrec_tf.data import sessions, splits
     from hrec_tf.data.event_log import EventLog
     from hrec_tf.data.lanes import lay_out, order_of_units, pack_lanes, user_parallel_stream
@@ -68,8 +87,6 @@ def main(arguments: list[str] | None = None) -> None:
     from hrec_tf.models import HRNN
     from hrec_tf.optimizers import AdagradMomentum
 
-    given = "" if options.share == 1 else f" --share {options.share}"
-    print(f"python -m benchmarks.scale{given}\n\n{machine()}\n")
     with stage("simulate"):
         frame = simulated(options.share)
     with stage("read as an event log, sessions as given"):
@@ -79,7 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
             )
         )
         del frame
-    print(f"  {log.num_events:,} events, {log.num_users:,} users, {log.num_items:,} items")
+    num_events = log.num_events
+    print(f"  {num_events:,} events, {log.num_users:,} users, {log.num_items:,} items")
     with stage("split: the last session of each user"):
         split = splits.last_session_out(log)
         del log
@@ -108,13 +126,61 @@ def main(arguments: list[str] | None = None) -> None:
         model = HRNN(num_items=train.num_items, seed=0)
         model.compile(AdagradMomentum(0.1), TOP1(), negatives=InBatch())
     stream = user_parallel_stream(train, num_lanes=LANES, steps=STEPS)
-    with stage("train an epoch, compilation included"):
+    with stage(TRAINING):
         history = model.fit(stream, epochs=1, verbose=0).history
     print(f"  {history['events_per_second'][0]:,.0f} pairs a second")
     top_pop = min(TOP_POP, train.num_items)
-    with stage(f"rank among the {top_pop:,} most supported items"):
+    with stage("rank among the most supported items"):
         ranks = rank_model(model, test, top_pop=top_pop)
-    print(f"  {ranks.num_points:,} points ranked")
+    print(f"  {ranks.num_points:,} points ranked among {top_pop:,} items")
+    print(json.dumps({"num_events": num_events, "stages": measured}))
+
+
+def all_shares() -> None:
+    """Runs each share in a process of its own, and keeps how time and memory grow."""
+    from benchmarks.performance import compared, keep, machine
+
+    print(f"{COMMAND}\n\n{machine()}")
+    found = []
+    for share in SHARES:
+        print(f"\nA share of {share:g}\n", flush=True)
+        command = [sys.executable, "-m", "benchmarks.scale", "--share", str(share)]
+        *lines, last = subprocess.check_output(command, text=True).splitlines()
+        print("\n".join(lines), flush=True)
+        found.append(json.loads(last))
+    smallest, *_, whole = found
+    general = {"command": COMMAND, "direction": "at_most", "note": "One round of each size."}
+    general |= {"benchmark": "A log of 33 M events, and parts of it"}
+    peak = max(gigabytes for _, gigabytes in whole["stages"].values())
+    records = [
+        compared(
+            config=f"peak memory, {whole['num_events']:,} events",
+            ours=[peak],
+            peer=[24.0],
+            peer_name="24 GB",
+            unit="GB",
+            target=1.0,
+            **general,
+        )
+    ]
+    for larger in found[1:]:
+        for name, stages in (("preparation", PREPARATION), ("an epoch of HRNN Init", (TRAINING,))):
+            times = [
+                1e6 * sum(size["stages"][one][0] for one in stages) / size["num_events"]
+                for size in (larger, smallest)
+            ]
+            records.append(
+                compared(
+                    config=f"{name}, {larger['num_events']:,} events",
+                    ours=times[:1],
+                    peer=times[1:],
+                    peer_name=f"{smallest['num_events']:,} events",
+                    unit="µs an event",
+                    target=1.2,
+                    **general,
+                )
+            )
+    keep(records)
 
 
 if __name__ == "__main__":
