@@ -6,7 +6,7 @@ from typing import Any
 from hrec_tf import recipe as recipes
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
-from hrec_tf.evaluation.ranking import MAX_BLOCK, SCORE_BYTES
+from hrec_tf.evaluation.ranking import ROWS_AT_ONCE, SCORE_BYTES
 from hrec_tf.recipe import Recipe
 from hrec_tf.schema import PADDED_LAYOUTS
 
@@ -126,7 +126,7 @@ def plan(
         other_bytes=sum(size for _, size in in_bytes) - tables,
         optimizer_bytes=sum(map(_bytes_of, model.optimizer.variables)),
         score_bytes=score_bytes,
-        evaluation_score_bytes=min(SCORE_BYTES, MAX_BLOCK * histories.num_items * FLOAT_BYTES),
+        evaluation_score_bytes=min(SCORE_BYTES, ROWS_AT_ONCE * histories.num_items * FLOAT_BYTES),
         compile_seconds=compiling,
         pairs_per_second=speed,
     )

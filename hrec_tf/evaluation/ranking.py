@@ -20,8 +20,11 @@ from hrec_tf.schema import ACROSS_SESSIONS, PADDED_LAYOUTS, SESSION_PARALLEL
 SCORE_BYTES = 1 << 26
 """Scores held at once: a block has as many rows as fit, and never fewer than one."""
 
-MAX_BLOCK = 4096
-"""Rows of a block at the most: more were not faster."""
+ROWS_AT_ONCE = 512
+"""Rows of a block at the most: scores of more leave the processor's caches."""
+
+BLOCKS_BY_XLA = 8
+"""Blocks of one compiled call."""
 
 MANY_POINTS = 16_384
 """From so many points on, ranks are counted by XLA."""
@@ -199,10 +202,12 @@ def rank_model(
     part, event_of = histories.select(played), np.flatnonzero(played)
     is_point = np.isin(event_of, points, assume_unique=True)
     windows = windows_of(part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point)
-    block = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
+    rows = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
     # Counting by XLA pays where many points are ranked: it compiles for a second.
     by_xla = len(points) >= MANY_POINTS and top_pop is None
-    functions = _compiled(model, top_pop=top_pop, jit_compile=jit_compile, rank_by_xla=by_xla)
+    how = {"top_pop": top_pop, "jit_compile": jit_compile}
+    functions = _compiled(model, **how, rows_by_xla=rows if by_xla else None)
+    block = rows * BLOCKS_BY_XLA if by_xla else rows
     point_of, counts = _count_windows(model, functions, windows, block)
 
     # Windows come in an order of their own: `point_of` says which point is which.
@@ -268,7 +273,7 @@ def _compiled(model, **how: Any) -> tuple[Callable, Callable]:
 
 
 def _compile(
-    model_ref: Callable[[], Any], *, top_pop: int | None, jit_compile: bool, rank_by_xla: bool
+    model_ref: Callable[[], Any], *, top_pop: int | None, jit_compile: bool, rows_by_xla: int | None
 ) -> tuple:
     # A model is held weakly, or what is kept for it would keep it alive.
 
@@ -283,19 +288,28 @@ def _compile(
         hidden = tf.boolean_mask(hidden, is_ranked)
         return hidden, tf.boolean_mask(next_item_ids, is_ranked), states
 
-    @tf.function(autograph=False, jit_compile=True)
     def rank_block(hidden, item_ids):
         return _count(model_ref().score(hidden), item_ids, item_ids - 1, top_pop)
 
+    @tf.function(autograph=False, jit_compile=True)
+    def rank_blocks(hidden, item_ids):
+        # One after the other: the next one's scores stand where the last one's were, in a cache.
+        parts = tf.reshape(hidden, (-1, rows_by_xla, hidden.shape[-1]))
+        ids = tf.reshape(item_ids, (-1, rows_by_xla))
+        counts = tf.map_fn(
+            lambda part: rank_block(*part), (parts, ids), fn_output_signature=tf.int64
+        )
+        return tf.reshape(counts, (-1, 3))
+
     @tf.function(autograph=False, reduce_retracing=True)
     def rank_rows(hidden, item_ids, block):
-        if rank_by_xla:
+        if rows_by_xla is not None:
             # XLA compiles for one shape: a short block is filled up with its own rows.
             rows = tf.range(block) % tf.shape(item_ids)[0]
-            full = rank_block(tf.gather(hidden, rows), tf.gather(item_ids, rows))
+            full = rank_blocks(tf.gather(hidden, rows), tf.gather(item_ids, rows))
             return full[: tf.shape(item_ids)[0]]
         if top_pop is None:
-            return _count(model_ref().score(hidden), item_ids, item_ids - 1, top_pop)
+            return rank_block(hidden, item_ids)
         # Popular items first, then the rows' own. A popular target keeps to its own column:
         # another column's product could differ from it in the last bit.
         popular = tf.range(1, top_pop + 1, dtype=item_ids.dtype)
@@ -399,4 +413,4 @@ def _rows_that_fit(num_scores: int, top_pop: int | None, num_items: int) -> int:
     rows = num_scores / num_items
     if top_pop is not None:
         rows = (math.sqrt(top_pop**2 + 4 * num_scores) - top_pop) / 2
-    return max(1, min(MAX_BLOCK, int(rows)))
+    return max(1, min(ROWS_AT_ONCE, int(rows)))
