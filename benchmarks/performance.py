@@ -46,8 +46,10 @@ def machine() -> str:
 
     processor = Path("/proc/cpuinfo")
     lines = processor.read_text(encoding="utf-8").splitlines() if processor.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.machine()
+    said = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines}
+    name = said.get("model name", platform.machine())
+    wide = [kind for kind in ("avx512f", "avx2") if kind in said.get("flags", "").split()]
+    name += f" ({wide[0]})" if wide else ""
     versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
     return f"{name}, {os.cpu_count()} cores; {versions}, Python {platform.python_version()}"
 
