@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hrec_tf"
 # Each room may import its own row and the rows above it.
 ROWS = (
-    {"schema", "checks", "settings", "user_history", "asked", "_backend"},
+    {"schema", "checks", "settings", "user_history", "asked", "precision", "_backend"},
     {"data"},
     {"manifest"},
     {"cells"},

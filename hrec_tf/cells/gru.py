@@ -81,6 +81,7 @@ class ReferenceGRUCell(keras.layers.Layer):
             name="kernel",
             shape=(rows, 3 * self.units),
             initializer=self._initializer(3, 0, other_rows=self.units),
+            autocast=self.num_items is None,  # rows of a table are cast where they are read
         )
         self.bias = self.add_weight(
             name="bias", shape=(3 * self.units,), initializer=self._initial_bias
@@ -129,7 +130,7 @@ class ReferenceGRUCell(keras.layers.Layer):
             gates = dense(inputs, self.kernel, self.bias)
         else:
             rows = tf.gather(self.kernel.value, ops.squeeze(inputs, -1))
-            gates = rows + self.bias
+            gates = tf.cast(rows, self.compute_dtype) + self.bias
         projected = {"gates": gates}
         if training and self.dropout:
             projected["keep"] = keep_mask(gates, self.units, self.dropout, self.seed_generator)

@@ -70,6 +70,7 @@ class LSTMCell(keras.layers.Layer):
             name="kernel",
             shape=(rows, 4 * self.units),
             initializer=self._initializer(0, other_rows=self.units),
+            autocast=self.num_items is None,  # rows of a table are cast where they are read
         )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
@@ -100,7 +101,8 @@ class LSTMCell(keras.layers.Layer):
         if self.num_items is None:
             gates = dense(inputs, self.kernel, self.bias)
         else:
-            gates = tf.gather(self.kernel.value, ops.squeeze(inputs, -1)) + self.bias
+            rows = tf.gather(self.kernel.value, ops.squeeze(inputs, -1))
+            gates = tf.cast(rows, self.compute_dtype) + self.bias
         projected = {"gates": gates}
         if training and self.dropout:
             projected["keep"] = keep_mask(gates, self.units, self.dropout, self.seed_generator)

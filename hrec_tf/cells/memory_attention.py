@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.polynomial import Polynomial, chebyshev
 
+from hrec_tf.precision import at_least_float32
+
 SERIES = ((4, 1 / 5), (6, 1 / 2), (10, 1.0))
 """Degrees of the series, and up to which |p| each is exact to float32, its slope included."""
 
@@ -35,7 +37,9 @@ def memory_energies(a, theta, memory, v, form=None):
     """
     if form is None:
         return _energies(a, theta, memory, v)
-    return _fast_energies(a, theta, memory, v, form)
+    # A series loses in a half type what its higher terms are for.
+    given = [at_least_float32(tensor) for tensor in (a, theta, memory, v)]
+    return tf.cast(_fast_energies(*given, form), a.dtype)
 
 
 def form_of(theta, memory):
@@ -45,6 +49,7 @@ def form_of(theta, memory):
         theta: (..., K), of all queries that the answer is used for.
         memory: P (K, H).
     """
+    theta, memory = at_least_float32(theta), at_least_float32(memory)
     shares = tf.reduce_max(tf.abs(theta), axis=range(len(theta.shape) - 1))
     return tf.stop_gradient(tf.reduce_max(shares * tf.reduce_max(tf.abs(memory), axis=1)))
 

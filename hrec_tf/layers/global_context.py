@@ -7,6 +7,7 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.protocol import dense
+from hrec_tf.precision import at_least_float32
 
 STDS = ("softplus", "exp")
 SMALLEST_STD = 1e-6
@@ -74,15 +75,16 @@ class GlobalContext(keras.layers.Layer):
 
     def call(self, bags, training=False):
         f = ops.elu(dense(self.drop(bags, training=training), self.f_kernel, self.f_bias))
-        mean = dense(f, self.mean_kernel, self.mean_bias)
-        std = dense(f, self.std_kernel, self.std_bias)
+        mean = at_least_float32(dense(f, self.mean_kernel, self.mean_bias))
+        std = at_least_float32(dense(f, self.std_kernel, self.std_bias))
         std = ops.exp(std) if self.std == "exp" else ops.softplus(std) + SMALLEST_STD
         variance = ops.square(std)
         kl = 0.5 * ops.sum(ops.square(mean) + variance - ops.log(variance + 1e-8) - 1, axis=-1)
         drawn = mean
         if training:
-            drawn = mean + std * keras.random.normal(ops.shape(mean), seed=self.seed_generator)
-        return tf.nn.softmax(drawn), kl
+            noise = keras.random.normal(ops.shape(mean), mean.dtype.name, seed=self.seed_generator)
+            drawn = mean + std * noise
+        return tf.cast(tf.nn.softmax(drawn), bags.dtype), kl
 
     def get_config(self):
         return super().get_config() | {

@@ -52,10 +52,13 @@ class ItemEmbedding(keras.layers.Layer):
         if self.stddev is not None:
             initializer = TableNormal(self.stddev, seed=self.seed)
         shape = (self.num_items + 1, self.dim)
-        self.table = self.add_weight(name="table", shape=shape, initializer=initializer)
+        # Rows are cast where they are read: the whole table would be, at every step.
+        self.table = self.add_weight(
+            name="table", shape=shape, initializer=initializer, autocast=False
+        )
 
     def call(self, item_ids):
-        vectors = tf.gather(self.table.value, item_ids)
+        vectors = self._rows(item_ids)
         return ops.where(ops.expand_dims(item_ids, -1) == PADDING_ID, 0.0, vectors)
 
     def products(self, vectors, item_ids=None):
@@ -71,13 +74,16 @@ class ItemEmbedding(keras.layers.Layer):
             (..., rows, candidates) for vectors (..., rows, dim).
         """
         if item_ids is not None:
-            of_items = tf.gather(self.table.value, item_ids)
-            return blocked_products(vectors, of_items)
+            return blocked_products(vectors, self._rows(item_ids))
         # In one product of two matrices: a batch of products would have as many gradients of the
         # whole table, to be added up.
         rows = ops.reshape(vectors, (-1, self.dim))
-        products = tf.matmul(rows, self.table.value[1:], transpose_b=True)
+        table = tf.cast(self.table.value[1:], rows.dtype)
+        products = tf.matmul(rows, table, transpose_b=True)
         return ops.reshape(products, (*ops.shape(vectors)[:-1], self.num_items))
+
+    def _rows(self, item_ids):
+        return tf.cast(tf.gather(self.table.value, item_ids), self.compute_dtype)
 
     def get_config(self):
         return super().get_config() | {

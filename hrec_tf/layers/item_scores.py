@@ -51,13 +51,14 @@ class ItemScores(keras.layers.Layer):
     def build(self, input_shape=None):
         if not self.items.built:
             self.items.build()
-        self.bias = self.add_weight(name="bias", shape=(self.num_items + 1, 1), initializer="zeros")
+        shape = (self.num_items + 1, 1)
+        self.bias = self.add_weight(name="bias", shape=shape, initializer="zeros", autocast=False)
 
     def call(self, hidden, item_ids=None):
         products = self.items.products(hidden, item_ids)
         if item_ids is None:
-            return products + self.bias.value[1:, 0]
-        biases = tf.gather(self.bias.value, item_ids)[..., 0]
+            return products + tf.cast(self.bias.value[1:, 0], products.dtype)
+        biases = tf.cast(tf.gather(self.bias.value, item_ids)[..., 0], products.dtype)
         return products + ops.expand_dims(biases, -2)
 
     def get_config(self):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hrec_tf.checks import require_number
 from hrec_tf.losses.sampled_loss import EXCLUDED_LOGIT, LOG_FLOOR, SampledLoss
+from hrec_tf.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -56,6 +57,17 @@ class CrossEntropy(SampledLoss):
             "logq", logq, minimum=0.0, mend="Pass 0.0 for no correction or 1.0 for all of it."
         )
 
+    def full_row_losses(self, logits: tf.Tensor, next_item_ids: tf.Tensor) -> tf.Tensor:
+        self._check_not_sampled()
+        scores = at_least_float32(logits)
+        columns = tf.maximum(tf.cast(next_item_ids, tf.int32) - 1, 0)
+        # One pass over the scores and one for their gradient, where masks would take ten.
+        log_p = -tf.nn.sparse_softmax_cross_entropy_with_logits(columns, scores)
+        if not self.label_smoothing:
+            return _negative_log(log_p)
+        own = tf.gather(scores, columns[..., tf.newaxis], axis=-1, batch_dims=len(columns.shape))
+        return self._smoothed(log_p, own[..., 0], tf.reduce_mean(scores, axis=-1))
+
     def _losses(
         self,
         scores: tf.Tensor,
@@ -65,15 +77,18 @@ class CrossEntropy(SampledLoss):
     ) -> tf.Tensor:
         masked = tf.where(negatives > 0, scores, EXCLUDED_LOGIT)
         log_p = -tf.nn.softplus(tf.reduce_logsumexp(masked, axis=-1) - positives)
-        # log(p + floor) from log p, without leaving the log: p alone would underflow.
-        losses = -(log_p + tf.nn.softplus(math.log(LOG_FLOOR) - log_p))
         if not self.label_smoothing:
-            return losses
-        # log p_j = r_j - p_i + log_p, whose mean over the columns is that of r_j so shifted.
+            return _negative_log(log_p)
         columns = tf.reduce_sum(negatives, axis=-1) + 1.0
         mean = (tf.reduce_sum(scores * negatives, axis=-1) + positives) / columns
+        return self._smoothed(log_p, positives, mean)
+
+    def _smoothed(self, log_p: tf.Tensor, positives: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+        """The loss with ε; `mean` is that of the columns' scores."""
+        # log p_j = r_j - p_i + log_p, whose mean over the columns is that of r_j so shifted.
         mean_log_p = mean - positives + log_p
-        return (1.0 - self.label_smoothing) * losses - self.label_smoothing * mean_log_p
+        share = self.label_smoothing
+        return (1.0 - share) * _negative_log(log_p) - share * mean_log_p
 
     def _check_logq(self, logq: tf.Tensor | None) -> None:
         if self.logq and logq is None:
@@ -93,3 +108,8 @@ class CrossEntropy(SampledLoss):
             "logq": self.logq,
             "label_smoothing": self.label_smoothing,
         }
+
+
+def _negative_log(log_p: tf.Tensor) -> tf.Tensor:
+    """-log(p + floor) from log p, without leaving the log: p alone would underflow."""
+    return -(log_p + tf.nn.softplus(math.log(LOG_FLOOR) - log_p))

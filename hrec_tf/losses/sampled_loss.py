@@ -6,6 +6,7 @@ from typing import Any, Self
 import tensorflow as tf
 
 from hrec_tf.checks import require_choice
+from hrec_tf.precision import at_least_float32
 
 NORMALISERS = ("valid", "batch_size")
 LOG_FLOOR = 1e-24
@@ -76,7 +77,7 @@ class SampledLoss(abc.ABC):
         """
         self._check_logq(logq)
         _check_columns(logits, column_weights)
-        scores = _at_least_float32(logits)
+        scores = at_least_float32(logits)
         if logq is not None:
             scores -= tf.cast(logq, scores.dtype)[..., tf.newaxis, :]
 
@@ -102,12 +103,8 @@ class SampledLoss(abc.ABC):
         Raises:
             ValueError: this loss corrects for sampling (`logq`), and nothing is sampled here.
         """
-        if self.logq:
-            raise ValueError(
-                f"`logq` corrects for sampled columns, but was {self.logq} with the full "
-                "catalogue. Pass logq=0.0, or train with sampled negatives."
-            )
-        scores = _at_least_float32(logits)
+        self._check_not_sampled()
+        scores = at_least_float32(logits)
         columns = tf.cast(next_item_ids, tf.int32) - 1
         others = 1.0 - tf.one_hot(columns, _size(logits, -1), dtype=scores.dtype)
         own = tf.maximum(columns, 0)[..., tf.newaxis]
@@ -130,6 +127,13 @@ class SampledLoss(abc.ABC):
             negatives: (..., C), 1 where the column is a negative of the row, else 0.
             in_batch: (...) usable columns among the rows' targets; None over the full catalogue.
         """
+
+    def _check_not_sampled(self) -> None:
+        if self.logq:
+            raise ValueError(
+                f"`logq` corrects for sampled columns, but was {self.logq} with the full "
+                "catalogue. Pass logq=0.0, or train with sampled negatives."
+            )
 
     def _check_logq(self, logq: tf.Tensor | None) -> None:
         if logq is not None:
@@ -193,11 +197,6 @@ def num_negatives(negatives: tf.Tensor) -> tf.Tensor:
 def softmax_over_negatives(scores: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
     """`s_ij`: (..., C) softmax over j != i, 0 at the positive, masked columns and empty rows."""
     return tf.nn.softmax(tf.where(negatives > 0, scores, EXCLUDED_LOGIT)) * negatives
-
-
-def _at_least_float32(logits: tf.Tensor) -> tf.Tensor:
-    logits = tf.convert_to_tensor(logits)
-    return logits if logits.dtype == tf.float64 else tf.cast(logits, tf.float32)
 
 
 def _size(tensor: tf.Tensor, axis: int) -> Any:

@@ -374,7 +374,8 @@ class HRNNMeta(NextItemModel):
         is_first = is_step & (item_ids == PADDING_ID)
         vectors = self.items(item_ids)
         if self.start_vector is not None:
-            vectors = tf.where(is_first[..., None], self.start_vector.value, vectors)
+            start_vector = tf.cast(self.start_vector.value, vectors.dtype)
+            vectors = tf.where(is_first[..., None], start_vector, vectors)
         parts = [vectors]
         if self.control_signals is not None:
             name = NEXT_GAP if self.control == "gap" else NEXT_SESSION_START
@@ -402,13 +403,14 @@ class HRNNMeta(NextItemModel):
         if self.rating_decoder is not None:
             ratings = self._required(events, NEXT_RATING)
             is_rated = tf.math.is_finite(ratings)
-            errors = self.rate(hidden, events[NEXT_ITEM], mix=mix) - ratings
+            rated = self.rate(hidden, events[NEXT_ITEM], mix=mix)
+            errors = tf.cast(rated, ratings.dtype) - ratings
             squares = tf.where(is_rated, tf.square(tf.where(is_rated, errors, 0.0)), 0.0)
             num_rated = tf.reduce_sum(tf.cast(is_rated, tf.float32))
             mean = tf.math.divide_no_nan(tf.reduce_sum(squares), num_rated)
             penalty = self.rating_weight * mean
         if mix is not None:
-            hidden = tf.concat([hidden, mix], axis=-1)
+            hidden = tf.concat([hidden, tf.cast(mix, hidden.dtype)], axis=-1)
         return hidden, states, penalty
 
     def rate(self, hidden, item_ids, *, mix=None):
@@ -429,7 +431,7 @@ class HRNNMeta(NextItemModel):
             )
         more = {} if mix is None else {"mix": mix[..., None]}
         rated = self.rating_decoder(hidden[..., None, :], item_ids[..., None], **more)
-        return self.mean_rating.value[0] + rated[..., 0, 0]
+        return tf.cast(self.mean_rating.value[0], rated.dtype) + rated[..., 0, 0]
 
     def _drawn_mix(self, hidden):
         """λ of each step, (batch, steps, 1): it goes with the state to where it is scored."""

@@ -467,6 +467,8 @@ class NextItemModel(keras.Model):
                 loss, rows, weights, states = self._window_loss(
                     window, before, self.optimizer.iterations, training=True
                 )
+                # Half-precision gradients of a small loss would vanish; `apply` scales them back.
+                loss = self.optimizer.scale_loss(loss)
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             self.optimizer.apply(gradients, variables)
         return rows, weights, states

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hrec_tf import inference
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity
@@ -80,6 +81,25 @@ def test_every_form_answers_as_keras_does(case, id_type, process, tmp_path):
     assert set(found.differences) == WITHOUT_STEP | steps
     assert max(found.differences.values()) < 1e-5
     assert found.num_histories > 20
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("case", [CASES[0], CASES[6], PREFIX_CASES[0]], ids=lambda case: case.name)
+def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
+    case, process, tmp_path, monkeypatch
+):
+    """As little as it is here; parity sets it beside the scores of the Keras model."""
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.setattr(inference, "LARGE", NUM_ITEMS)
+    monkeypatch.setattr(inference, "BLOCK", 5)
+    recommender = recommender_of(case, "text")
+    found = check_parity(
+        recommender,
+        saved_model=export_saved_model(recommender, tmp_path / "served", k=NUM_ITEMS),
+        tflite=export_tflite(recommender, tmp_path / "model.tflite", k=NUM_ITEMS),
+        process=process,
+    )
+    assert max(found.differences.values()) < 1e-5
 
 
 MISREADINGS = {
