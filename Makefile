@@ -18,8 +18,8 @@ test: .venv/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto -m "not integration"
-	$(BIN)/python -m pytest -n auto -m integration
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not integration"
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m integration
 
 quickstart: .venv/runtime.stamp
 	$(BIN)/hrec quickstart

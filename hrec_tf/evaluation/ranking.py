@@ -14,7 +14,7 @@ from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation.points import ALL_SESSIONS, evaluation_points, sessions_to_play
 from hrec_tf.evaluation.windows import Window, windows_of
-from hrec_tf.metrics import rank_counts, rank_from_counts
+from hrec_tf.metrics import counts_against, rank_counts, rank_from_counts
 from hrec_tf.schema import ACROSS_SESSIONS, PADDED_LAYOUTS, SESSION_PARALLEL
 
 SCORE_BYTES = 1 << 26
@@ -140,7 +140,11 @@ def rank_baseline(
         targets = part_points[rows]
         item_ids = part.item_ids[targets]
         scores = tf.constant(baseline.score(part, targets))
-        counts[rows] = _count(scores, item_ids, item_ids - 1, top_pop)
+        if top_pop is None:
+            counts[rows] = _count(scores, item_ids)
+        else:
+            own = tf.gather(scores, item_ids - 1, axis=1, batch_dims=1)
+            counts[rows] = _count_among(scores[:, :top_pop], own, item_ids)
     return _ranks(points, counts, histories, top_pop)
 
 
@@ -204,7 +208,7 @@ def rank_model(
     windows = windows_of(part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point)
     rows = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
     # Counting by XLA pays where many points are ranked: it compiles for a second.
-    by_xla = len(points) >= MANY_POINTS and top_pop is None
+    by_xla = len(points) >= MANY_POINTS
     how = {"top_pop": top_pop, "jit_compile": jit_compile}
     functions = _compiled(model, **how, rows_by_xla=rows if by_xla else None)
     block = rows * BLOCKS_BY_XLA if by_xla else rows
@@ -289,7 +293,13 @@ def _compile(
         return hidden, tf.boolean_mask(next_item_ids, is_ranked), states
 
     def rank_block(hidden, item_ids):
-        return _count(model_ref().score(hidden), item_ids, item_ids - 1, top_pop)
+        model = model_ref()
+        if top_pop is None:
+            return _count(model.score(hidden), item_ids)
+        popular = tf.range(1, top_pop + 1, dtype=item_ids.dtype)
+        scores = model.score(hidden, popular)
+        own = tf.linalg.diag_part(model.score(hidden, item_ids))
+        return _count_among(scores, own, item_ids)
 
     @tf.function(autograph=False, jit_compile=True)
     def rank_blocks(hidden, item_ids):
@@ -308,37 +318,37 @@ def _compile(
             rows = tf.range(block) % tf.shape(item_ids)[0]
             full = rank_blocks(tf.gather(hidden, rows), tf.gather(item_ids, rows))
             return full[: tf.shape(item_ids)[0]]
-        if top_pop is None:
-            return rank_block(hidden, item_ids)
-        # Popular items first, then the rows' own. A popular target keeps to its own column:
-        # another column's product could differ from it in the last bit.
-        popular = tf.range(1, top_pop + 1, dtype=item_ids.dtype)
-        scores = model_ref().score(hidden, tf.concat([popular, item_ids], 0))
-        added = top_pop + tf.range(tf.shape(item_ids)[0], dtype=item_ids.dtype)
-        own_columns = tf.where(item_ids <= top_pop, item_ids - 1, added)
-        return _count(scores, item_ids, own_columns, top_pop)
+        return rank_block(hidden, item_ids)
 
     return read_window, rank_rows
 
 
-def _count(scores, item_ids, own_columns, top_pop: int | None) -> tf.Tensor:
-    """Returns int64 (rows, 3): candidates above, candidates beside, scores that are not finite.
+def _count(scores, item_ids) -> tf.Tensor:
+    """Returns int64 (rows, 3): items above, items beside, more than 0 if one is not finite.
 
     Args:
-        scores: (rows, columns); the candidates come first.
+        scores: (rows, num_items), item id i in column i - 1.
         item_ids: int32 (rows,), the targets.
-        own_columns: int32 (rows,), where each row's own score stands.
-        top_pop: number of candidates, or None if all columns are.
     """
-    is_popular = tf.zeros_like(item_ids)
-    if top_pop is not None:
-        # Every target gets a column behind the candidates; a popular one is then there twice.
-        own = tf.gather(scores, own_columns, axis=1, batch_dims=1)
-        scores = tf.concat([scores[:, :top_pop], own[:, None]], 1)
-        is_popular = tf.cast(item_ids <= top_pop, tf.int32)
-        item_ids = tf.fill(tf.shape(item_ids), top_pop + 1)
-    greater, equal, nonfinite = rank_counts(scores, item_ids)
-    return tf.cast(tf.stack([greater, equal - is_popular, nonfinite], 1), tf.int64)
+    return tf.cast(tf.stack(rank_counts(scores, item_ids), 1), tf.int64)
+
+
+def _count_among(scores, own, item_ids) -> tf.Tensor:
+    """Returns what `_count` does, of targets among the most supported items.
+
+    Args:
+        scores: (rows, top_pop), of the items 1..top_pop.
+        own: (rows,), of the targets, wherever they stand.
+        item_ids: int32 (rows,), the targets.
+    """
+    # A popular target keeps to its own column: another product could differ in the last bit.
+    is_popular = item_ids <= scores.shape[-1]
+    column = tf.where(is_popular, item_ids - 1, 0)
+    own = tf.where(is_popular, tf.gather(scores, column, axis=1, batch_dims=1), own)
+    greater, equal, nonfinite = counts_against(scores, own[:, None])
+    equal -= tf.cast(is_popular, tf.int32)
+    nonfinite += tf.cast(~tf.math.is_finite(own), tf.int32)
+    return tf.cast(tf.stack([greater, equal, nonfinite], 1), tf.int64)
 
 
 def _ranks(

@@ -9,7 +9,7 @@ from hrec_tf.metrics.rank_formulas import (
     reciprocal_rank,
 )
 from hrec_tf.metrics.rank_metrics import MRR, NDCG, Precision, Recall
-from hrec_tf.metrics.ranks import TIES, rank_counts, rank_from_counts
+from hrec_tf.metrics.ranks import TIES, counts_against, rank_counts, rank_from_counts
 
 __all__ = [
     "MRR",
@@ -17,6 +17,7 @@ __all__ = [
     "TIES",
     "Precision",
     "Recall",
+    "counts_against",
     "mrr_at",
     "ndcg_at",
     "perplexity",

@@ -40,20 +40,32 @@ def rank_counts(
     logits = tf.convert_to_tensor(logits)
     columns = tf.maximum(tf.cast(next_item_ids, tf.int32) - 1, 0)[..., tf.newaxis]
     target = tf.gather(logits, columns, axis=-1, batch_dims=len(columns.shape) - 1)
-
-    num_items = logits.shape[-1]
-    if num_items is None or num_items > MOST_BLOCKS * BLOCK:
-        counted = [_counts(logits, target)]
-    else:
-        blocks = [logits[..., first : first + BLOCK] for first in range(0, num_items, BLOCK)]
-        counted = [_counts_in_one_pass(block, target) for block in blocks]
-    greater, equal, nonfinite = map(tf.add_n, zip(*counted, strict=True))
+    greater, equal, nonfinite = counts_against(logits, target)
     last = tf.shape(logits)[-1] - 1
     return (
         tf.where(nonfinite > 0, last, greater),
         tf.where(nonfinite > 0, 0, equal - 1),
         nonfinite,
     )
+
+
+def counts_against(logits: tf.Tensor, target: tf.Tensor) -> list[tf.Tensor]:
+    """Counts the scores above one of each row, and those equal to it.
+
+    Args:
+        logits: (..., N).
+        target: (..., 1), a score of each row or of another column.
+
+    Returns:
+        Three int32 tensors (...): scores above, scores equal, the target's own included if it is
+        one of the columns, and a number above 0 where one of the columns is NaN or infinite.
+    """
+    num_items = logits.shape[-1]
+    if num_items is None or num_items > MOST_BLOCKS * BLOCK:
+        return _counts(logits, target)
+    blocks = [logits[..., first : first + BLOCK] for first in range(0, num_items, BLOCK)]
+    counted = [_counts_in_one_pass(block, target) for block in blocks]
+    return [tf.add_n(parts) for parts in zip(*counted, strict=True)]
 
 
 def _counts(logits, target):

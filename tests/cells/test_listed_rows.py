@@ -50,17 +50,25 @@ def test_rows_are_taken_and_put_back_and_so_are_their_gradients():
     np.testing.assert_allclose(tape.gradient(loss, values), expected, rtol=1e-5)
 
 
-def run(starting, steps, jit_compile, **arguments):
-    cell = HierarchicalGRUCell(session_units=SESSION, user_units=USER, seed=3, **arguments)
+def compiled(steps, jit_compile):
+    """A function of the flags that returns outputs, last states and all gradients."""
+    cell = HierarchicalGRUCell(
+        session_units=SESSION,
+        user_units=USER,
+        user_gates="rzh",
+        session_dropout=0.2,
+        user_dropout=0.3,
+        init_dropout=0.1,
+        seed=3,
+    )
     recurrence = Recurrence(cell)
-    session_start, user_start = flags(starting, steps)
     items = floats(BATCH, steps, ITEM, seed=4)
     states = [floats(BATCH, SESSION, seed=5), floats(BATCH, USER, seed=6)]
     is_event = tf.constant(np.random.default_rng(7).random((BATCH, steps)) < 0.9)
-    recurrence(pack_events(items, session_start, user_start))
+    recurrence(pack_events(items, *flags(8, steps)))
 
     @tf.function(jit_compile=jit_compile)
-    def outputs_and_gradients():
+    def outputs_and_gradients(session_start, user_start):
         with tf.GradientTape() as tape:
             tape.watch([items, *states])
             packed = pack_events(items, session_start, user_start)
@@ -70,21 +78,23 @@ def run(starting, steps, jit_compile, **arguments):
         watched = [items, *states, *[weight.value for weight in cell.trainable_weights]]
         return outputs, *last, *tape.gradient(loss, watched)
 
-    return outputs_and_gradients()
+    return outputs_and_gradients
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("starting", [8, 17, 30], ids=["short list", "long list", "overflowing"])
-def test_computing_the_listed_rows_equals_computing_all(monkeypatch, starting, steps, jit_compile):
-    arguments = {"user_gates": "rzh", "session_dropout": 0.2, "user_dropout": 0.3}
-    arguments["init_dropout"] = 0.1
-    session_start, user_start = flags(starting, steps)
-    fits = [bool(fit) for fit, _ in listed_rows.shortcuts(session_start & ~user_start)]
-    assert fits == {8: [True, True], 17: [False, True], 30: [False, False]}[starting]
-    listed = run(starting, steps, jit_compile, **arguments)
-    monkeypatch.setattr(listed_rows, "SMALLEST_BATCH", BATCH + 1)
-    whole = run(starting, steps, jit_compile, **arguments)
-    assert len(listed) == len(whole) > 10
-    for ours, expected in zip(listed, whole, strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=2e-5)
+def test_computing_the_listed_rows_equals_computing_all(monkeypatch, steps, jit_compile):
+    """With a short list, a long one, and more rows than any list holds, in one program."""
+    found, fitting = [], {8: [True, True], 17: [False, True], 30: [False, False]}
+    for smallest in (listed_rows.SMALLEST_BATCH, BATCH + 1):
+        monkeypatch.setattr(listed_rows, "SMALLEST_BATCH", smallest)
+        run = compiled(steps, jit_compile)
+        found.append([run(*flags(starting, steps)) for starting in fitting])
+    monkeypatch.undo()
+    for starting, listed, whole in zip(fitting, *found, strict=True):
+        session_start, user_start = flags(starting, steps)
+        fits = [bool(fit) for fit, _ in listed_rows.shortcuts(session_start & ~user_start)]
+        assert fits == fitting[starting]
+        assert len(listed) == len(whole) > 10
+        for ours, expected in zip(listed, whole, strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=2e-5)

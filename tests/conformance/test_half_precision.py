@@ -71,7 +71,7 @@ def test_a_fit_goes_as_in_full_precision(kind, half, steps, policy):
         stream = user_parallel_stream(histories, num_lanes=3, steps=steps)
         losses[name] = model.fit(stream, epochs=4, verbose=0).history["loss"]
     np.testing.assert_allclose(losses[half], losses["float32"], rtol=0.05)
-    assert losses[half][-1] < 0.98 * losses[half][0]
+    assert min(losses[half]) < 0.97 * losses[half][0]
 
 
 def test_a_loss_is_scaled_before_its_gradient_and_back_after_it(policy):

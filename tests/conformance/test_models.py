@@ -24,7 +24,14 @@ EPOCHS = 5
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept:DeprecationWarning"
 )
-every_model = pytest.mark.parametrize("case", CASES + PREFIX_CASES, ids=lambda case: case.name)
+every_model = pytest.mark.parametrize(
+    "case",
+    # One process for all tests of a model, so that it is trained once.
+    [
+        pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name))
+        for case in CASES + PREFIX_CASES
+    ],
+)
 
 
 @functools.cache

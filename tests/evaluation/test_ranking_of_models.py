@@ -73,12 +73,13 @@ def test_ranks_are_those_of_feeding_event_by_event(name, histories):
 
 
 @pytest.mark.parametrize("score_bytes", [1 << 26, 7 * 4 * NUM_ITEMS], ids=["one block", "many"])
-def test_counting_by_xla_gives_the_same_ranks(monkeypatch, histories, score_bytes):
-    model = CASES["hrnn_init"]()
-    expected = rank_model(model, histories, score_bytes=score_bytes)
+@pytest.mark.parametrize("top_pop", [None, 4])
+def test_counting_by_xla_gives_the_same_ranks(monkeypatch, histories, score_bytes, top_pop):
+    model, how = CASES["hrnn_init"](), {"score_bytes": score_bytes, "top_pop": top_pop}
+    expected = rank_model(model, histories, **how)
     monkeypatch.setattr("hrec_tf.evaluation.ranking.MANY_POINTS", 1)
     assert expected.num_points % 7
-    ranks = rank_model(model, histories, score_bytes=score_bytes)
+    ranks = rank_model(model, histories, **how)
     np.testing.assert_array_equal(ranks.target, expected.target)
     np.testing.assert_array_equal(ranks.greater, expected.greater)
     np.testing.assert_array_equal(ranks.equal, expected.equal)

@@ -31,7 +31,7 @@ of_both = pytest.mark.parametrize("make", [convolutions, attention])
 
 
 @of_both
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(reset=flags, is_event=flags, cuts=st.sets(st.integers(1, STEPS - 1), max_size=6))
 def test_a_stream_may_be_cut_anywhere(make, reset, is_event, cuts):
     layer = make()
