@@ -133,11 +133,17 @@ def page(records: Sequence[dict[str, Any]]) -> str:
             "|  | ours | other | unit | ratio | target |  |",
             "|---|---:|---:|---|---:|---:|---|",
         ]
+        # Ratios of two machines are not to be compared, so each row says whose it is.
+        machines = list(dict.fromkeys(record["machine"] for record in rows))
+        numbers = dict.fromkeys(machines, "")
+        if len(machines) > 1:
+            numbers = {name: f"[{number}] " for number, name in enumerate(machines, 1)}
         for record in rows:
             low, high = record["spread"]
             sign = "≥" if record["direction"] == "at_least" else "≤"
+            whose = f" {numbers[record['machine']]}".rstrip()
             cells = [
-                f"{record['config']}, against {record['peer_name']}",
+                f"{record['config']}, against {record['peer_name']}{whose}",
                 _shown(record["ours"]),
                 _shown(record["peer"]),
                 record["unit"],
@@ -149,7 +155,7 @@ def page(records: Sequence[dict[str, Any]]) -> str:
         notes = dict.fromkeys(record["note"] for record in rows if record["note"])
         lines += [text for note in notes for text in ("", note)]
         lines += ["", "```", *dict.fromkeys(record["command"] for record in rows), "```"]
-        lines += ["", *dict.fromkeys(record["machine"] for record in rows)]
+        lines += [text for name in machines for text in ("", numbers[name] + name)]
     return "\n".join(lines) + "\n"
 
 
