@@ -82,7 +82,9 @@ class GlobalContext(keras.layers.Layer):
         kl = 0.5 * ops.sum(ops.square(mean) + variance - ops.log(variance + 1e-8) - 1, axis=-1)
         drawn = mean
         if training:
-            noise = keras.random.normal(ops.shape(mean), mean.dtype.name, seed=self.seed_generator)
+            noise = keras.random.normal(
+                ops.shape(mean), dtype=mean.dtype.name, seed=self.seed_generator
+            )
             drawn = mean + std * noise
         return tf.cast(tf.nn.softmax(drawn), bags.dtype), kl
 

@@ -35,8 +35,9 @@ def test_scores_are_those_of_full_precision_but_for_rounding(case, policy):
         assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
         states = model.initial_states(ROWS)
         assert {state.dtype.name for state in states} <= {keras.config.dtype_policy().compute_dtype}
+        trained, _ = model.encode(events, states, training=True)
         hidden, _ = model.encode(events, states)
-        assert hidden.dtype == keras.config.dtype_policy().compute_dtype
+        assert trained.dtype == hidden.dtype == keras.config.dtype_policy().compute_dtype
         scores[name] = np.asarray(tf.cast(model.score(hidden), tf.float32))
     furthest = np.abs(scores["mixed_bfloat16"] - scores["float32"]).max()
     assert 0 < furthest < 0.05 * max(1.0, np.abs(scores["float32"]).max())
