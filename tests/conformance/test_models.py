@@ -53,12 +53,14 @@ def test_a_configuration_is_plain_data_that_rebuilds_the_model(case):
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
 
 
+@pytest.mark.integration
 @every_model
 def test_a_fit_lowers_the_loss(case):
     _, history = trained(case)
     assert history["loss"][-1] < 0.93 * history["loss"][0]
 
 
+@pytest.mark.integration
 @every_model
 def test_a_fit_is_compiled_once_and_for_padded_batches_once_more(case):
     """The first batch gives a program of its length, the next one a program of all others."""
