@@ -206,7 +206,7 @@ class Inference:
         """Lists the k best items but those of `left_out`, int32 (batch, some), whose 0 is none."""
         num_items, size = self.model.num_items, tf.shape(memory.hidden)[0]
         if num_items < LARGE:
-            scores = self._scores(memory, 1, num_items + 1, left_out)
+            scores = self._scores(memory, self.model.score(memory.hidden), 1, left_out)
             best, columns = tf.math.top_k(scores, k=k)
             item_ids = columns + 1
         else:
@@ -214,7 +214,9 @@ class Inference:
             def with_block(first, best, item_ids):
                 """The best of those so far and of a block; of equal ones the lower id is first."""
                 end = tf.minimum(first + BLOCK, num_items + 1)
-                scores = tf.concat([best, self._scores(memory, first, end, left_out)], axis=1)
+                logits = self.model.score(memory.hidden, tf.range(first, end))
+                scores = self._scores(memory, logits, first, left_out)
+                scores = tf.concat([best, scores], axis=1)
                 ids = tf.broadcast_to(tf.range(first, end), (size, end - first))
                 best, places = tf.math.top_k(scores, k=k)
                 ids = tf.gather(tf.concat([item_ids, ids], axis=1), places, axis=1, batch_dims=1)
@@ -232,22 +234,19 @@ class Inference:
         item_ids = tf.where(best > UNFILLED, item_ids, PADDING_ID)
         return Answer(item_ids, best, *self._reader.pack(memory))
 
-    def _scores(self, memory, first, end, left_out) -> tf.Tensor:
-        """Returns float32 (batch, end - first), of the items from `first` to before `end`."""
-        if self.model.num_items < LARGE:
-            logits, popularity = self.model.score(memory.hidden), self._popularity
-        else:
-            logits = self.model.score(memory.hidden, tf.range(first, end))
-            popularity = tf.constant(self._popularity)[first - 1 : end - 1]
+    def _scores(self, memory, logits, first, left_out) -> tf.Tensor:
+        """Returns float32 (batch, width), of the items from `first` on, whose logits these are."""
+        width = tf.shape(logits)[1]
+        popularity = tf.constant(self._popularity)[first - 1 : first - 1 + width]
         scores = tf.where(self._is_read(memory), logits, popularity)
         if left_out is None:
             return scores
-        is_here = (left_out >= first) & (left_out < end)
+        is_here = (left_out >= first) & (left_out < first + width)
         columns = tf.where(is_here, left_out - first + 1, 0)
-        return tf.where(_columns(columns, end - first), UNFILLED, scores)
+        return tf.where(_columns(columns, width), UNFILLED, scores)
 
 
-def _columns(places: tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
+def _columns(places: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Returns bool (batch, width), true at a row's places, counted from 1; 0 is none."""
     batch_size = tf.shape(places)[0]
     rows = tf.broadcast_to(tf.range(batch_size)[:, None], tf.shape(places))

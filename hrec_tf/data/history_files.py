@@ -16,9 +16,9 @@ from hrec_tf.data.histories import Histories
 
 INDEX = "histories.json"
 FORMAT = 1
-OF_EVENTS = ("item_ids", "timestamps", "target_weights", "feedback")
 OFFSETS = ("session_offsets", "user_offsets")
-ARRAYS = (*OF_EVENTS, *OFFSETS, "user_features")
+REQUIRED = ("item_ids", "timestamps", "target_weights", *OFFSETS)
+ARRAYS = (*REQUIRED, "feedback", "user_features")
 
 
 def write_histories(parts: Histories | Iterable[Histories], path: str | Path) -> None:
@@ -91,6 +91,8 @@ def read_histories(path: str | Path) -> Histories:
         index = json.loads((path / INDEX).read_text(encoding="utf-8"))
         if index["format"] != FORMAT:
             raise ValueError(f"format {index['format']}, not {FORMAT}")
+        if not set(REQUIRED) <= set(index["arrays"]) <= set(ARRAYS):
+            raise ValueError(f"its arrays are {', '.join(index['arrays'])}")
         files = {name: path / f"{name}.bin" for name in index["arrays"]}
         arrays = {
             name: _mapped(files[name], np.dtype(said["type"]), said["width"])

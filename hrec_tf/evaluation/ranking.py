@@ -296,10 +296,12 @@ def _compile(
         model = model_ref()
         if top_pop is None:
             return _count(model.score(hidden), item_ids)
+        # Popular items and the rows' own, in one product: those of two could differ in the last
+        # bit where they tie.
         popular = tf.range(1, top_pop + 1, dtype=item_ids.dtype)
-        scores = model.score(hidden, popular)
-        own = tf.linalg.diag_part(model.score(hidden, item_ids))
-        return _count_among(scores, own, item_ids)
+        scores = model.score(hidden, tf.concat([popular, item_ids], 0))
+        own = tf.linalg.diag_part(scores[:, top_pop:])
+        return _count_among(scores[:, :top_pop], own, item_ids)
 
     @tf.function(autograph=False, jit_compile=True)
     def rank_blocks(hidden, item_ids):

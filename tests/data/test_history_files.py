@@ -103,6 +103,11 @@ def test_a_damaged_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"item_ids.bin' is missing"):
         read_histories(tmp_path / "log")
     index = tmp_path / "log" / "histories.json"
+    known = json.loads(index.read_text())
+    for arrays in ({}, known["arrays"] | {"prices": {"type": "<f4", "width": []}}):
+        index.write_text(json.dumps(known | {"arrays": arrays}))
+        with pytest.raises(ValueError, match=r"whole histories \(its arrays are .*again"):
+            read_histories(tmp_path / "log")
     index.write_text(json.dumps(json.loads(index.read_text()) | {"format": 2}))
     with pytest.raises(ValueError, match="format 2, not 1"):
         read_histories(tmp_path / "log")
