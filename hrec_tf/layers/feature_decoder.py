@@ -72,15 +72,11 @@ class FeatureDecoder(keras.layers.Layer):
     def build(self, input_shape=None):
         if not self.own.built:
             self.own.build()
-        self.features = self.add_weight(
-            name="features",
-            shape=(self.num_items + 1, self.num_features),
-            initializer="zeros",
-            trainable=False,
-        )
-        self.is_cold = self.add_weight(
-            name="is_cold", shape=(self.num_items + 1, 1), initializer="zeros", trainable=False
-        )
+        # Their rows are cast where they are read, and not the whole tables.
+        known = {"initializer": "zeros", "trainable": False, "autocast": False}
+        shape = (self.num_items + 1, self.num_features)
+        self.features = self.add_weight(name="features", shape=shape, **known)
+        self.is_cold = self.add_weight(name="is_cold", shape=(self.num_items + 1, 1), **known)
         sizes = (self.num_features, *self.hidden, self.dim + 1)
         self.maps = []
         for layer, (rows, columns) in enumerate(itertools.pairwise(sizes)):
@@ -129,10 +125,11 @@ class FeatureDecoder(keras.layers.Layer):
 
     def by_features(self, item_ids=None):
         """Returns w(f) (..., dim) and b(f) (..., 1) of items 1..N, or of `item_ids` (...)."""
-        values = self.features.value[1:] if item_ids is None else tf.gather(self.features, item_ids)
+        values = _rows(self.features, item_ids)
         for layer, (kernel, bias) in enumerate(self.maps):
             values = ops.relu(values) if layer else values
-            values = ops.matmul(values, ops.convert_to_tensor(kernel)) + bias
+            kernel = ops.convert_to_tensor(kernel)
+            values = ops.matmul(ops.cast(values, kernel.dtype), kernel) + bias
         return values[..., :-1], values[..., -1:]
 
     def call(self, hidden_state, item_ids=None, mix=None):
@@ -145,8 +142,8 @@ class FeatureDecoder(keras.layers.Layer):
             products = tf.matmul(hidden_state, vectors, transpose_b=True)
             featured = products + ops.expand_dims(biases[..., 0], -2)
         if mix is None:
-            cold = self.is_cold.value[1:] if item_ids is None else tf.gather(self.is_cold, item_ids)
-            mix = ops.maximum(cold[..., 0], self.eval_mix)
+            cold = ops.cast(_rows(self.is_cold, item_ids)[..., 0], hidden_state.dtype)
+            mix = ops.maximum(cold, self.eval_mix)
             mix = mix if item_ids is None else ops.expand_dims(mix, -2)
         return (1.0 - mix) * self.own(hidden_state, item_ids) + mix * featured
 
@@ -164,6 +161,11 @@ class FeatureDecoder(keras.layers.Layer):
             "eval_mix": self.eval_mix,
             "seed": self.seed,
         }
+
+
+def _rows(table, item_ids):
+    """Returns the rows of items 1..N, or of `item_ids`."""
+    return table.value[1:] if item_ids is None else tf.gather(table.value, item_ids)
 
 
 def require_share(name: str, value: object) -> float:

@@ -383,7 +383,7 @@ class HRNNMeta(NextItemModel):
             parts.append(self.control_signals(gaps, is_first))
         if self.feedback_map is not None:
             told = self.feedback_map(self._required(events, FEEDBACK))
-            parts.append(tf.where(is_first[..., None], 0.0, told))
+            parts.append(tf.where(is_first[..., None], tf.zeros_like(told), told))
         if self.user_map is not None:
             parts.append(self.user_map(self._required(events, USER_FEATURES)))
         return self.drop_inputs(tf.concat(parts, axis=-1), training=training)
