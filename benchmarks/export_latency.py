@@ -86,9 +86,9 @@ def saved_model_calls(folder: Path, state_size: int):
 
 def tflite_calls(file: Path, state_size: int):
     """Yields (name, call)."""
-    from ai_edge_litert.interpreter import Interpreter
+    from hrec_tf.export import litert_interpreter
 
-    interpreter = Interpreter(model_path=str(file))
+    interpreter = litert_interpreter(file)
     recommend = interpreter.get_signature_runner("recommend")
     step = interpreter.get_signature_runner("step")
     for length in (20, 50):

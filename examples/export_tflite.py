@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from hrec_tf.data import Vocabulary, catalogue, filters, histories_from_log
 from hrec_tf.data.lanes import session_parallel_stream
@@ -47,7 +47,9 @@ file = export_tflite(recommender, options.file or Path(scratch.name) / "shop.tfl
 # whose line 0 is a heading; whatever is not in it is 0, unknown.
 raw_ids = file.with_name(f"{file.stem}.vocabulary.txt").read_text(encoding="utf-8").split("\n")
 number_of = {raw_id: number for number, raw_id in enumerate(raw_ids) if number > 0}
-interpreter = Interpreter(model_path=str(file))
+# Not by XNNPACK, which at times answers wrongly where the number of events is free.
+resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+interpreter = Interpreter(model_path=str(file), experimental_op_resolver_type=resolver)
 recommend = interpreter.get_signature_runner("recommend")
 step = interpreter.get_signature_runner("step")
 

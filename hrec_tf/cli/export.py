@@ -43,11 +43,11 @@ def export(
     from hrec_tf import runs
     from hrec_tf.export import export_saved_model, export_tflite
     from hrec_tf.export.parity import Parity, check_parity
-    from hrec_tf.export.parity.forms import litert_interpreter
+    from hrec_tf.export.tflite import require_litert
     from hrec_tf.recommender import Recommender
 
     if tflite is not None:
-        _require(litert_interpreter)
+        _require(require_litert)
     progress = console.Progress()
     with progress.watch(f"loading {run}"):
         recommender = Recommender.load(run, **minutes)

@@ -14,8 +14,13 @@ item id i, and whatever is not in it is 0, unknown. Places beyond the candidates
 and the lowest float32, or the lowest float16 where numbers were shortened to it. A LiteRT file
 cannot check what it is given: times must not go back, and `state` must be of an answer of this
 file, or zeros.
+
+Run the file without LiteRT's default delegate (XNNPACK), as `litert_interpreter` opens it. Where
+the number of events is free that delegate at times answers wrongly when it is asked again: it runs
+nodes in another order than the memory of their tensors was planned for.
 """
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -119,6 +124,34 @@ def check_tflite(file: str | Path) -> dict[str, Any]:
             shutil.copyfile(path, Path(folder) / name)
         shutil.copyfile(listed, Path(folder) / manifest.FILE)
         return manifest.check(folder, kind=KIND)
+
+
+def litert_interpreter(file: str | Path) -> Any:
+    """Returns LiteRT's interpreter of a file, without the delegate that it cannot be run with.
+
+    Elsewhere say the same: `Interpreter.Options().setUseXNNPACK(false)` in Java and Kotlin,
+    `BuiltinOpResolverWithoutDefaultDelegates` in C++.
+
+    Args:
+        file: written by `export_tflite`.
+
+    Raises:
+        ImportError: LiteRT is not installed.
+    """
+    runtime = require_litert()
+    resolver = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return runtime.Interpreter(model_path=str(file), experimental_op_resolver_type=resolver)
+
+
+def require_litert() -> Any:
+    """Returns LiteRT's module `interpreter`, or raises ImportError where it is not installed."""
+    try:
+        return importlib.import_module("ai_edge_litert.interpreter")
+    except ImportError as error:
+        raise ImportError(
+            f"LiteRT cannot be imported ({error}), but a .tflite file must be tried before it is "
+            "used, and LiteRT is what runs it. Run: pip install 'hrec-tf[litert]'"
+        ) from error
 
 
 def signatures_of(inference: Inference) -> list[str]:

@@ -12,8 +12,8 @@ from hrec_tf import inference
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity
-from hrec_tf.export.parity.forms import litert_interpreter
 from hrec_tf.export.session_process import SessionProcess
+from hrec_tf.export.tflite import litert_interpreter, require_litert
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.readers import SessionReader
 from hrec_tf.recommender import Recommender
@@ -102,6 +102,28 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
     assert max(found.differences.values()) < 1e-5
 
 
+@pytest.mark.integration
+def test_who_asks_litert_again_is_answered_the_same(tmp_path):
+    """With its default delegate one interpreter in ten or so answered the second time wrongly."""
+    pytest.importorskip("ai_edge_litert")
+    case = next(case for case in CASES if case.name == "HRNN-meta with all there is to know")
+    file = export_tflite(recommender_of(case, "text"), tmp_path / "model.tflite", k=3)
+    generator = np.random.default_rng(0)
+    question = {
+        "item_ids": generator.integers(1, NUM_ITEMS + 1, (1, 13)).astype(np.int32),
+        "timestamps": np.arange(13)[None] * 1000,
+        "at": np.array([13_000]),
+        "feedback": generator.normal(size=(1, 13, 2)).astype(np.float32),
+        "user_features": generator.normal(size=(1, 3)).astype(np.float32),
+        "exclude_seen": np.array([False]),
+    }
+    answers = []
+    for _ in range(60):
+        recommend = litert_interpreter(file).get_signature_runner("recommend")
+        answers += [recommend(**question)["scores"] for _ in range(3)]
+    np.testing.assert_allclose(answers, np.broadcast_to(answers[0], (180, 1, 3)), rtol=1e-5)
+
+
 MISREADINGS = {
     "every session": lambda events: events._replace(session=tf.ones_like(events.session)),
     "all but the last event": lambda events: events._replace(
@@ -186,7 +208,7 @@ def test_an_export_of_another_model_is_refused(exported, process):
 def test_a_missing_runtime_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(ImportError, match=r"Run: pip install 'hrec-tf\[litert\]'"):
-        litert_interpreter()
+        require_litert()
 
 
 def run(*arguments):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.export import check_tflite, export_tflite
+from hrec_tf.export import check_tflite, export_tflite, litert_interpreter
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
 from tests.reference.tiny_prefix_model import TinyPrefixModel
@@ -25,8 +25,8 @@ def file(recommender, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recommend(file):
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    return interpreter.Interpreter(model_path=str(file)).get_signature_runner("recommend")
+    pytest.importorskip("ai_edge_litert")
+    return litert_interpreter(file).get_signature_runner("recommend")
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def without_step(tmp_path_factory):
 @pytest.mark.integration
 def test_a_model_that_reads_prefixes_has_no_step_and_no_state(without_step):
     assert check_tflite(without_step)["signatures"] == ["recommend"]
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    found = interpreter.Interpreter(model_path=str(without_step)).get_signature_list()
+    pytest.importorskip("ai_edge_litert")
+    found = litert_interpreter(without_step).get_signature_list()
     assert list(found) == ["recommend"]
     assert set(found["recommend"]["outputs"]) == {"item_ids", "scores"}
 

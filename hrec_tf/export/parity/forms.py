@@ -8,7 +8,7 @@ import numpy as np
 
 from hrec_tf.export.parity.questions import Questions
 from hrec_tf.export.session_process import SessionProcess
-from hrec_tf.export.tflite import signatures_of
+from hrec_tf.export.tflite import litert_interpreter, signatures_of
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.recommender import Recommender
 from hrec_tf.schema import FEEDBACK, PADDING_ID, USER_FEATURES
@@ -135,7 +135,7 @@ def ask_tflite(file: Path, questions: Questions, *, inference: Inference) -> Ite
         questions: what is asked.
         inference: of the model, which knows the signatures and the width of a state.
     """
-    interpreter = litert_interpreter()(model_path=str(file))
+    interpreter = litert_interpreter(file)
     run = {name: interpreter.get_signature_runner(name) for name in signatures_of(inference)}
     for row, trial in enumerate(questions.trials):
         # Of a user without events the file is to be asked by an unknown one.
@@ -191,15 +191,3 @@ def _tflite_steps(
 
 def _first(form: str, row: int, given: dict[str, Any], flag: bool = False) -> Answered:
     return Answered(form, row, given["item_ids"][0], given["scores"][0], flag)
-
-
-def litert_interpreter() -> Any:
-    """Returns LiteRT's class, or raises where it is not installed."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise ImportError(
-            f"LiteRT cannot be imported ({error}), but a .tflite file must be tried before it is "
-            "used, and LiteRT is what runs it. Run: pip install 'hrec-tf[litert]'"
-        ) from error
-    return Interpreter
