@@ -10,11 +10,11 @@ own, one after the other; speeds are those of the last of three epochs.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from benchmarks.peers import in_turn, told_by
 
 BENCHMARK = "HRNN against its authors' code"
 PEER = "hgru4rec (Theano)"
@@ -79,7 +79,7 @@ def write_log(histories, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def ours(name: str) -> float:
+def ours(name: str) -> dict[str, float]:
     """Events per second of the last epoch."""
     from hrec_tf.data.lanes import user_parallel_stream
     from hrec_tf.losses import TOP1, InBatch
@@ -92,24 +92,16 @@ def ours(name: str) -> float:
     model.compile(AdagradMomentum(0.1), loss, negatives=InBatch())
     # Theirs ends an epoch when the first lane finds no user left.
     stream = user_parallel_stream(train, num_lanes=LANES, reference_tail=True)
-    return model.fit(stream, epochs=3, verbose=0).history["events_per_second"][-1]
+    history = model.fit(stream, epochs=3, verbose=0).history
+    return {name: history["events_per_second"][-1]}
 
 
-def theirs(name: str, path: Path, options: argparse.Namespace) -> float:
+def theirs(name: str, path: Path, options: argparse.Namespace) -> dict[str, float]:
     """What `ours` returns, of the peer."""
     source = str(Path(options.checkout).resolve() / "src")
-    return _run([options.python, "-c", DRIVER, source, str(path), CONFIGS[name][1], str(LANES)])
-
-
-def _run(command: list[str]) -> float:
-    unset = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    command = [options.python, "-c", DRIVER, source, str(path), CONFIGS[name][1], str(LANES)]
     flags = "device=cpu,floatX=float32,blas__ldflags=-lopenblas"
-    environment |= {"THEANO_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command[:2]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return float(json.loads(done.stdout.splitlines()[-1]))
+    return {name: told_by(command, THEANO_FLAGS=flags)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -124,20 +116,16 @@ def main(arguments: list[str] | None = None) -> None:
         return
     from benchmarks.performance import compared, keep
 
-    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in CONFIGS}
+    here = [sys.executable, "-m", "benchmarks.against_hgru4rec", options.checkout, "--ours"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.tsv"
         write_log(log(), path)
-        for number in range(options.rounds):
-            for name, (mine, peer) in found.items():
-                here = [sys.executable, "-m", "benchmarks.against_hgru4rec", options.checkout]
-                mine.append(_run([*here, "--ours", name]))
-                peer.append(theirs(name, path, options))
-                print(
-                    f"{number + 1} {name:26} {mine[-1]:10,.0f} {peer[-1]:10,.0f} "
-                    f"{mine[-1] / peer[-1]:6.2f}",
-                    flush=True,
-                )
+        found = in_turn(
+            options.rounds,
+            CONFIGS,
+            ours=lambda name: told_by([*here, name]),
+            theirs=lambda name: theirs(name, path, options),
+        )
     records = [
         compared(
             BENCHMARK,

@@ -11,15 +11,14 @@ compiled was compiled.
 
 import argparse
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from benchmarks.peers import in_turn, said_by, told_by
 
 BENCHMARK = "Training and evaluation against the official GRU4Rec"
 # What a checkout is told by, and whose it is.
@@ -125,25 +124,12 @@ def theirs(name: str, path: Path, options: argparse.Namespace, num_pairs: int) -
     command += ["-d", "cpu", "-ps", given]
     if name == EVALUATED:
         command += ["-t", str(path), "-e", "conservative"]
-    said = said_by(command)
+    # The optimizer of the official code on TensorFlow is one of Keras 2.
+    said = said_by(command, TF_USE_LEGACY_KERAS="1")
     speeds = {name: float(re.findall(r"\| (\d+) e/s\]", said)[-1])}
     if name == EVALUATED:
         speeds[EVALUATION] = num_pairs / float(re.findall(r"Evaluation took ([\d.]+)s", said)[0])
     return speeds
-
-
-def said_by(command: list[str]) -> str:
-    """What a command prints, run without a GPU."""
-    # OpenBLAS is left to find out itself which processor it runs on.
-    unset = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    environment |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    # The optimizer of the official code on TensorFlow is one of Keras 2.
-    environment |= {"TF_USE_LEGACY_KERAS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return done.stdout
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -162,24 +148,16 @@ def main(arguments: list[str] | None = None) -> None:
     from benchmarks.performance import compared, keep
 
     peer_name, train = peer_of(options.checkout), log()
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    here = [sys.executable, "-m", "benchmarks.against_official", options.checkout, "--ours"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.tsv"
         write_log(train, path)
-        for number in range(options.rounds):
-            for name in options.configs:
-                here = [sys.executable, "-m", "benchmarks.against_official", options.checkout]
-                mine: dict[str, Any] = json.loads(said_by([*here, "--ours", name]).splitlines()[-1])
-                peer = theirs(name, path, options, train.num_pairs)
-                for part in mine:
-                    rounds = found.setdefault(part, ([], []))
-                    rounds[0].append(mine[part])
-                    rounds[1].append(peer[part])
-                    print(
-                        f"{number + 1} {part:34} {mine[part]:10,.0f} {peer[part]:10,.0f} "
-                        f"{mine[part] / peer[part]:6.2f}",
-                        flush=True,
-                    )
+        found = in_turn(
+            options.rounds,
+            options.configs,
+            ours=lambda name: told_by([*here, name]),
+            theirs=lambda name: theirs(name, path, options, train.num_pairs),
+        )
     records = [
         compared(
             BENCHMARK,

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.against_official import said_by
+from benchmarks.peers import in_turn, told_by
 
 BENCHMARK = "Training against RecBole"
 PEER = "RecBole GRU4Rec"
@@ -79,10 +79,12 @@ def ours() -> dict[str, float]:
     return {"speed": history["events_per_second"][-1], "examples": train.num_pairs}
 
 
-def theirs(folder: str, python: str) -> dict[str, float]:
-    """What `ours` returns, of the peer."""
-    given = map(str, (folder, UNITS, LENGTH, BATCH, EPOCHS))
-    return json.loads(said_by([python, "-c", DRIVER, *given]).splitlines()[-1])
+def speed_told_by(command: list[str], examples: int) -> dict[str, float]:
+    """The examples per second that a command tells, if it learnt from as many as are asked for."""
+    told = told_by(command)
+    if told["examples"] != examples:
+        raise RuntimeError(f"{command[:2]} learnt from {told['examples']} examples, not {examples}")
+    return {CONFIG: told["speed"]}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,7 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     from benchmarks.performance import compared, keep
 
-    speeds: tuple[list[float], list[float]] = ([], [])
+    examples = log().load().for_validation()[0].num_pairs
+    here = [sys.executable, "-m", "benchmarks.against_recbole", "--ours"]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "log").mkdir()
         frame = log().read().frame.select("user", "item", "timestamp")
@@ -104,21 +107,19 @@ def main(arguments: list[str] | None = None) -> None:
         frame.rename(dict(zip(frame.columns, names, strict=True))).write_csv(
             Path(folder) / "log" / "log.inter", separator="\t"
         )
-        for number in range(options.rounds):
-            here = [sys.executable, "-m", "benchmarks.against_recbole", "--ours"]
-            mine = json.loads(said_by(here).splitlines()[-1])
-            peer = theirs(folder, options.python)
-            if mine["examples"] != peer["examples"]:
-                raise RuntimeError(f"{mine['examples']} and {peer['examples']} examples")
-            speeds[0].append(mine["speed"])
-            speeds[1].append(peer["speed"])
-            ratio = mine["speed"] / peer["speed"]
-            print(f"{number + 1} {mine['speed']:10,.0f} {peer['speed']:10,.0f} {ratio:6.2f}")
+        there = [options.python, "-c", DRIVER, *map(str, (folder, UNITS, LENGTH, BATCH, EPOCHS))]
+        found = in_turn(
+            options.rounds,
+            [CONFIG],
+            ours=lambda _: speed_told_by(here, examples),
+            theirs=lambda _: speed_told_by(there, examples),
+        )
+    mine, peer = found[CONFIG]
     record = compared(
         BENCHMARK,
         CONFIG,
-        ours=speeds[0],
-        peer=speeds[1],
+        ours=mine,
+        peer=peer,
         peer_name=PEER,
         unit="examples/s",
         target=TARGET,
