@@ -18,6 +18,7 @@ def histories():
     return ring_histories()
 
 
+@pytest.mark.integration
 def test_memory_is_that_of_the_shapes(histories):
     changes = {"units": [UNITS], "num_lanes": LANES, "epochs": 3, "optimizer.momentum": 0.1}
     made = plan(recipe(**changes, extra=EXTRA), histories, seconds=0)
@@ -33,6 +34,7 @@ def test_memory_is_that_of_the_shapes(histories):
     assert (made.pairs, made.events, made.epochs) == (12 * 6 * 4, 12 * 6 * 5, 3)
 
 
+@pytest.mark.integration
 def test_speed_is_measured_for_as_long_as_asked(histories):
     begin = time.perf_counter()
     made = plan(recipe(num_lanes=LANES), histories, seconds=0.5)
@@ -44,6 +46,7 @@ def test_speed_is_measured_for_as_long_as_asked(histories):
     assert f"{made.pairs:,} pairs an epoch" in made.to_text()
 
 
+@pytest.mark.integration
 def test_padded_batches_have_no_one_size_of_scores(histories):
     narm = Recipe.load("song2019", "narm").with_changes({"batch_size": 8})
     made = plan(narm, histories, seconds=0)

@@ -121,6 +121,7 @@ def test_pairs_of_prefixes_are_those_of_the_stream(padded):
         assert logs["events"] == [num_pairs(recipe, histories)]
 
 
+@pytest.mark.integration
 def test_validation_of_prefixes_ranks_every_target(padded):
     """Only training may leave targets out."""
     histories = ring_histories(num_users=3)

@@ -136,6 +136,7 @@ def changed(folder, name, edit):
     manifest.write(folder, kind="recommender", about={})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("raw_ids", [TEXT, [70, -1, 5, 10**12, 0, 3]])
 def test_what_was_saved_answers_alike(raw_ids, tmp_path):
     saved = made(raw_ids)

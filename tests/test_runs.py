@@ -16,9 +16,10 @@ from hrec_tf.recipe import Recipe, evaluate, train
 from tests.reference.tiny_log import COLUMNS, write_ring_log
 
 # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+    pytest.mark.xdist_group("runs"),
+]
 
 
 @pytest.fixture(scope="module")

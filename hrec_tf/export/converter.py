@@ -1,11 +1,13 @@
-"""Turns a SavedModel into a LiteRT file, in a process of its own.
+"""Turns SavedModels into LiteRT files, in a process of its own.
 
-    python -P converter.py SAVED_MODEL FILE.tflite SIGNATURE,SIGNATURE [float16|int8]
-
-The conversion leaks memory and prints much, so `export_tflite` runs this file instead of
-calling it. Builtin operators only: no runtime needs TensorFlow's own.
+The conversion leaks memory and prints much, so this file is run instead of called. It reads lines
+of JSON, `["SAVED_MODEL", "FILE.tflite", ["SIGNATURE", ...], null or "float16" or "int8"]`, and
+answers each by a line, `{}` or `{"error": "..."}`. Builtin operators only: no runtime needs
+TensorFlow's own.
 """
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -30,7 +32,20 @@ def convert(saved_model: str, signatures: list[str], *, quantize: str | None = N
     return converter.convert()
 
 
+def main() -> None:
+    """Answers the lines of standard input."""
+    # What the conversion prints, from C++ too, goes where errors go.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for line in sys.stdin:
+        try:
+            source, target, signatures, quantize = json.loads(line)
+            Path(target).write_bytes(convert(source, signatures, quantize=quantize))
+            said = {}
+        except Exception as error:
+            said = {"error": f"{type(error).__name__}: {str(error)[-2000:]}"}
+        print(json.dumps(said), file=answers, flush=True)
+
+
 if __name__ == "__main__":
-    source, target, names, *form = sys.argv[1:]
-    made = convert(source, names.split(","), quantize=form[0] if form else None)
-    Path(target).write_bytes(made)
+    main()

@@ -21,12 +21,10 @@ nodes in another order than the memory of their tensors was planned for.
 """
 
 import importlib
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ import tensorflow as tf
 
 from hrec_tf import checks, manifest
 from hrec_tf.export import converter
+from hrec_tf.export.line_process import LineProcess
 from hrec_tf.export.saved_model import about_of, checked_k
 from hrec_tf.inference import Inference
 from hrec_tf.recommender import Recommender
@@ -50,6 +49,7 @@ def export_tflite(
     k: int = 20,
     quantize: str | None = None,
     check: Callable[[Path], Any] | None = None,
+    process: "ConverterProcess | None" = None,
 ) -> Path:
     """Writes a LiteRT file, and beside it `<stem>.vocabulary.txt` and `<stem>.manifest.json`.
 
@@ -62,6 +62,7 @@ def export_tflite(
         quantize: "float16" halves the weights; "int8" quarters those of the matrix products.
             Scores then differ by what `hrec_tf.export.parity.TOLERANCES` allows.
         check: called with the file before it takes its place; what it raises leaves nothing.
+        process: what converts; one of its own if None.
 
     Returns:
         The file.
@@ -79,9 +80,15 @@ def export_tflite(
     moved: list[Path] = []
     try:
         _, vocabulary, listed = files_of(file)
-        _convert(recommender.inference, aside / file.name, k, quantize)
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            nullcontext(process) if process is not None else ConverterProcess() as converting,
+        ):
+            _saved(recommender.inference, scratch, k)
+            names = signatures_of(recommender.inference)
+            converting(scratch, aside / file.name, names, quantize)
         recommender.vocabulary.save(aside / vocabulary.name)
-        form = {"signatures": signatures_of(recommender.inference), "quantize": quantize}
+        form = {"signatures": names, "quantize": quantize}
         manifest.write(aside, kind=KIND, about=about_of(recommender, k) | form)
         (aside / manifest.FILE).rename(aside / listed.name)
         if check is not None:
@@ -182,27 +189,27 @@ def _checked_file(file: str | Path) -> Path:
     return file
 
 
-def _convert(inference: Inference, target: Path, k: int, quantize: str | None) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        module = _Signatures(inference, k)
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, scratch, module.functions(), options)
-        command = [sys.executable, "-P", converter.__file__, scratch, str(target)]
-        command.append(",".join(signatures_of(inference)))
-        process = subprocess.run(
-            [*command, *([quantize] if quantize else [])],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            # The conversion needs no GPU, whose memory this process may hold.
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"},
-        )
-    if process.returncode != 0:
-        raise RuntimeError(
-            f"The model could not be converted to LiteRT (exit status {process.returncode}): "
-            f"{process.stderr.strip()[-2000:]}. Every operator of it must be among LiteRT's "
-            "builtin ones. Export a SavedModel instead, or report this as a bug."
-        )
+class ConverterProcess(LineProcess):
+    """Converts SavedModels to LiteRT files; `with ConverterProcess() as converter:`."""
+
+    def __init__(self) -> None:
+        super().__init__(converter)
+
+    def __call__(self, source: str, target: Path, names: list[str], quantize: str | None) -> None:
+        """Converts the signatures of those names."""
+        error = self.ask([source, str(target), names, quantize])
+        if error is not None:
+            raise RuntimeError(
+                f"The model could not be converted to LiteRT: {error}. Every operator of it must "
+                "be among LiteRT's builtin ones. Export a SavedModel instead, or report this as a "
+                "bug."
+            )
+
+
+def _saved(inference: Inference, folder: str, k: int) -> None:
+    module = _Signatures(inference, k)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, folder, module.functions(), options)
 
 
 class _Signatures(tf.Module):

@@ -133,6 +133,7 @@ def test_seeds_of_another_command_give_way(paths):
     assert read(paths[0])[0]["command"] == command
 
 
+@pytest.mark.integration
 def test_two_writers_lose_nothing(paths):
     def write_some(numbers):
         for number in numbers:

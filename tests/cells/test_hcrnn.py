@@ -241,6 +241,7 @@ def test_the_reset_of_version_1_reads_the_new_context_or_the_one_before():
     assert_same_h(new, old)
 
 
+@pytest.mark.integration
 @settings(deadline=None, max_examples=15)
 @given(
     variant=st.sampled_from(sorted(VARIANTS)),

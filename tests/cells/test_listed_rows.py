@@ -81,8 +81,8 @@ def compiled(steps, jit_compile):
     return outputs_and_gradients
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.integration
+@pytest.mark.parametrize(("steps", "jit_compile"), [(1, True), (4, False)])
 def test_computing_the_listed_rows_equals_computing_all(monkeypatch, steps, jit_compile):
     """With a short list, a long one, and more rows than any list holds, in one program."""
     found, fitting = [], {8: [True, True], 17: [False, True], 30: [False, False]}

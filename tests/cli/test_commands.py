@@ -149,6 +149,7 @@ def test_recipes_that_are_averaged_in_different_ways_are_refused(capsys, tmp_pat
     assert "Pass --average to set it for all." in said
 
 
+@pytest.mark.integration
 def test_compare_writes_a_report_with_the_command_that_makes_it(capsys, log, tmp_path, monkeypatch):
     page = tmp_path / "a b.html"
     options = ["--models", "pop,item-knn", "--keep-repeats", "--ks", "1,5", "--report", str(page)]
@@ -175,6 +176,7 @@ def test_existing_run_folder_is_refused_before_training(capsys, log, tmp_path):
     assert "which exists, and runs are never overwritten" in said
 
 
+@pytest.mark.integration
 def test_a_plan_trains_nothing(capsys, log, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ["--set", "num_lanes=4"]

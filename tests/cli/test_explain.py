@@ -11,9 +11,10 @@ from tests.reference.made_explanations import lend
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
 # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+    pytest.mark.xdist_group("explain"),
+]
 USERS, SESSION = 12, 5
 NOON = 1_700_000_000
 

@@ -45,6 +45,7 @@ def test_bets_are_written_with_tables_of_items_and_users(tmp_path, capsys):
     assert [w for w, i in zip(wins, inside, strict=False) if i] == (step[inside] == 1).tolist()
 
 
+@pytest.mark.integration
 def test_features_of_a_file_are_guessed_and_may_be_edited(tmp_path, capsys):
     """bets.csv, its tables and the edited schema train a model that is asked by raw values."""
     bets = tmp_path / "bets.csv"

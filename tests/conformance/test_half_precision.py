@@ -43,6 +43,7 @@ def test_scores_are_those_of_full_precision_but_for_rounding(case, policy):
     assert 0 < furthest < 0.05 * max(1.0, np.abs(scores["float32"]).max())
 
 
+@pytest.mark.integration
 @every_model
 def test_no_table_is_cast_as_a_whole(case, policy):
     """A step would grow with the catalogue: by the cast, and by a gradient of every row."""
@@ -65,9 +66,9 @@ def test_no_table_is_cast_as_a_whole(case, policy):
     assert tables and all(isinstance(given, tf.IndexedSlices) for given in gradients())
 
 
-@pytest.mark.parametrize("kind", [GRU4Rec, HRNN])
+@pytest.mark.integration
+@pytest.mark.parametrize(("kind", "steps"), [(GRU4Rec, 1), (HRNN, 3)])
 @pytest.mark.parametrize("half", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("steps", [1, 3])
 def test_a_fit_goes_as_in_full_precision(kind, half, steps, policy):
     """float16 by way of Keras' `LossScaleOptimizer`, which `compile` puts around."""
     histories, losses = cyclic_histories(), {}

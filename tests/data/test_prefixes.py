@@ -154,6 +154,7 @@ def test_a_sequence_ends_with_the_last_event_before_a_target():
     assert sorted(weights) == [[0, 1], [1, 0]]
 
 
+@pytest.mark.integration
 @settings(deadline=None, max_examples=40)
 @given(
     users=users_strategy,

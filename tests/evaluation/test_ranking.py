@@ -101,6 +101,7 @@ def test_history_tells_users_with_the_same_session_apart():
     assert np.array_equal(cut[0], cut[1])
 
 
+@pytest.mark.integration
 def test_models_that_are_gone_are_not_kept_alive():
     """What is compiled for a model goes with it."""
     model = CountingModel(num_items=NUM_ITEMS)

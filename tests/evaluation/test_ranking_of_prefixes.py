@@ -55,6 +55,7 @@ def one_by_one(model, histories):
 SMALL = {"num_items": NUM_ITEMS, "item_dim": 3, "units": 4, "seed": 2}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "model",
     [

@@ -112,6 +112,7 @@ def test_the_mean_squared_error_is_the_penalty():
     assert penalties[1] == pytest.approx(penalties[0] / 2)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("rank_weight", "ranks"), [(1.0, True), (0.0, False)])
 def test_both_tasks_are_learnt_or_ratings_alone(rank_weight, ranks):
     """Ratings that follow the item, and items that follow one another."""

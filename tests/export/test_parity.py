@@ -13,7 +13,7 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity
 from hrec_tf.export.session_process import SessionProcess
-from hrec_tf.export.tflite import litert_interpreter, require_litert
+from hrec_tf.export.tflite import ConverterProcess, litert_interpreter, require_litert
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.readers import SessionReader
 from hrec_tf.recommender import Recommender
@@ -62,19 +62,27 @@ def process():
         yield process
 
 
+@pytest.fixture(scope="module")
+def converter():
+    with ConverterProcess() as converter:
+        yield converter
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("case", "id_type"),
     [(case, ("text", "int64")[row % 2]) for row, case in enumerate(ALL_CASES)],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_every_form_answers_as_keras_does(case, id_type, process, tmp_path):
+def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp_path):
     pytest.importorskip("ai_edge_litert")
     recommender = recommender_of(case, id_type)
     found = check_parity(
         recommender,
         saved_model=export_saved_model(recommender, tmp_path / "served", k=NUM_ITEMS),
-        tflite=export_tflite(recommender, tmp_path / "model.tflite", k=NUM_ITEMS),
+        tflite=export_tflite(
+            recommender, tmp_path / "model.tflite", k=NUM_ITEMS, process=converter
+        ),
         process=process,
     )
     steps = set() if case.is_padded else STEPS
@@ -86,7 +94,7 @@ def test_every_form_answers_as_keras_does(case, id_type, process, tmp_path):
 @pytest.mark.integration
 @pytest.mark.parametrize("case", [CASES[0], CASES[6], PREFIX_CASES[0]], ids=lambda case: case.name)
 def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
-    case, process, tmp_path, monkeypatch
+    case, process, converter, tmp_path, monkeypatch
 ):
     """As little as it is here; parity sets it beside the scores of the Keras model."""
     pytest.importorskip("ai_edge_litert")
@@ -96,18 +104,21 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
     found = check_parity(
         recommender,
         saved_model=export_saved_model(recommender, tmp_path / "served", k=NUM_ITEMS),
-        tflite=export_tflite(recommender, tmp_path / "model.tflite", k=NUM_ITEMS),
+        tflite=export_tflite(
+            recommender, tmp_path / "model.tflite", k=NUM_ITEMS, process=converter
+        ),
         process=process,
     )
     assert max(found.differences.values()) < 1e-5
 
 
 @pytest.mark.integration
-def test_who_asks_litert_again_is_answered_the_same(tmp_path):
+def test_who_asks_litert_again_is_answered_the_same(converter, tmp_path):
     """With its default delegate one interpreter in ten or so answered the second time wrongly."""
     pytest.importorskip("ai_edge_litert")
     case = next(case for case in CASES if case.name == "HRNN-meta with all there is to know")
-    file = export_tflite(recommender_of(case, "text"), tmp_path / "model.tflite", k=3)
+    recommender = recommender_of(case, "text")
+    file = export_tflite(recommender, tmp_path / "model.tflite", k=3, process=converter)
     generator = np.random.default_rng(0)
     question = {
         "item_ids": generator.integers(1, NUM_ITEMS + 1, (1, 13)).astype(np.int32),
@@ -155,9 +166,9 @@ def larger():
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("quantize", "least"), [("float16", 1e-5), ("int8", 1e-4)])
-def test_a_shortened_file_stays_within_its_tolerance(larger, quantize, least, tmp_path):
+def test_a_shortened_file_stays_within_its_tolerance(larger, quantize, least, converter, tmp_path):
     pytest.importorskip("ai_edge_litert")
-    file = export_tflite(larger, tmp_path / "model.tflite", quantize=quantize)
+    file = export_tflite(larger, tmp_path / "model.tflite", quantize=quantize, process=converter)
     found = check_parity(larger, tflite=file, seed=1).differences
     largest = max(value for form, value in found.items() if form.startswith("tflite"))
     # If it differed by less, nothing would have been shortened.

@@ -96,6 +96,7 @@ def test_a_model_that_reads_prefixes_has_no_step_and_no_state(tmp_path):
         assert server.signatures == ["recommend", "score", "serving_default"]
 
 
+@pytest.mark.integration
 def test_the_next_free_number_is_the_next_version(recommender, tmp_path):
     assert export_saved_model(recommender, tmp_path, version=7, k=2).name == "7"
     assert export_saved_model(recommender, tmp_path, k=2).name == "8"

@@ -123,6 +123,7 @@ def test_a_reset_on_padding_does_not_count(make):
     np.testing.assert_array_equal(run(layer, reset=reset, is_event=is_event)[0], outputs)
 
 
+@pytest.mark.integration
 @of_both
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_trains_inside_a_loop_in_a_graph(make, jit_compile):

@@ -252,14 +252,9 @@ COMPILED_CELLS = {
 SUMS_NOISE = 2e-5
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("compile_steps", [False, True])
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name == "hcrnn_3" else pytest.param(name, marks=pytest.mark.integration)
-        for name in COMPILED_CELLS
-    ],
-)
+@pytest.mark.parametrize("name", COMPILED_CELLS)
 def test_steps_in_training_equal_autodiff_compiled_or_not(name, compile_steps):
     """Value and gradients of a loop over `cell.call`, with resets and padding.
 

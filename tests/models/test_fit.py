@@ -254,6 +254,7 @@ def test_validation_may_be_rare():
     assert len(history.history["val_loss"]) == 2 and len(history.history["loss"]) == 4
 
 
+@pytest.mark.integration
 def test_extra_negatives_follow_from_their_seed():
     def weights_after(seed):
         model = compiled(negatives=InBatch(extra=2, alpha=0.0, seed=seed))
@@ -277,6 +278,7 @@ def test_keras_own_optimizers_train_too(optimizer):
     assert not np.any(model.item_scores.items.table[0])
 
 
+@pytest.mark.integration
 def test_logq_and_the_max_losses_train():
     """Pitfalls 1.9: extra negatives, tied embedding, ELU and logQ, together in one model."""
     supports = histories().item_supports()

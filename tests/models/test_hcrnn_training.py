@@ -95,6 +95,7 @@ def test_the_loss_that_is_trained_has_the_penalty_and_the_one_that_is_logged_has
     np.testing.assert_allclose(evaluated, -np.mean(log_p), rtol=1e-5)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("version", "attention"), [(1, "single"), (2, "bi_channel"), (3, "single"), (3, "bi_channel")]
 )
@@ -241,8 +242,7 @@ def small(**arguments):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("theta", ["whole", "prefix"])
-@pytest.mark.parametrize("two_phase", [False, True])
+@pytest.mark.parametrize(("theta", "two_phase"), [("whole", False), ("prefix", True)])
 def test_a_fit_learns_and_takes_a_step_a_pass(theta, two_phase):
     """C-T9 and C.5 once more, inside the compiled updates of `fit`."""
     model = compiled(small(theta=theta, two_phase=two_phase), keras.optimizers.Adam(0.05))
@@ -321,7 +321,7 @@ def drift_of(model, histories):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0])
 def test_the_gate_closes_where_the_genre_changes(seed):
     """C-T11: of r ⊙ G^d, the share of the temporary context that is kept.
 

@@ -294,6 +294,7 @@ def stepping(feed_last_item, variant):
     return model, tf.function(step), tf.function(model.encode)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("variant", ["init", "all_rz_tanh_bias"])
 @pytest.mark.parametrize("feed_last_item", [False, True])
 @settings(deadline=None, max_examples=15)

@@ -126,8 +126,10 @@ def test_what_comes_later_changes_nothing_but_by_its_time():
     assert np.abs(hidden[:, 2] - changed[:, 2]).max() > 1e-3
 
 
-@pytest.mark.parametrize("negatives", [None, InBatch(extra=3, alpha=0.0, seed=1)])
-@pytest.mark.parametrize("mix", [None, 0.5])
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("negatives", "mix"), [(None, 0.5), (InBatch(extra=3, alpha=0.0, seed=1), None)]
+)
 def test_a_fit_draws_its_mixture_and_lowers_the_loss(negatives, mix):
     """λ is of the training alone: an evaluation has no draw in it."""
     histories = small_histories(

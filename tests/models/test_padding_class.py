@@ -19,6 +19,7 @@ def fitted(**arguments):
     return model, model.fit(stream, verbose=0).history["loss"][0], stream
 
 
+@pytest.mark.integration
 def test_the_padding_id_is_a_class_of_the_training_loss_alone():
     """The loss rises by log(1 + e^pad / Σ e^items) at each pair; ranks and evaluation know N."""
     with_class, loss, stream = fitted(pad_class=True)

@@ -130,6 +130,7 @@ def test_measuring_keeps_history_and_on_request_what_was_fitted():
     assert kept.evaluations[0] is kept.evaluations[1]
 
 
+@pytest.mark.integration
 def test_a_baseline_that_draws_is_evaluated_for_every_seed():
     done = []
 

@@ -32,6 +32,7 @@ NAME = "<script>document.title='run'<script>" + "a-log-with-a-long-name" * 4 + "
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.xdist_group("report in a browser"),
     NEEDS_CHROMIUM,
 ]
 

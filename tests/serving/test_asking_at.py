@@ -21,7 +21,7 @@ HISTORY = [("tea", NOON), ("never seen", NOON + 30), ("jam", NOON + 90), ("rum",
 FEEDBACK = np.random.default_rng(1).normal(size=(4, 2)).astype(np.float32)
 USER = np.array([0.5, -1.0, 2.0], np.float32)
 SAID = {"feedback": FEEDBACK, "user_features": USER}
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("asking at")]
 
 
 SCHEMAS = FeatureSchemas(feedback=FeatureSchema.infer({"rating": [1.0, 5.0]}))

@@ -30,7 +30,7 @@ from tests.reference.tiny_log import NUM_ITEMS, ring_histories
 from tests.serving import toy
 from tests.serving.conftest import VARIABLE
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("served model")]
 
 NOON, DAY = 1_700_000_000, 86_400
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}

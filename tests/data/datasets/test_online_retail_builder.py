@@ -9,6 +9,8 @@ import pytest
 from hrec_tf.data.bundled import load_online_retail
 from hrec_tf.data.datasets import import_tfds
 
+pytestmark = pytest.mark.xdist_group("online retail")
+
 
 def test_missing_tfds_names_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
