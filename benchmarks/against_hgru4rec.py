@@ -24,6 +24,11 @@ CONFIGS: dict[str, tuple[str | None, str, float]] = {
     "HRNN All, H100+100 B50": ("rz", "all", 6.0),
 }
 LANES = 50
+NOTE = (
+    "Products are above half of an update of HRNN Init, in some twenty parts of 2 to 8 % each; the "
+    "branch on whether a list of the starting rows fits is 7 % with what is inside it "
+    "(benchmarks/profile.txt, 100 lanes)."
+)
 
 DRIVER = """
 import inspect, json, sys, time
@@ -137,6 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
             target=CONFIGS[name][-1],
             direction="at_least",
             command="python -m benchmarks.against_hgru4rec CHECKOUT --python PYTHON",
+            note=NOTE,
         )
         for name, (mine, peer) in found.items()
     ]

@@ -38,6 +38,29 @@ CONFIGS: dict[str, tuple[int, int, int, str, float]] = {
 }
 EVALUATED = "H100 B100, in-batch"
 EVALUATION, EVALUATION_TARGET = "evaluation, full ranking", 3.0
+NOTES = {
+    "H100 B100, 2048 extra": (
+        "Of an update with 100 lanes and 2,048 drawn items at least 43 % are products "
+        "(benchmarks/profile.txt)."
+    ),
+    "H100 B512, 2048 extra": (
+        "With 512 lanes the two largest products are 34 % of an update, those of the gates 12 %, "
+        "masks and exponentials over 512 x 2,560 scores 10 % (benchmarks/profile.txt). Tried "
+        "without gain: one product or row blocks of 256, 512 and 1,024 for its gradient (within 3 "
+        "%), XLA's flags."
+    ),
+    "H500 B100, 2048 extra": (
+        "With 500 units the products are 61 % of an update, scatters and sums of rows of 2,000 "
+        "bytes 19 % (benchmarks/profile.txt). Tried without gain: row blocks of the gradient "
+        "(within 3 %), XLA's flags."
+    ),
+    "evaluation, full ranking": (
+        "In an evaluation the products of reading and scoring alone take 0.45 of 0.75 s at the "
+        "machine's peak. Tried: blocks of 256 to 1,024 rows (512 is what is used), ranks packed as "
+        "integers, reading by XLA (10 to 30 % faster, but it has to be compiled)."
+    ),
+}
+"""Where the time of rows that fall short goes."""
 
 
 def peer_of(checkout: str) -> str:
@@ -169,6 +192,7 @@ def main(arguments: list[str] | None = None) -> None:
             target=EVALUATION_TARGET if name == EVALUATION else CONFIGS[name][-1],
             direction="at_least",
             command="python -m benchmarks.against_official CHECKOUT --python PYTHON",
+            note=NOTES.get(name, ""),
         )
         for name, (mine, peer) in found.items()
     ]
