@@ -41,7 +41,7 @@ EVALUATION, EVALUATION_TARGET = "evaluation, full ranking", 3.0
 NOTES = {
     "H100 B100, 2048 extra": (
         "Of an update with 100 lanes and 2,048 drawn items at least 43 % are products "
-        "(benchmarks/profile.txt)."
+        "(benchmarks/profile.txt). Tried without gain: XLA's flags."
     ),
     "H100 B512, 2048 extra": (
         "With 512 lanes the two largest products are 34 % of an update, those of the gates 12 %, "
