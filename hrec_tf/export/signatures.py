@@ -84,31 +84,35 @@ class Signatures(tf.Module):
         return {"serving_default": made["recommend"], **made}
 
     def _recommend(self, item_ids, timestamps, lengths, exclude_seen, *context):
-        said = self._named(context)
-        rows = {"lengths": lengths, "exclude_seen": exclude_seen, **said}
+        rows = {"lengths": lengths, "exclude_seen": exclude_seen, **self._named(context)}
         checks = _history_checks(item_ids, timestamps, lengths, rows)
-        with tf.control_dependencies(checks):
-            ids = self._encode(item_ids)
-        history = ids, timestamps, lengths, exclude_seen
+        item_ids, timestamps, lengths, exclude_seen, *more = _after(
+            checks, item_ids, timestamps, lengths, exclude_seen, *context
+        )
+        history = self._encode(item_ids), timestamps, lengths, exclude_seen
+        said = self._named(more)
         return self._decoded(self._inference.recommend(*history, k=self._k, **said))
 
     def _step(self, item_ids, timestamps, state, state_info, *context):
-        number, said = self._inference.model_number, self._named(context)
+        number = self._inference.model_number
         checks = _state_checks(item_ids, timestamps, state, state_info, number)
-        checks += _context_checks(item_ids, timestamps[:, None], None, said)
-        with tf.control_dependencies(checks):
-            ids = self._encode(item_ids)
-        event = ids, timestamps, state, state_info
+        checks += _context_checks(item_ids, timestamps[:, None], None, self._named(context))
+        item_ids, timestamps, state, state_info, *more = _after(
+            checks, item_ids, timestamps, state, state_info, *context
+        )
+        event = self._encode(item_ids), timestamps, state, state_info
+        said = self._named(more)
         return self._decoded(self._inference.step(*event, k=self._k, **said))
 
     def _score(self, item_ids, timestamps, lengths, candidates, *context):
-        said = self._named(context)
-        rows = {"lengths": lengths, "candidates": candidates, **said}
+        rows = {"lengths": lengths, "candidates": candidates, **self._named(context)}
         checks = _history_checks(item_ids, timestamps, lengths, rows)
-        with tf.control_dependencies(checks):
-            ids, candidate_ids = self._encode(item_ids), self._encode(candidates)
-        scores = self._inference.score(ids, timestamps, lengths, candidate_ids, **said)
-        return {"scores": scores}
+        item_ids, timestamps, lengths, candidates, *more = _after(
+            checks, item_ids, timestamps, lengths, candidates, *context
+        )
+        history = self._encode(item_ids), timestamps, lengths
+        said = self._named(more)
+        return {"scores": self._inference.score(*history, self._encode(candidates), **said)}
 
     def _named(self, context) -> dict[str, tf.Tensor]:
         return dict(zip(self._inference.context, context, strict=True))
@@ -126,6 +130,12 @@ class Signatures(tf.Module):
         if self._id_type != "text":
             raw_ids = tf.strings.to_number(raw_ids, tf.int64)
         return {**answer.outputs(), "item_ids": raw_ids}
+
+
+def _after(checks: list[tf.Operation], *values: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the values, which nothing reads before the checks: it would fail in its own words."""
+    with tf.control_dependencies(checks):
+        return [tf.identity(value) for value in values]
 
 
 def _history_checks(item_ids, timestamps, lengths, rows) -> list[tf.Operation]:
