@@ -16,8 +16,8 @@ cannot check what it is given: times must not go back, and `state` must be of an
 file, or zeros.
 
 Run the file without LiteRT's default delegate (XNNPACK), as `litert_interpreter` opens it. Where
-the number of events is free that delegate at times answers wrongly when it is asked again: it runs
-nodes in another order than the memory of their tensors was planned for.
+the number of events is free that delegate at times answers wrongly when it is asked again (LiteRT
+2.0, 2.1 and 2.3).
 """
 
 import importlib
