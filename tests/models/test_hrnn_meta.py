@@ -126,6 +126,28 @@ def test_what_comes_later_changes_nothing_but_by_its_time():
     assert np.abs(hidden[:, 2] - changed[:, 2]).max() > 1e-3
 
 
+def test_the_step_before_a_user_s_first_event_reads_no_feedback():
+    """Not of its own, which would be another's, nor the bias of the map."""
+    model = drawn_model(num_feedback=2, feedback_dim=2)
+    events = {
+        ITEM_IDS: tf.constant([[0, 3]]),
+        IS_STEP: tf.ones((1, 2), bool),
+        USER_START: tf.constant([[True, False]]),
+        NEXT_GAP: tf.constant([[0, 60]]),
+        NEXT_SESSION_START: tf.zeros((1, 2), bool),
+        "session_start": tf.constant([[True, False]]),
+        "feedback": tf.constant([[[5.0, -2.0], [1.0, 2.0]]]),
+    }
+    hidden, _ = model.encode(events, model.initial_states(1))
+    other = events | {"feedback": tf.constant([[[0.0, 0.0], [1.0, 2.0]]])}
+    again, _ = model.encode(other, model.initial_states(1))
+    np.testing.assert_array_equal(hidden, again)
+    model.feedback_map.bias.assign(model.feedback_map.bias + 1.0)
+    moved, _ = model.encode(events, model.initial_states(1))
+    np.testing.assert_array_equal(hidden[:, 0], moved[:, 0])
+    assert np.abs(hidden[:, 1] - moved[:, 1]).max() > 1e-3
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("negatives", "mix"), [(None, 0.5), (InBatch(extra=3, alpha=0.0, seed=1), None)]
