@@ -31,6 +31,11 @@ _HCRNN = "Song et al., AAAI 2019"
 _SONG = f"baseline of {_HCRNN}"
 _HIDASI = "Hidasi et al., ICLR 2016, arXiv:1511.06939"
 _MA = "Ma & Narayanaswamy, Hierarchical Temporal-Contextual Recommenders"
+_SKNN = "Jannach & Ludewig, RecSys 2017, doi:10.1145/3109859.3109872"
+_VSKNN = "Ludewig & Jannach, UMUAI 2018, arXiv:1803.09587"
+_STAN = "Garg et al., SIGIR 2019, doi:10.1145/3331184.3331322"
+_USER_AWARE = "Latifi et al., Information Sciences 2021, arXiv:2011.04087"
+_OWN = "the same with the user's last events and own sessions"
 _NOT_SETTINGS = ("self", "num_items", "seed", "args", "kwargs")
 
 
@@ -50,6 +55,7 @@ class Entry:
             defaults or from another row of the same class.
         variants: of those, what else a recipe may choose. Any other value would be a
             different model under the same name.
+        defaults: values that take the place of the class's defaults; a recipe may change them.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Entry:
     about: str
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     variants: Mapping[str, tuple] = field(default_factory=lambda: MappingProxyType({}))
+    defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def is_baseline(self) -> bool:
@@ -80,7 +87,7 @@ class Entry:
 
     def settings(self) -> dict[str, Any]:
         """Names of the arguments that a recipe may set -> their values if it does not."""
-        return settings_of(self.load_class()) | dict(self.arguments)
+        return settings_of(self.load_class()) | {**self.defaults, **self.arguments}
 
     def build(self, *, num_items: int, seed: int | None = None, **arguments: Any) -> Any:
         """Returns a model with fresh weights, or a baseline that is not fitted.
@@ -98,7 +105,7 @@ class Entry:
         for name, value in arguments.items():
             checks.require_choice("arguments", name, known)
             self._check_variant(name, value)
-        arguments = {**self.arguments, **arguments}
+        arguments = {**self.defaults, **self.arguments, **arguments}
         if self.is_baseline:
             seeded = {} if seed is None or not self.is_random else {"seed": seed}
             return self.load_class()(**seeded, **arguments)
@@ -170,7 +177,8 @@ def to_markdown() -> str:
 
 
 def _markdown_row(row: Entry) -> str:
-    set_here = ", ".join(f"{name}={value!r}" for name, value in row.arguments.items())
+    arguments = {**row.defaults, **row.arguments}
+    set_here = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     module, name = row.place.split(":")
     return (
         f"| `{row.name}` | `{module}.{name}{f'({set_here})' if set_here else ''}` "
@@ -178,8 +186,10 @@ def _markdown_row(row: Entry) -> str:
     )
 
 
-def _baseline(name: str, title: str, cls: str, paper: str, about: str) -> Entry:
-    return Entry(name, title, BASELINE, f"hrec_tf.baselines:{cls}", None, paper, about)
+def _baseline(name: str, title: str, cls: str, paper: str, about: str, **defaults: Any) -> Entry:
+    place = f"hrec_tf.baselines:{cls}"
+    own = MappingProxyType(defaults)
+    return Entry(name, title, BASELINE, place, None, paper, about, defaults=own)
 
 
 def _hcrnn(name: str, title: str, about: str, layout: str = PREFIXES, **arguments: Any) -> Entry:
@@ -207,6 +217,24 @@ _ZOO = {
             "Rendle et al., UAI 2009, arXiv:1205.2618",
             "items near the mean of the session's, in vectors learnt from pairs",
         ),
+        _baseline("sknn", "SKNN", "SessionKNN", _SKNN, "items of the sessions most like this one"),
+        _baseline(
+            "v-sknn", "V-SKNN", "VSKNN", _VSKNN, "SKNN for which a session's last events count more"
+        ),
+        _baseline(
+            "stan",
+            "STAN",
+            "STAN",
+            _STAN,
+            "SKNN that weighs places, age, nearness to what is shared",
+        ),
+        _baseline(
+            "sknn-user", "SKNN, user-aware", "SessionKNN", _USER_AWARE, _OWN, extend=5, boost=2.0
+        ),
+        _baseline(
+            "v-sknn-user", "V-SKNN, user-aware", "VSKNN", _USER_AWARE, _OWN, extend=5, boost=2.0
+        ),
+        _baseline("stan-user", "STAN, user-aware", "STAN", _USER_AWARE, _OWN, extend=5, boost=2.0),
         Entry(
             "gru4rec",
             "GRU4Rec",

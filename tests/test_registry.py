@@ -10,6 +10,7 @@ from hrec_tf.models import NextItemModel
 
 NAMES = (
     *("pop", "s-pop", "ppop", "item-knn", "bpr-mf"),
+    *("sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     *("gru4rec", "gru4rec+", "lstm4rec", "rnn-concat", "hrnn-init", "hrnn-all"),
     *("hrnn-meta", "hgru"),
     *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp"),
@@ -19,7 +20,7 @@ NAMES = (
 
 def test_names_of_the_zoo():
     assert registry.names() == NAMES
-    assert registry.names("baseline") == NAMES[:5]
+    assert registry.names("baseline") == NAMES[:11]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,6 +62,13 @@ def test_another_model_under_the_same_name_is_refused():
 def test_the_form_of_the_authors_code_is_a_variant_of_hrnn_all():
     model = registry.entry("hrnn-all").build(num_items=7, user_gates="rz")
     assert model.get_config()["user_gates"] == "rz"
+
+
+def test_a_row_may_have_defaults_of_its_own_that_a_recipe_may_change():
+    row = registry.entry("stan-user")
+    assert row.settings()["extend"] == 5 != registry.entry("stan").settings()["extend"]
+    assert row.build(num_items=7).extend == 5
+    assert row.build(num_items=7, extend=3).extend == 3
 
 
 def test_settings_are_inherited_where_a_constructor_hands_them_on():

@@ -12,9 +12,12 @@ from hrec_tf.baselines.ratings import (
     RatingBaseline,
     RollingAverage,
 )
+from hrec_tf.baselines.session_neighbours import STAN, VSKNN, SessionKNN
 
 __all__ = [
     "BPRMF",
+    "STAN",
+    "VSKNN",
     "Baseline",
     "FactorizationMachine",
     "GlobalAverage",
@@ -26,5 +29,6 @@ __all__ = [
     "PopularityLikelihood",
     "RatingBaseline",
     "RollingAverage",
+    "SessionKNN",
     "SessionPopularity",
 ]

@@ -1,6 +1,7 @@
 """What every baseline promises, and how it sees a target's context."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -133,14 +134,31 @@ def item_counts(histories: Histories, first: np.ndarray, end: np.ndarray) -> spa
         Sparse float64 (num_rows, num_items): how often item i is in stretch r, in column
         i - 1. An item that repeats has several entries, which add up.
     """
-    sizes = end - first
-    row_offsets = np.concatenate([[0], np.cumsum(sizes)])
-    events = np.arange(row_offsets[-1]) + np.repeat(first - row_offsets[:-1], sizes)
-    columns = histories.item_ids[events] - 1
+    row_offsets = np.concatenate([[0], np.cumsum(end - first)])
+    columns = histories.item_ids[stretch_events(first, end)] - 1
     values = np.ones(len(columns))
     return sparse.csr_matrix(
-        (values, columns, row_offsets), shape=(len(sizes), histories.num_items)
+        (values, columns, row_offsets), shape=(len(first), histories.num_items)
     )
+
+
+def stretch_events(first: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Int64 (Σ(end - first),), the events of many stretches, one stretch after another."""
+    sizes = end - first
+    return np.arange(sizes.sum()) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)
+
+
+def blocks_within(costs: np.ndarray, budget: int) -> Iterator[tuple[int, int]]:
+    """Cuts rows into runs (first, end) whose costs together stay within a budget.
+
+    A row that costs more than the budget is a run of its own.
+    """
+    done = np.concatenate([[0], np.cumsum(costs)])
+    first = 0
+    while first < len(costs):
+        end = int(np.searchsorted(done, done[first] + budget, side="right")) - 1
+        yield first, max(end, first + 1)
+        first = max(end, first + 1)
 
 
 def session_firsts(histories: Histories, targets: np.ndarray) -> np.ndarray:

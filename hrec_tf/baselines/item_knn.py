@@ -1,12 +1,16 @@
 """Item-KNN: items that share sessions with what was just seen."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy import sparse
 
 from hrec_tf import checks
-from hrec_tf.baselines.baseline import Baseline, item_counts, session_firsts, user_firsts
+from hrec_tf.baselines.baseline import (
+    Baseline,
+    blocks_within,
+    item_counts,
+    session_firsts,
+    user_firsts,
+)
 from hrec_tf.data.histories import Histories
 
 CO_OCCURRENCES = ("session_sets", "pairs")
@@ -83,7 +87,7 @@ class ItemKNN(Baseline):
 
         by_item = incidence.T.tocsr()
         blocks = []
-        for first, end in _blocks_of_items(by_item, incidence):
+        for first, end in blocks_within(_products_by_item(by_item, incidence), MAX_PRODUCTS):
             shared = (by_item[first:end] @ incidence).tocoo()
             other = shared.row + first != shared.col
             row, column = shared.row[other], shared.col[other]
@@ -104,20 +108,12 @@ class ItemKNN(Baseline):
         return scores
 
 
-def _blocks_of_items(
-    by_item: sparse.csr_matrix, incidence: sparse.csr_matrix
-) -> Iterator[tuple[int, int]]:
-    """Cuts the items into runs whose co-occurrence product stays near MAX_PRODUCTS."""
+def _products_by_item(by_item: sparse.csr_matrix, incidence: sparse.csr_matrix) -> np.ndarray:
+    """Int64 (num_items,), multiplications that an item's row of the co-occurrences takes."""
     session_sizes = np.diff(incidence.indptr)
     products = np.zeros(by_item.nnz + 1, np.int64)
     np.cumsum(session_sizes[by_item.indices], out=products[1:])
-    per_item_end = products[by_item.indptr[1:]]
-    first = 0
-    while first < len(per_item_end):
-        done = per_item_end[first - 1] if first else 0
-        end = int(np.searchsorted(per_item_end, done + MAX_PRODUCTS, side="right"))
-        yield first, max(end, first + 1)
-        first = max(end, first + 1)
+    return np.diff(products[by_item.indptr])
 
 
 def _largest(

@@ -111,3 +111,84 @@ def bpr_mf_scores(q, b, histories, target, user):
     seen = so_far if user == "session" else past + so_far
     p = np.mean([q[item - 1] for item in seen], axis=0) if seen else np.zeros(q.shape[1])
     return [b[j] + sum(p * q[j]) for j in range(len(b))]
+
+
+def session_neighbours(training, histories, target, *, model):
+    """SKNN, V-SKNN and STAN, one session at a time; `model` holds the settings."""
+    past, so_far = contexts(histories, target)
+    asked = so_far
+    if len(so_far) < model.extend:
+        asked = (past + so_far)[-model.extend :]
+    scores = np.zeros(training.num_items)
+    if not asked:
+        return scores
+    now = int(histories.timestamps[target - 1])
+    ends = training.timestamps[training.session_offsets[1:] - 1]
+    sessions = sessions_of(training)
+    sharing = [m for m, items in enumerate(sessions) if set(items) & set(asked)]
+    latest = sorted(sharing, key=lambda m: (ends[m], m), reverse=True)[: model.sample_size]
+    similar = {m: _similarity(model, asked, sessions[m], now - int(ends[m])) for m in latest}
+    nearest = sorted(latest, key=lambda m: -similar[m])[: model.neighbours]
+    rarity = np.ones(training.num_items)
+    if getattr(model, "idf", 0):
+        holding = np.maximum(supports(training, "sessions"), 1)
+        rarity += model.idf * np.log(len(sessions) / holding)
+    votes = [(sessions[m], similar[m]) for m in nearest]
+    if model.boost:
+        user = np.searchsorted(histories.user_offsets, target, side="right") - 1
+        for m in range(histories.num_sessions):
+            first, end = histories.session_offsets[m : m + 2]
+            mine = histories.user_offsets[user] <= first < histories.user_offsets[user + 1]
+            items = sessions_of(histories)[m]
+            if mine and end <= target - len(so_far) and set(items) & set(asked):
+                age = now - int(histories.timestamps[end - 1])
+                votes.append((items, model.boost * _similarity(model, asked, items, age)))
+    for items, weight in votes:
+        for item in set(items):
+            scores[item - 1] += weight * _credit(model, asked, items, item) * rarity[item - 1]
+    return scores
+
+
+def _last_place(items, item):
+    return len(items) - items[::-1].index(item)
+
+
+def _similarity(model, asked, items, age):
+    n = len(asked)
+    weight = {}
+    for item in set(asked):
+        p = _last_place(asked, item)
+        if hasattr(model, "weighting"):
+            weight[item] = {
+                "same": 1.0,
+                "div": p / n,
+                "linear": max(0.0, 1 - (n - p) / 10),
+                "log": 1 / np.log10(n - p + 1.7),
+                "quadratic": (p / n) ** 2,
+            }[model.weighting]
+        elif getattr(model, "place_scale", None):
+            weight[item] = np.exp((p - n) / model.place_scale)
+        else:
+            weight[item] = 1.0
+    overlap = sum(weight[item] for item in weight if item in items)
+    if hasattr(model, "weighting"):
+        return overlap / len(weight)
+    norm = np.sqrt(sum(w**2 for w in weight.values())) * np.sqrt(len(set(items)))
+    age_scale = getattr(model, "age_scale_days", None)
+    return overlap / norm * (np.exp(-max(0, age) / (age_scale * 86400)) if age_scale else 1.0)
+
+
+def _credit(model, asked, items, item):
+    if hasattr(model, "decay"):
+        step = next(back for back, seen in enumerate(reversed(asked), 1) if seen in items)
+        return {
+            "same": 1.0,
+            "div": 1 / step,
+            "linear": max(0.0, 1 - step / 10),
+            "log": 1 / np.log10(step + 1.7),
+            "quadratic": 1 / step**2,
+        }[model.decay]
+    if getattr(model, "nearness_scale", None):
+        shared_last = max(_last_place(items, i) for i in set(items) if i in asked)
+        return np.exp(-abs(_last_place(items, item) - shared_last) / model.nearness_scale)
+    return 1.0
