@@ -14,7 +14,7 @@ from hrec_tf.baselines.baseline import (
     stretch_events,
     user_firsts,
 )
-from hrec_tf.data.histories import Histories
+from hrec_tf.data.histories import Histories, offsets_of
 
 SECONDS_PER_DAY = 24 * 60 * 60
 MAX_POSTINGS = 4_000_000
@@ -44,12 +44,14 @@ class Sessions(NamedTuple):
     Attributes:
         items: int64 (entries,), columns: item id - 1, each once in a session.
         places: int64 (entries,), the last place of the item in its session, from 1.
+        sizes: int64 (num_sessions,), distinct items.
         offsets: int64 (num_sessions + 1,), into entries.
         ends: int64 (num_sessions,), time of the last event.
     """
 
     items: np.ndarray
     places: np.ndarray
+    sizes: np.ndarray
     offsets: np.ndarray
     ends: np.ndarray
 
@@ -65,13 +67,9 @@ class Sessions(NamedTuple):
         ends_run = np.ones(len(order), bool)
         ends_run[:-1] = (np.diff(row[order]) != 0) | (np.diff(items[order]) != 0)
         kept = order[ends_run]
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=len(sessions)))])
         places = events[kept] - first[row[kept]] + 1
-        return cls(items[kept], places, offsets, histories.timestamps[end - 1])
-
-    def sizes(self) -> np.ndarray:
-        """Int64 (num_sessions,), distinct items."""
-        return np.diff(self.offsets)
+        sizes = np.bincount(row[kept], minlength=len(sessions))
+        return cls(items[kept], places, sizes, offsets_of(sizes), histories.timestamps[end - 1])
 
 
 class Query(NamedTuple):
@@ -273,7 +271,7 @@ class SessionKNN(Baseline):
         credit = self._credits(
             query, Entries(items, sessions.places[entries], places_asked, row, starts)
         )
-        scores += np.bincount(items, similarity[row] * credit, minlength=len(scores))
+        np.add.at(scores, items, similarity[row] * credit)
 
     def _weights(self, places: np.ndarray, length: int) -> np.ndarray:
         """Float64 (items,), w of items whose last places in the session so far are given."""
@@ -284,7 +282,7 @@ class SessionKNN(Baseline):
     ) -> np.ndarray:
         """sim(s, m) from Σ_{i ∈ s ∩ m} w_i."""
         norm = np.sqrt((query.weights**2).sum())
-        return overlap / (norm * np.sqrt(sessions.sizes()[rows]))
+        return overlap / (norm * np.sqrt(sessions.sizes[rows]))
 
     def _credits(self, query: Query, entries: Entries) -> np.ndarray:
         """Float64 (entries,), what each item gets of its neighbour's similarity."""
@@ -425,7 +423,7 @@ def _latest_sessions(sessions: Sessions, num_items: int, keep: int) -> sparse.cs
     A session among the `keep` latest that share an item with a query is among the `keep` latest
     of every item it holds, so no more are needed.
     """
-    row = np.repeat(np.arange(len(sessions.ends)), sessions.sizes())
+    row = np.repeat(np.arange(len(sessions.ends)), sessions.sizes)
     order = np.argsort(sessions.items, kind="stable")
     items, row = sessions.items[order], row[order]
     sizes = np.bincount(items, minlength=num_items)
