@@ -41,8 +41,8 @@ class Recipe:
         patience: epochs without a better validation Recall, at the largest of `ks`, after which
             the training ends; the weights are then those of the best epoch. None trains all
             `epochs` and needs no validation part.
-        evaluation: `ks`, `ties`, `average`, `top_pop`, `bootstrap_sessions`, see
-            `hrec_tf.evaluation.evaluate`.
+        evaluation: `ks`, `ties`, `average`, `top_pop`, `sampled_negatives`, `sampling`,
+            `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`.
 
     Raises:
         ValueError: a model that there is not, or a section that it would ignore.
@@ -275,6 +275,7 @@ class Recipe:
             layout=self.entry.layout,
             num_items=num_items,
             top_pop=chosen["top_pop"],
+            sampled=_sampled(chosen),
             bootstrap_sessions=chosen["bootstrap_sessions"],
         )
 
@@ -482,7 +483,25 @@ def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) 
     from hrec_tf import evaluation
 
     options = {**keys.EVALUATION, **recipe.evaluation, **changes}
-    return evaluation.evaluate(fitted, histories, **options)
+    sampled = _sampled(options)
+    drawing = ("sampled_negatives", "sampling")
+    options = {name: value for name, value in options.items() if name not in drawing}
+    return evaluation.evaluate(fitted, histories, sampled=sampled, **options)
+
+
+def _sampled(options: Mapping[str, Any]) -> Any:
+    """The `SampledNegatives` that an `evaluation` section asks for, or None."""
+    from hrec_tf.evaluation import SampledNegatives
+
+    number, sampling = options["sampled_negatives"], options["sampling"]
+    if number is not None:
+        return SampledNegatives(number, sampling)
+    if sampling != keys.EVALUATION["sampling"]:
+        raise ValueError(
+            f"`sampling` was {sampling!r} without `sampled_negatives`, so it would do nothing. "
+            "Pass sampled_negatives too, e.g. 100, or leave it out."
+        )
+    return None
 
 
 def parse_value(text: str) -> Any:

@@ -216,6 +216,10 @@ class EvaluationOptions:
     top_pop: Annotated[Whole, option("Rank among the most supported items only.", _EVALUATION)] = (
         None
     )
+    sampled_negatives: Annotated[
+        Whole, option("Rank among so many drawn items too, e.g. 100.", _EVALUATION)
+    ] = None
+    sampling: Annotated[Text, option("How they are drawn: strict or sasrec.", _EVALUATION)] = None
     bootstrap_sessions: Annotated[
         Whole, option("Earlier sessions played first; -1 for all.", _EVALUATION)
     ] = None

@@ -11,6 +11,7 @@ from hrec_tf.evaluation.protocols import (
 )
 from hrec_tf.evaluation.ranking import NonFiniteScoresError, Ranks, rank_baseline, rank_model
 from hrec_tf.evaluation.ratings import RatingErrors, rating_errors
+from hrec_tf.evaluation.sampled import SampledNegatives
 from hrec_tf.evaluation.significance import (
     Interval,
     MeanSd,
@@ -30,6 +31,7 @@ __all__ = [
     "Perplexity",
     "Ranks",
     "RatingErrors",
+    "SampledNegatives",
     "SignificanceTest",
     "bootstrap_interval",
     "by_history_length",

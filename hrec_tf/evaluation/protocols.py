@@ -28,7 +28,8 @@ class Evaluation:
     """Metrics of one method on one test set, and how they were taken.
 
     Attributes:
-        metrics: name such as "Recall@5" -> value in [0, 1].
+        metrics: name such as "Recall@5" -> value in [0, 1]; with sampled candidates also
+            "full Recall@5", among all items.
         per_session: name -> float64 (num_sessions,), the mean inside each test session.
         sessions: int64 (num_sessions,), these sessions' numbers in the histories, rising.
         average: "micro" (over points), or the mean of means over "session" or "user".
@@ -132,6 +133,11 @@ def summarise(
     check_report_options(ks=ks, average=average)
     places = ranks.ranks(ties, seed=seed)
     by_point = {f"{name}@{k}": formula(places, k) for k in ks for name, formula in AT_K.items()}
+    if ranks.full is not None:
+        full = ranks.full.ranks(ties, seed=seed)
+        by_point |= {
+            f"full {name}@{k}": formula(full, k) for k in ks for name, formula in AT_K.items()
+        }
     sessions, row = np.unique(session_of(histories, ranks.target), return_inverse=True)
     per_session = {name: _group_means(values, row) for name, values in by_point.items()}
     if average == "session":

@@ -13,6 +13,7 @@ from hrec_tf import checks
 from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation.points import ALL_SESSIONS, evaluation_points, sessions_to_play
+from hrec_tf.evaluation.sampled import SampledNegatives
 from hrec_tf.evaluation.windows import Window, windows_of
 from hrec_tf.metrics import counts_against, rank_counts, rank_from_counts
 from hrec_tf.schema import ACROSS_SESSIONS, PADDED_LAYOUTS, SESSION_PARALLEL
@@ -45,7 +46,8 @@ class Ranks:
         greater: int64 (num_points,), candidates with a score above the target's.
         equal: int64 (num_points,), other candidates with a score equal to the target's.
         num_candidates: items ranked; the target comes on top where it is not among them.
-        candidates: "full" or "top_pop=n".
+        candidates: "full", "top_pop=n" or "sampled=n, ...".
+        full: with sampled candidates, the ranks of the same points among all items.
 
     Example:
         >>> ranks = Ranks(np.array([1, 2]), np.array([0, 3]), np.array([2, 0]), num_candidates=5)
@@ -60,6 +62,7 @@ class Ranks:
     equal: np.ndarray
     num_candidates: int
     candidates: str = "full"
+    full: "Ranks | None" = None
 
     @property
     def num_points(self) -> int:
@@ -89,6 +92,7 @@ class Ranks:
             target=self.target[points],
             greater=self.greater[points],
             equal=self.equal[points],
+            full=None if self.full is None else self.full.select(points),
         )
 
 
@@ -98,6 +102,7 @@ def rank_baseline(
     *,
     block: int | None = None,
     top_pop: int | None = None,
+    sampled: SampledNegatives | None = None,
     bootstrap_sessions: int = ALL_SESSIONS,
     session_starts: bool = False,
 ) -> Ranks:
@@ -110,6 +115,8 @@ def rank_baseline(
             the most.
         top_pop: rank among the items 1..top_pop, the most supported ones, and the target;
             all items if None.
+        sampled: rank among drawn items too; these ranks are returned, and those among all items
+            are their `full`.
         bootstrap_sessions: earlier sessions of the user that may be used; -1 for all.
         session_starts: also rank the first event of each session.
 
@@ -124,7 +131,10 @@ def rank_baseline(
         [2.0, 1.0]
     """
     check_ranking_options(
-        num_items=histories.num_items, top_pop=top_pop, bootstrap_sessions=bootstrap_sessions
+        num_items=histories.num_items,
+        top_pop=top_pop,
+        sampled=sampled,
+        bootstrap_sessions=bootstrap_sessions,
     )
     if block is None:
         block = _rows_that_fit(SCORE_BYTES // 8, None, histories.num_items)
@@ -134,18 +144,20 @@ def rank_baseline(
     part = histories.select(played)
     part_points = np.cumsum(played)[points] - 1
 
-    counts = np.empty((len(points), 3), np.int64)
+    item_ids = _ids_to_rank(histories, points, sampled)
+
+    counts: list[tf.Tensor] = []
     for first in range(0, len(points), block):
         rows = slice(first, first + block)
-        targets = part_points[rows]
-        item_ids = part.item_ids[targets]
-        scores = tf.constant(baseline.score(part, targets))
-        if top_pop is None:
-            counts[rows] = _count(scores, item_ids)
+        scores = tf.constant(baseline.score(part, part_points[rows]))
+        if sampled is not None:
+            counts.append(_count_sampled(scores, item_ids[rows]))
+        elif top_pop is None:
+            counts.append(_count(scores, item_ids[rows]))
         else:
-            own = tf.gather(scores, item_ids - 1, axis=1, batch_dims=1)
-            counts[rows] = _count_among(scores[:, :top_pop], own, item_ids)
-    return _ranks(points, counts, histories, top_pop)
+            own = tf.gather(scores, item_ids[rows] - 1, axis=1, batch_dims=1)
+            counts.append(_count_among(scores[:, :top_pop], own, item_ids[rows]))
+    return _ranks(points, np.concatenate(counts), histories, top_pop, sampled)
 
 
 def rank_model(
@@ -155,6 +167,7 @@ def rank_model(
     num_lanes: int | None = None,
     steps: int = 32,
     top_pop: int | None = None,
+    sampled: SampledNegatives | None = None,
     bootstrap_sessions: int = ALL_SESSIONS,
     session_starts: bool = False,
     score_bytes: int = SCORE_BYTES,
@@ -175,6 +188,8 @@ def rank_model(
         steps: events per lane in a window; padded rows are read whole. Changes speed only.
         top_pop: rank among the items 1..top_pop, the most supported ones, and the target;
             all items if None.
+        sampled: rank among drawn items too; these ranks are returned, and those among all items
+            are their `full`.
         bootstrap_sessions: earlier sessions of the user that are played; -1 for all.
         session_starts: also rank the first event of each session but a user's first; "concatenated"
             and "aligned" only.
@@ -192,6 +207,7 @@ def rank_model(
         layout=model.layout,
         num_items=histories.num_items,
         top_pop=top_pop,
+        sampled=sampled,
         bootstrap_sessions=bootstrap_sessions,
     )
     for name, value in (("num_lanes", num_lanes), ("steps", steps), ("score_bytes", score_bytes)):
@@ -209,10 +225,15 @@ def rank_model(
     rows = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
     # Counting by XLA pays where many points are ranked: it compiles for a second.
     by_xla = len(points) >= MANY_POINTS
-    how = {"top_pop": top_pop, "jit_compile": jit_compile}
+    how = {"top_pop": top_pop, "is_sampled": sampled is not None, "jit_compile": jit_compile}
     functions = _compiled(model, **how, rows_by_xla=rows if by_xla else None)
     block = rows * BLOCKS_BY_XLA if by_xla else rows
-    point_of, counts = _count_windows(model, functions, windows, block)
+    # What each event of the part is ranked among, where it is a point.
+    drawn = None
+    if sampled is not None:
+        drawn = np.zeros((len(event_of), 1 + sampled.number), np.int32)
+        drawn[is_point] = _ids_to_rank(histories, points, sampled)
+    point_of, counts = _count_windows(model, functions, windows, block, drawn)
 
     # Windows come in an order of their own: `point_of` says which point is which.
     target = event_of[point_of]
@@ -222,7 +243,7 @@ def rank_model(
             f"{len(target)} points were ranked, but the histories hold {len(points)}. "
             "Every point must be ranked exactly once; please report this as a bug."
         )
-    return _ranks(points, counts[order], histories, top_pop)
+    return _ranks(points, counts[order], histories, top_pop, sampled)
 
 
 _WITHOUT_PAST = (SESSION_PARALLEL, *PADDED_LAYOUTS)
@@ -230,9 +251,13 @@ _WITHOUT_PAST = (SESSION_PARALLEL, *PADDED_LAYOUTS)
 
 
 def _count_windows(
-    model, functions: tuple[Callable, Callable], windows: Iterator[Window], block: int
+    model,
+    functions: tuple[Callable, Callable],
+    windows: Iterator[Window],
+    block: int,
+    drawn: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Plays windows in order; returns their points and the counts, int64 (points, 3)."""
+    """Plays windows in order; returns their points and the counts, int64 (points, 3 or 6)."""
     read_window, rank_rows = functions
     states: Any = None
     points: list[np.ndarray] = []
@@ -259,6 +284,8 @@ def _count_windows(
             here, tf.constant(next_item_ids), tf.constant(is_ranked), states
         )
         points.append(point_of[is_ranked])
+        if drawn is not None:
+            item_ids = tf.constant(drawn[points[-1]])
         waiting.append((hidden, item_ids))
         num_waiting += len(points[-1])
         if num_waiting >= block:
@@ -277,7 +304,12 @@ def _compiled(model, **how: Any) -> tuple[Callable, Callable]:
 
 
 def _compile(
-    model_ref: Callable[[], Any], *, top_pop: int | None, jit_compile: bool, rows_by_xla: int | None
+    model_ref: Callable[[], Any],
+    *,
+    top_pop: int | None,
+    is_sampled: bool,
+    jit_compile: bool,
+    rows_by_xla: int | None,
 ) -> tuple:
     # A model is held weakly, or what is kept for it would keep it alive.
 
@@ -294,6 +326,8 @@ def _compile(
 
     def rank_block(hidden, item_ids):
         model = model_ref()
+        if is_sampled:
+            return _count_sampled(model.score(hidden), item_ids)
         if top_pop is None:
             return _count(model.score(hidden), item_ids)
         # Popular items and the rows' own, in one product: those of two could differ in the last
@@ -307,11 +341,11 @@ def _compile(
     def rank_blocks(hidden, item_ids):
         # One after the other: the next one's scores stand where the last one's were, in a cache.
         parts = tf.reshape(hidden, (-1, rows_by_xla, hidden.shape[-1]))
-        ids = tf.reshape(item_ids, (-1, rows_by_xla))
+        ids = tf.reshape(item_ids, (-1, rows_by_xla, *item_ids.shape[1:]))
         counts = tf.map_fn(
             lambda part: rank_block(*part), (parts, ids), fn_output_signature=tf.int64
         )
-        return tf.reshape(counts, (-1, 3))
+        return tf.reshape(counts, (-1, counts.shape[-1]))
 
     @tf.function(autograph=False, reduce_retracing=True)
     def rank_rows(hidden, item_ids, block):
@@ -335,6 +369,18 @@ def _count(scores, item_ids) -> tf.Tensor:
     return tf.cast(tf.stack(rank_counts(scores, item_ids), 1), tf.int64)
 
 
+def _count_sampled(scores, item_ids) -> tf.Tensor:
+    """Returns int64 (rows, 6): what `_count` does, then the same among drawn items.
+
+    Args:
+        scores: (rows, num_items), item id i in column i - 1.
+        item_ids: int32 (rows, 1 + number), the target and the items drawn for it.
+    """
+    among = tf.gather(scores, item_ids - 1, axis=1, batch_dims=1)
+    drawn = tf.stack(counts_against(among[:, 1:], among[:, :1]), 1)
+    return tf.concat([_count(scores, item_ids[:, 0]), tf.cast(drawn, tf.int64)], 1)
+
+
 def _count_among(scores, own, item_ids) -> tf.Tensor:
     """Returns what `_count` does, of targets among the most supported items.
 
@@ -353,10 +399,24 @@ def _count_among(scores, own, item_ids) -> tf.Tensor:
     return tf.cast(tf.stack([greater, equal, nonfinite], 1), tf.int64)
 
 
+def _ids_to_rank(
+    histories: Histories, points: np.ndarray, sampled: SampledNegatives | None
+) -> np.ndarray:
+    """Int32 (num_points,), the targets; with drawn items after each (num_points, 1 + number)."""
+    targets = histories.item_ids[points].astype(np.int32)
+    if sampled is None:
+        return targets
+    return np.concatenate([targets[:, None], sampled.draw(histories, points)], axis=1)
+
+
 def _ranks(
-    points: np.ndarray, counts: np.ndarray, histories: Histories, top_pop: int | None
+    points: np.ndarray,
+    counts: np.ndarray,
+    histories: Histories,
+    top_pop: int | None,
+    sampled: SampledNegatives | None,
 ) -> Ranks:
-    greater, equal, nonfinite = counts.T
+    greater, equal, nonfinite = counts.T[:3]
     stray = points[nonfinite > 0]
     if len(stray):
         raise NonFiniteScoresError(
@@ -365,8 +425,12 @@ def _ranks(
             "must be finite to have a rank. Look for a loss that diverged: lower the learning "
             "rate, or load the weights of an earlier epoch."
         )
+    full = Ranks(points, greater, equal, histories.num_items)
+    if sampled is not None:
+        greater, equal, _ = counts.T[3:]
+        return Ranks(points, greater, equal, sampled.number, str(sampled), full)
     if top_pop is None:
-        return Ranks(points, greater, equal, histories.num_items)
+        return full
     return Ranks(points, greater, equal, top_pop, f"top_pop={top_pop}")
 
 
@@ -375,6 +439,7 @@ def check_ranking_options(
     layout: str | None = None,
     num_items: int | None = None,
     top_pop: int | None,
+    sampled: SampledNegatives | None,
     bootstrap_sessions: int,
 ) -> None:
     """Raises unless these options fit, so that it can be known before a model is trained.
@@ -382,8 +447,13 @@ def check_ranking_options(
     Args:
         layout: of the model; None for a baseline.
         num_items: size of the catalogue; None if it is not known yet.
-        top_pop: see `rank_model`, as for `bootstrap_sessions`.
+        top_pop, sampled, bootstrap_sessions: see `rank_model`.
     """
+    if top_pop is not None and sampled is not None:
+        raise ValueError(
+            f"`sampled` was {sampled} with top_pop={top_pop}, but targets are ranked among drawn "
+            "items or among popular ones. Leave out one of the two."
+        )
     if top_pop is not None:
         checks.require_positive_int(
             "top_pop", top_pop, mend="Pass how many items compete, or None for all."

@@ -48,6 +48,8 @@ EVALUATION = {
     "ties": "conservative",
     "average": "micro",
     "top_pop": None,
+    "sampled_negatives": None,
+    "sampling": "strict",
     "bootstrap_sessions": -1,
 }
 NAMED = {"optimizer": tuple(OPTIMIZERS), "loss": tuple(LOSSES), "negatives": tuple(NEGATIVES)}

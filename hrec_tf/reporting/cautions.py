@@ -84,6 +84,13 @@ def _of_ranking(comparison: Comparison) -> Iterator[str]:
         )
     candidates = {e.ranks.candidates: e for e in evaluations if e.ranks.candidates != "full"}
     for name, evaluation in sorted(candidates.items()):
+        if evaluation.ranks.full is not None:
+            yield (
+                f"Targets were ranked among {evaluation.ranks.num_candidates:,} items drawn for "
+                f"each ({name}): metrics are far higher than among all items, and the order of "
+                'methods may be another. What is named "full" ranks among all.'
+            )
+            continue
         yield (
             f"Targets were ranked among the {evaluation.ranks.num_candidates:,} most frequent "
             f"items only ({name}), not among all: metrics are higher, and the order of methods may "

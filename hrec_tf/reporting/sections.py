@@ -80,12 +80,13 @@ class Breakdown:
 
 
 def shown_metrics(comparison: Comparison) -> list[str]:
-    """Recall, MRR and NDCG at each k, and what is tested."""
+    """Recall, MRR and NDCG at each k, of all items too where some were drawn; what is tested."""
+    shown = ("Recall", "MRR", "NDCG")
     names = comparison.results[0].evaluations[0].metrics
     return [
         name
         for name in names
-        if name == comparison.metric or name.split("@")[0] in ("Recall", "MRR", "NDCG")
+        if name == comparison.metric or name.removeprefix("full ").split("@")[0] in shown
     ]
 
 

@@ -48,16 +48,21 @@ class Table:
         return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
 
 
+_COLUMNS = ("Recall", "MRR", "full Recall")
+"""What a table shows at each k, unless it is told."""
+
+
 def comparison_table(comparison: "Comparison", *, metrics: Sequence[str] | None = None) -> Table:
     """Returns the one table of a comparison.
 
     Args:
         comparison: results on the same points.
-        metrics: columns; Recall and MRR at each k if left out.
+        metrics: columns; Recall and MRR at each k if left out, and with sampled candidates
+            Recall among all items.
     """
     first = comparison.results[0].evaluations[0]
     if metrics is None:
-        metrics = [name for name in first.metrics if name.split("@")[0] in ("Recall", "MRR")]
+        metrics = [name for name in first.metrics if name.split("@")[0] in _COLUMNS]
     tested = comparison.against_best_baseline
     best = comparison.best_baseline
     head = ["model", *metrics, "ties", "training"]

@@ -1,0 +1,82 @@
+"""Sampled candidates: a target among items that are drawn for it, as some papers measure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hrec_tf import checks
+from hrec_tf.data.histories import Histories
+from hrec_tf.evaluation.points import user_of
+
+SAMPLINGS = ("strict", "sasrec")
+
+
+@dataclass(frozen=True)
+class SampledNegatives:
+    """Draws the items that a target is ranked among, the same ones for every method.
+
+    Metrics on drawn candidates are far above those on the whole catalogue, and may order methods
+    otherwise (Krichene and Rendle, KDD 2020, doi:10.1145/3394486.3403226): they serve to compare
+    with papers that report them. A random order has recall k / (number + 1) at k.
+
+    Args:
+        number: items drawn for each target.
+        sampling: "strict": uniform, each item once, none of those of the user's events. "sasrec":
+            uniform with replacement, none of those before the target, so that an item may be
+            drawn twice and the target be drawn too. Source: Kang and McAuley, ICDM 2018, and
+            their code, which excludes the training items alone, so that the validation item too
+            may be drawn, and takes 10,000 users where there are more.
+        seed: together with the user's place in the histories it fixes the draws.
+
+    Raises:
+        ValueError: bad arguments.
+
+    Example:
+        >>> histories = Histories.from_lists([[[1, 2]]], num_items=5)
+        >>> drawn = SampledNegatives(3).draw(histories, np.array([1]))
+        >>> sorted(drawn[0].tolist())
+        [3, 4, 5]
+    """
+
+    number: int = 100
+    sampling: str = "strict"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks.require_positive_int(
+            "sampled_negatives", self.number, mend="Pass the items drawn for a target, e.g. 100."
+        )
+        checks.require_choice("sampling", self.sampling, SAMPLINGS)
+        checks.require_int_at_least("seed", self.seed, minimum=0, mend="Pass e.g. 0.")
+
+    def __str__(self) -> str:
+        return f"sampled={self.number}, {self.sampling}"
+
+    def draw(self, histories: Histories, points: np.ndarray) -> np.ndarray:
+        """Returns int32 (num_points, number), item ids.
+
+        Args:
+            histories: evaluation histories, whole: what a user took is not drawn.
+            points: int64 (num_points,), targets, rising.
+
+        Raises:
+            ValueError: fewer items than are to be drawn.
+        """
+        is_strict = self.sampling == "strict"
+        drawn = np.empty((len(points), self.number), np.int32)
+        rng, of_user = np.random.default_rng(self.seed), -1
+        for row, (point, user) in enumerate(zip(points, user_of(histories, points), strict=True)):
+            if user != of_user:
+                rng, of_user = np.random.default_rng([self.seed, user]), user
+            first, end = histories.user_offsets[user : user + 2]
+            is_open = np.ones(histories.num_items, bool)
+            is_open[histories.item_ids[first : end if is_strict else point] - 1] = False
+            allowed = np.flatnonzero(is_open) + 1
+            if len(allowed) < (self.number if is_strict else 1):
+                raise ValueError(
+                    f"`sampled_negatives` was {self.number}, but {len(allowed)} of "
+                    f"{histories.num_items} items may be drawn for the target in event {point}: "
+                    "its user took the others. Pass a smaller number, or None for all items."
+                )
+            drawn[row] = rng.choice(allowed, self.number, replace=not is_strict)
+        return drawn
