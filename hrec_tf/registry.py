@@ -31,6 +31,7 @@ _HCRNN = "Song et al., AAAI 2019"
 _SONG = f"baseline of {_HCRNN}"
 _HIDASI = "Hidasi et al., ICLR 2016, arXiv:1511.06939"
 _MA = "Ma & Narayanaswamy, Hierarchical Temporal-Contextual Recommenders"
+_RENDLE = "Rendle et al., WWW 2010, doi:10.1145/1772690.1772773"
 _SKNN = "Jannach & Ludewig, RecSys 2017, doi:10.1145/3109859.3109872"
 _VSKNN = "Ludewig & Jannach, UMUAI 2018, arXiv:1803.09587"
 _STAN = "Garg et al., SIGIR 2019, doi:10.1145/3331184.3331322"
@@ -216,6 +217,10 @@ _ZOO = {
             "BPRMF",
             "Rendle et al., UAI 2009, arXiv:1205.2618",
             "items near the mean of the session's, in vectors learnt from pairs",
+        ),
+        _baseline("fmc", "FMC", "FMC", _RENDLE, "items that follow the last one, in factors"),
+        _baseline(
+            "fpmc", "FPMC", "FPMC", _RENDLE, "FMC with a vector for each user that training had"
         ),
         _baseline("sknn", "SKNN", "SessionKNN", _SKNN, "items of the sessions most like this one"),
         _baseline(

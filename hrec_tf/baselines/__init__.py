@@ -2,6 +2,7 @@
 
 from hrec_tf.baselines.baseline import Baseline
 from hrec_tf.baselines.bpr_mf import BPRMF
+from hrec_tf.baselines.fpmc import FMC, FPMC
 from hrec_tf.baselines.item_knn import ItemKNN
 from hrec_tf.baselines.likelihoods import PopularityFM, PopularityLikelihood
 from hrec_tf.baselines.popularity import PersonalPopularity, Popularity, SessionPopularity
@@ -16,6 +17,8 @@ from hrec_tf.baselines.session_neighbours import STAN, VSKNN, SessionKNN
 
 __all__ = [
     "BPRMF",
+    "FMC",
+    "FPMC",
     "STAN",
     "VSKNN",
     "Baseline",

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from hrec_tf.data.histories import Histories
+from hrec_tf.schema import PADDING_ID
 
 
 class Baseline(ABC):
@@ -120,6 +121,41 @@ def checked_targets(fitted: Any, histories: Histories, targets: np.ndarray) -> n
             f"events 0..{histories.num_events - 1}. Pass indices into these histories."
         )
     return targets
+
+
+class UserRows:
+    """Finds the users of training again: row r of a table is of user r of these histories.
+
+    Args:
+        training: histories with `user_ids`.
+
+    Raises:
+        ValueError: histories that do not tell users apart.
+    """
+
+    def __init__(self, training: Histories) -> None:
+        if training.user_ids is None:
+            raise ValueError(
+                "`histories` has no `user_ids`, but vectors of users are learnt. Pass `users` to "
+                "`histories_from_log`, or histories of a `PreparedLog`."
+            )
+        ids = np.asarray(training.user_ids)
+        self._row_of = np.full(int(ids.max(initial=0)) + 1, -1)
+        self._row_of[ids] = np.arange(len(ids))
+        self._row_of[PADDING_ID] = -1
+
+    def find(self, histories: Histories, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns bool (num_targets,), whose user training had; and int64, which row that is."""
+        if histories.user_ids is None:
+            raise ValueError(
+                "`histories` has no `user_ids`, but the vectors are of known users. Make them by "
+                "the same `users` as the training histories, with 0 for users it did not have."
+            )
+        user = np.searchsorted(histories.user_offsets, targets, side="right") - 1
+        ids = np.asarray(histories.user_ids)[user]
+        ids = np.where(ids < len(self._row_of), ids, PADDING_ID)
+        rows = self._row_of[ids]
+        return rows >= 0, np.maximum(rows, 0)
 
 
 def item_counts(histories: Histories, first: np.ndarray, end: np.ndarray) -> sparse.csr_matrix:

@@ -31,11 +31,15 @@ class Histories:
         num_items: items known, whether or not they occur here.
         target_weights: float32 (num_events,), the weight of each event as a target. All 1
             if not given; evaluation histories carry 0 on the events that only bootstrap.
+        feedback: float (num_events, width), what came with each event; None without any.
+        user_features: float (num_users, width); None without any.
+        user_ids: int32 (num_users,), the number of each user among those of training, from 1
+            on; 0 of a user that training did not have. None if users are not told apart.
 
     Raises:
-        ValueError: offsets that do not fit, an item id outside 1..num_items, or a weight that
-            is negative or not finite.
-        TypeError: item ids that are not whole numbers.
+        ValueError: offsets that do not fit, an item id outside 1..num_items, a weight that is
+            negative or not finite, or user ids below 0 or twice.
+        TypeError: item ids or user ids that are not whole numbers.
     """
 
     item_ids: np.ndarray
@@ -46,6 +50,7 @@ class Histories:
     target_weights: np.ndarray = field(default=None)  # type: ignore[arg-type]
     feedback: np.ndarray | None = None
     user_features: np.ndarray | None = None
+    user_ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.target_weights is None:
@@ -56,6 +61,7 @@ class Histories:
         self._check_offsets()
         self._check_features("feedback", self.feedback, self.num_events, "event")
         self._check_features("user_features", self.user_features, self.num_users, "user")
+        self._check_user_ids()
 
     def _check_events(self) -> None:
         checks.require_positive_int(
@@ -111,6 +117,22 @@ class Histories:
             raise ValueError(
                 f"`user_offsets` holds {self.user_offsets[stray[0]]} (row {stray[0]}), which is "
                 "not the first event of a session. Cut sessions at every change of user."
+            )
+
+    def _check_user_ids(self) -> None:
+        ids = self.user_ids
+        if ids is None:
+            return
+        if ids.shape != (self.num_users,) or ids.dtype.kind not in "iu":
+            raise TypeError(
+                f"`user_ids` has shape {ids.shape} and type {ids.dtype}, but must be whole "
+                f"numbers, one for each of {self.num_users} users. Pass 0 for unknown users."
+            )
+        known = np.sort(ids[ids != PADDING_ID])
+        if (known < 0).any() or (np.diff(known) == 0).any():
+            raise ValueError(
+                "`user_ids` holds a number below 0 or one twice, but each user of training has "
+                "one of its own, from 1 on. Number the users of the training log."
             )
 
     @staticmethod
@@ -192,6 +214,9 @@ class Histories:
             if features is not None:
                 digest.update(f"\n{name} {features.dtype.str} {features.shape}\n".encode())
                 digest.update(np.ascontiguousarray(features).data)
+        if self.user_ids is not None:
+            digest.update(f"\nuser_ids {self.user_ids.dtype.str}\n".encode())
+            digest.update(np.ascontiguousarray(self.user_ids).data)
         return digest.hexdigest()
 
     @cached_property
@@ -243,11 +268,12 @@ class Histories:
         """Keeps the events where the bool mask (num_events,) is true; empty rows vanish."""
         session_sizes = np.add.reduceat(events, self.session_offsets[:-1], dtype=np.int64)
         user_sizes = np.add.reduceat(events, self.user_offsets[:-1], dtype=np.int64)
-        feedback, of_users = self.feedback, self.user_features
+        feedback, of_users, user_ids = self.feedback, self.user_features, self.user_ids
         return replace(
             self,
             feedback=None if feedback is None else feedback[events],
             user_features=None if of_users is None else of_users[user_sizes > 0],
+            user_ids=None if user_ids is None else user_ids[user_sizes > 0],
             item_ids=self.item_ids[events],
             timestamps=self.timestamps[events],
             target_weights=self.target_weights[events],

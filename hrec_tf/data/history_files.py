@@ -18,7 +18,7 @@ INDEX = "histories.json"
 FORMAT = 1
 OFFSETS = ("session_offsets", "user_offsets")
 REQUIRED = ("item_ids", "timestamps", "target_weights", *OFFSETS)
-ARRAYS = (*REQUIRED, "feedback", "user_features")
+ARRAYS = (*REQUIRED, "feedback", "user_features", "user_ids")
 
 
 def write_histories(parts: Histories | Iterable[Histories], path: str | Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+import polars as pl
+
 from hrec_tf import checks
 from hrec_tf.data import catalogue, splits
 from hrec_tf.data.event_log import EventLog
@@ -20,7 +22,7 @@ from hrec_tf.data.preparation import (
 )
 from hrec_tf.data.splits import Split
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.schema import EVENT_TYPE, RATING
+from hrec_tf.schema import EVENT_TYPE, RATING, USER
 
 SPLITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -229,6 +231,11 @@ class PreparedLog:
         return Vocabulary.from_log(self.split.train)
 
     @cached_property
+    def users(self) -> pl.Series:
+        """The users of the training part, rising."""
+        return self.split.train.frame[USER].unique().sort()
+
+    @cached_property
     def features(self) -> LogFeatures | None:
         """Item features, feedback and user features as the training part has them."""
         if self.tables is None:
@@ -238,7 +245,9 @@ class PreparedLog:
     @cached_property
     def train(self) -> Histories:
         """What a model is trained on."""
-        return histories_from_log(self.split.train, self.vocabulary, features=self.features)
+        return histories_from_log(
+            self.split.train, self.vocabulary, features=self.features, users=self.users
+        )
 
     @cached_property
     def test(self) -> Histories:
@@ -249,6 +258,7 @@ class PreparedLog:
             self.vocabulary,
             continues=self.split.continues,
             features=self.features,
+            users=self.users,
         )
 
     def for_validation(self) -> tuple[Histories, Histories]:
@@ -266,13 +276,14 @@ class PreparedLog:
         else:
             train, held_out = split.train, split.validation
         return (
-            histories_from_log(train, self.vocabulary, features=self.features),
+            histories_from_log(train, self.vocabulary, features=self.features, users=self.users),
             bootstrapped_histories(
                 train,
                 held_out,
                 self.vocabulary,
                 continues=split.continues,
                 features=self.features,
+                users=self.users,
             ),
         )
 

@@ -11,7 +11,7 @@ from hrec_tf.data.histories import Histories, offsets_of
 from hrec_tf.data.log_features import LogFeatures
 from hrec_tf.data.splits import require_same_ids
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.schema import ITEM, SESSION, TIMESTAMP, USER
+from hrec_tf.schema import ITEM, PADDING_ID, SESSION, TIMESTAMP, USER
 
 _IS_TEST = "__is_test"
 
@@ -71,7 +71,11 @@ def hrnn_preparation(
 
 
 def histories_from_log(
-    log: EventLog, vocabulary: Vocabulary, *, features: LogFeatures | None = None
+    log: EventLog,
+    vocabulary: Vocabulary,
+    *,
+    features: LogFeatures | None = None,
+    users: pl.Series | None = None,
 ) -> Histories:
     """Turns a sessionised log into flat arrays; users are in the order of their ids.
 
@@ -82,6 +86,7 @@ def histories_from_log(
         log: a sessionised log.
         vocabulary: of the training log.
         features: of the log: feedback and user features go with the histories.
+        users: ids of the users of training, each once: the histories then tell users apart.
 
     Raises:
         ValueError: no sessions, or no event of a known item.
@@ -96,7 +101,7 @@ def histories_from_log(
         ([1, 2, 1], [0, 2, 3])
     """
     log.require_sessions("histories_from_log")
-    return _histories(log.frame, vocabulary, features)
+    return _histories(log.frame, vocabulary, features, users)
 
 
 def bootstrapped_histories(
@@ -106,6 +111,7 @@ def bootstrapped_histories(
     *,
     continues: bool = False,
     features: LogFeatures | None = None,
+    users: pl.Series | None = None,
 ) -> Histories:
     """Puts what is known of each test user before what is to be predicted.
 
@@ -119,7 +125,7 @@ def bootstrapped_histories(
         vocabulary: of the training log.
         continues: True if the test events belong to the last session of training, as
             `leave_one_out` leaves them: then they are all targets.
-        features: as for `histories_from_log`.
+        features, users: as for `histories_from_log`.
 
     Raises:
         ValueError: no sessions, or without `continues` a session that is in both logs.
@@ -148,7 +154,7 @@ def bootstrapped_histories(
             test.frame.select(columns).with_columns(pl.lit(True).alias(_IS_TEST)),
         ]
     ).sort(USER, maintain_order=True)
-    return _histories(frame, vocabulary, features)
+    return _histories(frame, vocabulary, features, users)
 
 
 def _refuse_common_sessions(train: EventLog, test: EventLog) -> None:
@@ -163,7 +169,10 @@ def _refuse_common_sessions(train: EventLog, test: EventLog) -> None:
 
 
 def _histories(
-    frame: pl.DataFrame, vocabulary: Vocabulary, features: LogFeatures | None
+    frame: pl.DataFrame,
+    vocabulary: Vocabulary,
+    features: LogFeatures | None,
+    users: pl.Series | None,
 ) -> Histories:
     item_ids = vocabulary.encode(frame[ITEM])
     frame, item_ids = frame.filter(item_ids > 0), item_ids[item_ids > 0]
@@ -180,15 +189,17 @@ def _histories(
         # A test user whose test items are all unknown has nothing to be asked.
         kept = frame.select(has_test).to_series().to_numpy()
         if not kept.all():
-            return _histories(frame.filter(kept), vocabulary, features)
+            return _histories(frame.filter(kept), vocabulary, features, users)
         weights = (frame[_IS_TEST].to_numpy() & ~new_session).astype(np.float32)
-    given = {}
+    given: dict[str, np.ndarray | None] = {}
+    own_users = frame[USER].filter(pl.Series(new_user))
     if features is not None:
-        users = frame[USER].filter(pl.Series(new_user))
         given = {
             "feedback": features.of_events(frame),
-            "user_features": features.of_users(users, item_ids[new_user]),
+            "user_features": features.of_users(own_users, item_ids[new_user]),
         }
+    if users is not None:
+        given["user_ids"] = _user_ids(own_users, users)
     return Histories(
         item_ids=item_ids,
         timestamps=frame[TIMESTAMP].to_numpy(),
@@ -198,6 +209,13 @@ def _histories(
         target_weights=weights,  # type: ignore[arg-type]
         **given,
     )
+
+
+def _user_ids(own: pl.Series, users: pl.Series) -> np.ndarray:
+    """Int32 (len(own),), the place of each in `users`, from 1 on; 0 if it is not there."""
+    numbered = pl.DataFrame({USER: users, "user_id": np.arange(1, len(users) + 1, dtype=np.int32)})
+    found = pl.DataFrame({USER: own}).join(numbered, on=USER, how="left", maintain_order="left")
+    return found["user_id"].fill_null(PADDING_ID).to_numpy()
 
 
 def _changes(column: pl.Series) -> np.ndarray:

@@ -9,7 +9,6 @@ from tests.reference import baseline_scores as slow
 
 USER, SESSION = [[1, 2, 3], [2, 3]], [[4, 5, 4]]
 TRAINING = Histories.from_lists([USER, SESSION], num_items=6)
-PARAMETERS = ("user_vectors", "item_vectors", "item_biases")
 
 users_strategy = st.lists(
     st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=3),
@@ -19,13 +18,13 @@ users_strategy = st.lists(
 
 
 def parameters(model):
-    return [getattr(model, name) for name in PARAMETERS]
+    return [model.context_vectors[0], model.item_vectors, model.item_biases]
 
 
 def started(p, q, **options):
     """A model that stands at given vectors, without biases."""
     model = BPRMF(factors=len(p[0]), **options)
-    model.user_vectors, model.item_vectors = np.array(p, float), np.array(q, float)
+    model.context_vectors, model.item_vectors = [np.array(p, float)], np.array(q, float)
     model.item_biases = np.zeros(len(q))
     return model
 
@@ -33,8 +32,8 @@ def started(p, q, **options):
 def test_one_step_golden_values():
     """equations G.5: p = 1, q_i = log 3, q_j = 0, so x_ui - x_uj = log 3 and σ(-log 3) = 1/4."""
     model = started([[1.0]], [[np.log(3)], [0.0], [7.0]], learning_rate=0.4)
-    model._descend(np.array([0]), np.array([0]), np.array([1]))
-    np.testing.assert_allclose(model.user_vectors, [[1 + 0.1 * np.log(3)]], rtol=1e-12)
+    model._descend([np.array([0])], np.array([0]), np.array([1]))
+    np.testing.assert_allclose(model.context_vectors[0], [[1 + 0.1 * np.log(3)]], rtol=1e-12)
     np.testing.assert_allclose(model.item_vectors, [[np.log(3) + 0.1], [-0.1], [7]], rtol=1e-12)
     np.testing.assert_allclose(model.item_biases, [0.1, -0.1, 0], rtol=1e-12)
 
@@ -42,8 +41,8 @@ def test_one_step_golden_values():
 def test_an_item_drawn_against_itself_only_shrinks():
     """equations G.5: x_ui - x_ui = 0, and λ_q counts for i and for j."""
     model = started([[1.0]], [[2.0]], learning_rate=0.1, user_l2=0.5, item_l2=0.25)
-    model._descend(np.array([0]), np.array([0]), np.array([0]))
-    np.testing.assert_allclose(model.user_vectors, [[1 - 0.1 * 0.5]], rtol=1e-12)
+    model._descend([np.array([0])], np.array([0]), np.array([0]))
+    np.testing.assert_allclose(model.context_vectors[0], [[1 - 0.1 * 0.5]], rtol=1e-12)
     np.testing.assert_allclose(model.item_vectors, [[2 - 2 * 0.1 * 0.25 * 2]], rtol=1e-12)
 
 
@@ -63,7 +62,7 @@ def test_a_block_descends_the_loss():
             total += 0.2 / 2 * (q[i] @ q[i] + q[j] @ q[j] + b[i] ** 2 + b[j] ** 2)
         return total
 
-    model._descend(users, taken, others)
+    model._descend([users], taken, others)
     for values, after in zip(before, parameters(model), strict=True):
         for place in np.ndindex(values.shape):
             held, losses = values[place], []
@@ -121,7 +120,7 @@ def test_without_vectors_only_biases_are_learnt_and_rank_as_popularity():
     """equations G.5: vectors that start at 0 stay there, so every target gets the biases."""
     often = Histories.from_lists([[[1, 1, 1, 1, 2, 2, 3]] * 8], num_items=4)
     model = BPRMF(init_range=0.0, learning_rate=0.05, epochs=20).fit(often)
-    assert not model.item_vectors.any() and not model.user_vectors.any()
+    assert not model.item_vectors.any() and not model.context_vectors[0].any()
     scores = model.score(often, np.arange(7))
     np.testing.assert_array_equal(scores, np.tile(model.item_biases, (7, 1)))
     popular = Popularity().fit(often).score(often, [0])[0]
@@ -137,7 +136,7 @@ def test_without_biases_a_first_event_scores_nothing():
 def test_the_mean_is_over_the_session_or_over_the_user():
     by_session = BPRMF(learning_rate=0.2).fit(TRAINING)
     by_user = BPRMF(learning_rate=0.2, user="user").fit(TRAINING)
-    assert (len(by_session.user_vectors), len(by_user.user_vectors)) == (3, 2)
+    assert (len(by_session.context_vectors[0]), len(by_user.context_vectors[0])) == (3, 2)
     # Event 4 is the second of its user's second session.
     for model, seen in ((by_session, [2]), (by_user, [1, 2, 3, 2])):
         q = model.item_vectors
@@ -166,7 +165,7 @@ def test_bad_options_are_named_and_mended():
         BPRMF(user="usr")
     with pytest.raises(ValueError, match=r"`block_size` must be a positive int, but was 0\. Pass"):
         BPRMF(block_size=0)
-    with pytest.raises(ValueError, match=r"`item_l2` must be a finite number.*Pass λ_q"):
+    with pytest.raises(ValueError, match=r"`item_l2` must be a finite number.*Pass λ_v"):
         BPRMF(item_l2=-1)
     with pytest.raises(ValueError, match=r"`seed` must be an int of at least 0, but was None"):
         BPRMF(seed=None)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,29 @@ def test_histories_that_do_not_fit_are_refused(changes, message):
         make(**changes)
 
 
+def test_users_keep_their_numbers_when_others_vanish():
+    histories = Histories.from_lists([[[1, 2], [3]], [[4]], [[5, 6]]])
+    numbered = replace(histories, user_ids=np.array([7, 2, 0]))
+    kept = numbered.select(np.array([True, False, True, False, True, True]))
+    assert kept.user_ids.tolist() == [7, 0]
+
+
+@pytest.mark.parametrize(
+    ("user_ids", "error", "message"),
+    [
+        (np.arange(4), TypeError, r"shape \(4,\) .* one for each of 3 users.*Pass 0 for unknown"),
+        (np.array(list("abc")), TypeError, "must be whole numbers"),
+        (np.array([2, 0, 2]), ValueError, "below 0 or one twice.*Number the users"),
+        (np.array([2, 0, -1]), ValueError, "below 0 or one twice"),
+    ],
+)
+def test_user_ids_are_whole_numbers_each_once(user_ids, error, message):
+    histories = Histories.from_lists([[[1, 2], [3]], [[4]], [[5, 6]]])
+    with pytest.raises(error, match=message):
+        replace(histories, user_ids=user_ids)
+    replace(histories, user_ids=np.array([0, 0, 1]))  # several unknown users
+
+
 @pytest.mark.parametrize(
     "item_ids", [np.array([1.0, np.nan, 3.0, 1.0]), np.array(list("1231")), np.ones((4, 1), int)]
 )
@@ -85,8 +110,10 @@ def test_fingerprint_changes_with_any_array():
         make(timestamps=first.timestamps + 1),
         make(num_items=9),
         make(target_weights=np.array([0, 1, 1, 1], np.float32)),
+        make(user_ids=np.arange(first.num_users)),
+        make(user_ids=np.arange(1, 1 + first.num_users)),
         Histories.from_lists([[[1, 2]]], num_items=2),
         Histories.from_lists([[[1], [2]]], num_items=2),
         Histories.from_lists([[[1]], [[2]]], num_items=2),
     ]
-    assert len({histories.fingerprint for histories in [first, *others]}) == 8
+    assert len({histories.fingerprint for histories in [first, *others]}) == 10

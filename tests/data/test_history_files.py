@@ -22,7 +22,8 @@ def drawn(num_users=40, *, seed=0, num_features=0):
         if num_features
     }
     weights = draw.integers(0, 3, made.num_events).astype(np.float32)
-    return histories.replace(made, target_weights=weights, **drawn_features)
+    user_ids = np.arange(1, 1 + num_users) if num_features else None
+    return histories.replace(made, target_weights=weights, user_ids=user_ids, **drawn_features)
 
 
 def cut(whole, user):

@@ -1,12 +1,14 @@
 """The HRNN preparation, and logs as histories with bootstrap and targets."""
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrec_tf.data import sessions, splits
 from hrec_tf.data.event_log import EventLog
+from hrec_tf.data.log_source import PreparedLog
 from hrec_tf.data.preparation import (
     bootstrapped_histories,
     histories_from_log,
@@ -172,3 +174,24 @@ def test_what_cannot_be_converted_says_why():
         bootstrapped_histories(train, log_of([(1, 1, "a")]), vocabulary)
     with pytest.raises(TypeError, match="`test` holds user ids of type String"):
         bootstrapped_histories(train, log_of([("1", 1, "a")]), vocabulary)
+
+
+def test_users_are_numbered_as_in_training_and_others_are_0():
+    log = EventLog.from_frame(
+        {
+            "user": ["eve", "eve", "eve", "eve", "bob", "bob", "ann", "ann"],
+            "item": [1, 2, 1, 2, 1, 2, 1, 2],
+            "timestamp": [0, 60, 7200, 7260, 0, 60, 0, 60],
+        }
+    )
+    split = splits.last_session_out(sessions.by_idle_gap(log))
+    vocabulary = Vocabulary.from_log(split.train)
+    users = pl.Series(["bob", "eve"])
+    train = histories_from_log(split.train, vocabulary, users=users)
+    assert train.user_ids.tolist() == [0, 1, 2]  # ann, bob, eve
+    test = bootstrapped_histories(split.train, split.test, vocabulary, users=users)
+    assert test.user_ids.tolist() == [2]
+    prepared = PreparedLog(split)
+    assert prepared.users.to_list() == ["ann", "bob", "eve"]
+    assert prepared.train.user_ids.tolist() == [1, 2, 3]
+    assert prepared.test.user_ids.tolist() == [3]

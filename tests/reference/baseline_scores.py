@@ -192,3 +192,37 @@ def _credit(model, asked, items, item):
         shared_last = max(_last_place(items, i) for i in set(items) if i in asked)
         return np.exp(-abs(_last_place(items, item) - shared_last) / model.nearness_scale)
     return 1.0
+
+
+def fpmc(training, *, factors, learning_rate, epochs, l2, item_l2, init_range, seed, with_users):
+    """p, l, and the items' q and m side by side, and biases: one example after the other."""
+    rng = np.random.default_rng(seed)
+    num_items = training.num_items
+    starts = set(training.user_offsets[:-1].tolist())
+    events = [e for e in range(training.num_events) if e not in starts]
+    p = None
+    if with_users:
+        p = rng.uniform(-init_range, init_range, (training.num_users, factors))
+    before = rng.uniform(-init_range, init_range, (num_items, factors))
+    width = 2 * factors if with_users else factors
+    v = rng.uniform(-init_range, init_range, (num_items, width))
+    b = np.zeros(num_items)
+    for _ in range(epochs):
+        order = rng.permutation(len(events))
+        drawn = rng.integers(num_items, size=len(events))
+        for example, j in zip(order, drawn, strict=True):
+            event = events[example]
+            u = np.searchsorted(training.user_offsets, event, side="right") - 1
+            i, last = training.item_ids[event] - 1, training.item_ids[event - 1] - 1
+            c = np.array([*(p[u] if with_users else ()), *before[last]])
+            v_i, v_j, b_i, b_j = v[i].copy(), v[j].copy(), b[i], b[j]
+            rate = 1 / (1 + np.exp(b_i - b_j + sum(c * (v_i - v_j))))
+            step = learning_rate * (rate * (v_i - v_j) - l2 * c)
+            if with_users:
+                p[u] += step[:factors]
+            before[last] += step[-factors:]
+            v[i] += learning_rate * (rate * c - item_l2 * v_i)
+            v[j] += learning_rate * (-rate * c - item_l2 * v_j)
+            b[i] += learning_rate * (rate - item_l2 * b_i)
+            b[j] += learning_rate * (-rate - item_l2 * b_j)
+    return p, before, v, b
