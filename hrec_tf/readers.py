@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from hrec_tf.schema import (
+    GAP,
     ITEM_IDS,
+    LARGEST_GAP,
     PADDED_LAYOUTS,
     PADDING_ID,
     POSITIONS,
@@ -71,6 +73,7 @@ class Memory(NamedTuple):
     known_events: tf.Tensor
     session_pending: tf.Tensor
     seen_any: tf.Tensor
+    last_known: tf.Tensor
 
 
 class StepReader:
@@ -83,14 +86,15 @@ class StepReader:
 
     Attributes:
         signatures: names of the questions that can be answered.
-        info: columns of `state_info`. All of them 0: a user of whom nothing is known.
+        info: columns of `state_info`. All of them 0: a user of whom nothing is known. A model that
+            `reads_gaps` has one more, the time of the last known event.
         state_size: width of `state`.
         context: what a question holds beside events and state: nothing.
         knows_new_users: whether users without a known event may be asked about.
     """
 
     signatures = ("recommend", "step", "score")
-    info = ("last_timestamp", "known_events", "session_pending", "model_number")
+    info: tuple[str, ...] = ("last_timestamp", "known_events", "session_pending", "model_number")
     context: Mapping[str, int | None] = MappingProxyType({})
     knows_new_users = False
 
@@ -98,7 +102,10 @@ class StepReader:
         self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
         # Width and type of each part of `state`: hidden, then the model's states.
         ids, yes = tf.zeros((1,), tf.int32), tf.ones((1,), bool)
-        hidden, states = model.step(ids, yes, yes, model.step_states(1))
+        gap: dict[str, tf.Tensor] = {}
+        if model.reads_gaps:
+            gap, self.info = {"gap": ids}, (*type(self).info, "last_known_timestamp")
+        hidden, states = model.step(ids, yes, yes, model.step_states(1), **gap)
         self._parts = [(int(part.shape[1]), part.dtype) for part in (hidden, *states)]
         self.state_size = sum(width for width, _ in self._parts)
 
@@ -128,6 +135,11 @@ class StepReader:
             SESSION_START: session_start[:, :columns],
             USER_START: (is_first & is_fed)[:, :columns],
         }
+        times = tf.gather(events.timestamps, order, batch_dims=1)
+        gaps = _gaps(times, tf.pad(times[:, :-1], [[0, 0], [1, 0]]))
+        gaps = tf.where(steps == 0, 0, gaps)
+        if self._model.reads_gaps:
+            fed[GAP] = gaps[:, :columns]
         batch_size = tf.shape(item_ids)[0]
         _, states = self._model.encode(fed, self._model.initial_states(batch_size))
 
@@ -137,6 +149,7 @@ class StepReader:
             tf.gather(session_start, last, batch_dims=1),
             num_known == 1,
             self._model.as_step_states(states, nothing_fed),
+            **({"gap": tf.gather(gaps, last, batch_dims=1)} if self._model.reads_gaps else {}),
         )
         last_real = tf.maximum(events.lengths - 1, 0)
         last_session = tf.gather(events.session, last_real, batch_dims=1)
@@ -149,6 +162,7 @@ class StepReader:
             known_events=tf.cast(num_known, tf.int64),
             session_pending=has_real & (~has_known | (last_session != last_known_session)),
             seen_any=has_real,
+            last_known=tf.gather(times, last, batch_dims=1),
         )
 
     def step(self, item_ids, timestamps, state, state_info) -> Memory:
@@ -157,7 +171,11 @@ class StepReader:
         is_known = item_ids != PADDING_ID
         is_idle = timestamps - memory.last_timestamp > self._idle_seconds
         starts = ~memory.seen_any | memory.session_pending | is_idle
-        hidden, states = self._model.step(item_ids, starts, memory.known_events == 0, memory.states)
+        is_new = memory.known_events == 0
+        gap = {}
+        if self._model.reads_gaps:
+            gap = {"gap": tf.where(is_new, 0, _gaps(timestamps, memory.last_known))}
+        hidden, states = self._model.step(item_ids, starts, is_new, memory.states, **gap)
         return Memory(
             hidden=tf.where(is_known[:, None], hidden, memory.hidden),
             states=states,
@@ -165,6 +183,7 @@ class StepReader:
             known_events=memory.known_events + tf.cast(is_known, tf.int64),
             session_pending=starts & ~is_known,
             seen_any=tf.ones_like(starts),
+            last_known=tf.where(is_known, timestamps, memory.last_known),
         )
 
     def pack(self, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
@@ -177,6 +196,8 @@ class StepReader:
             tf.cast(memory.session_pending, tf.int64),
             tf.fill(tf.shape(zero), tf.constant(self._number, tf.int64)),
         ]
+        if self._model.reads_gaps:
+            info.append(memory.last_known)
         # Of a user without events there is nothing to go on from: zeros, as at the start.
         state = tf.where(memory.seen_any[:, None], tf.concat(parts, axis=1), 0.0)
         info = [tf.where(memory.seen_any, values, zero) for values in info]
@@ -196,7 +217,10 @@ class StepReader:
             tf.where(seen_any[:, None], given, new)
             for given, new in zip(typed[1:], fresh, strict=True)
         ]
-        return Memory(typed[0], states, last_timestamp, known_events, pending != 0, seen_any)
+        last_known = state_info[:, 4] if self._model.reads_gaps else last_timestamp
+        return Memory(
+            typed[0], states, last_timestamp, known_events, pending != 0, seen_any, last_known
+        )
 
 
 class Reading(NamedTuple):
@@ -273,6 +297,12 @@ class SessionReader:
     def pack(self, reading: Reading) -> tuple[()]:
         """Returns nothing: there is no state."""
         return ()
+
+
+def _gaps(times: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+    """Int32, seconds that passed, as a stream tells them."""
+    passed = tf.clip_by_value(times - before, 0, LARGEST_GAP)
+    return tf.cast(passed, tf.int32)
 
 
 def to_front(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -589,7 +589,11 @@ def _stream_of(model: Any, histories: Histories, **values: Any) -> Any:
     from hrec_tf.data.lanes import lane_stream
 
     return lane_stream(
-        histories, layout=model.layout, feed_last_item=model.feed_last_item, **values
+        histories,
+        layout=model.layout,
+        feed_last_item=model.feed_last_item,
+        with_gaps=model.reads_gaps,
+        **values,
     )
 
 

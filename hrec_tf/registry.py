@@ -321,6 +321,15 @@ _ZOO = {
             MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
         ),
         Entry(
+            "hi-rnn",
+            "Hi-RNN",
+            MODEL,
+            "hrec_tf.models:HiRNN",
+            CONCATENATED,
+            "Choe, Kang and Jung, 2021; reconstructed",
+            "a GRU over the events of a segment, restarted by one over segments, that reads gaps",
+        ),
+        Entry(
             "gru4rec-prefix",
             "GRU4REC (Song et al.)",
             MODEL,

@@ -8,7 +8,7 @@ from hrec_tf import inference
 from hrec_tf.data import Histories
 from hrec_tf.data.prefixes import lay_out_rows, prefix_rows
 from hrec_tf.inference import UNFILLED, Inference
-from hrec_tf.models import HRNN, GRU4Rec, LSTM4Rec, RNNConcat
+from hrec_tf.models import HRNN, GRU4Rec, HiRNN, LSTM4Rec, RNNConcat
 from hrec_tf.schema import ITEM_IDS, POSITIONS, SESSION_START, USER_START
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
 from tests.reference.weights import fill_distinct
@@ -34,6 +34,9 @@ STEPWISE = {
     "concat": distinct(RNNConcat(num_items=NUM_ITEMS, units=(4,))),
     "session": distinct(GRU4Rec(num_items=NUM_ITEMS, units=(4,))),
     "user": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3)),
+    "gaps": distinct(
+        HiRNN(num_items=NUM_ITEMS, item_dim=3, short_units=4, long_units=3, segment_minutes=30)
+    ),
     "fed": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, feed_last_item=True)),
 }
 PREFIXES = {
@@ -140,7 +143,17 @@ def test_a_prefix_is_the_last_session_that_holds_a_known_event(name, events, rea
     np.testing.assert_allclose(by_item(recommend(name, events)), expected, **FLOAT32_NOISE)
 
 
-@pytest.mark.parametrize("name", MODELS)
+def test_a_gap_is_since_the_last_known_event():
+    """As in a log whose unknown items were dropped."""
+    with_unknown = [(1, 0), (0, 1700), (2, 3400), (0, 9000), (0, 9001), (3, 9002)]
+    known = [(item, time) for item, time in with_unknown if item]
+    expected = by_item(recommend("gaps", known))
+    np.testing.assert_allclose(by_item(recommend("gaps", with_unknown)), expected, **FLOAT32_NOISE)
+    later = [*known[:-1], (3, 900_000)]
+    assert np.abs(by_item(recommend("gaps", later)) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "gaps"])
 def test_an_unknown_item_is_no_event_but_its_time_counts(name):
     # At 1700 and 3400 nothing known happens, and still the session lives on.
     kept_alive = [(1, 0), (0, 1700), (2, 3400)]
@@ -250,7 +263,7 @@ def test_step_by_step_is_the_whole_history(name, gaps):
     times = np.cumsum([gap for _, gap in gaps]).tolist()
     events = [(item, seconds) for (item, _), seconds in zip(gaps, times, strict=True)]
     state = tf.zeros((1, INFERENCES[name].state_size))
-    info = tf.zeros((1, 4), tf.int64)
+    info = tf.zeros((1, INFERENCES[name].info_size), tf.int64)
     for position, (item, seconds) in enumerate(events, start=1):
         stepped = STEP[name](
             tf.constant([item], tf.int32), tf.constant([seconds], tf.int64), state, info

@@ -2,8 +2,16 @@
 
 from hrec_tf.cells.gru import ReferenceGRUCell
 from hrec_tf.cells.hcrnn import HCRNNCell
+from hrec_tf.cells.hi_rnn import HiRNNCell
 from hrec_tf.cells.hierarchical_gru import HierarchicalGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.lstm import LSTMCell
 
-__all__ = ["BlockGlorot", "HCRNNCell", "HierarchicalGRUCell", "LSTMCell", "ReferenceGRUCell"]
+__all__ = [
+    "BlockGlorot",
+    "HCRNNCell",
+    "HiRNNCell",
+    "HierarchicalGRUCell",
+    "LSTMCell",
+    "ReferenceGRUCell",
+]

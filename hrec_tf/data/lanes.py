@@ -22,8 +22,10 @@ from hrec_tf import checks
 from hrec_tf.data.histories import Histories
 from hrec_tf.schema import (
     CONCATENATED,
+    GAP,
     ITEM_IDS,
     LANE_LAYOUTS,
+    LARGEST_GAP,
     PADDING_ID,
     SESSION_PARALLEL,
     SESSION_START,
@@ -174,6 +176,7 @@ def lay_out(
     steps: int,
     first: int = 0,
     last: int | None = None,
+    with_gaps: bool = False,
 ) -> tuple:
     """Returns windows first to last - 1, each of `steps`, and the events that they are fed.
 
@@ -195,6 +198,9 @@ def lay_out(
         # The first *pair* of the user: its first session may be too short to give one.
         USER_START: is_idle | begins,
     }
+    if with_gaps:
+        passed = histories.timestamps[fed] - histories.timestamps[np.maximum(fed - 1, 0)]
+        events[GAP] = np.where(is_idle | begins, 0, passed).clip(0, LARGEST_GAP).astype(np.int32)
     next_item_ids = np.where(has_target, histories.item_ids[target], PADDING_ID)
     weights = np.where(has_target, histories.target_weights[target], 0)
     return events, next_item_ids.astype(np.int32), weights.astype(np.float32), fed
@@ -263,6 +269,7 @@ def lane_stream(
     seed: int | None = None,
     feed_last_item: bool = False,
     reference_tail: bool = False,
+    with_gaps: bool = False,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Streams histories in lanes whose state is carried from window to window.
@@ -284,11 +291,13 @@ def lane_stream(
         feed_last_item: also feed each session's last event, with weight 0.
         reference_tail: end an epoch as soon as a lane finds no unit left, as the HRNN
             authors' code does. The pairs after that step are NOT seen in that epoch.
+        with_gaps: also say how long ago the event before was, for a model that `reads_gaps`.
         first_epoch: number of the first iteration, for a run that is resumed.
 
     Returns:
         Dataset of `(events, next_item_ids, weights)`: events a dict of `item_ids` int32,
-        `session_start` and `user_start` bool; next_item_ids int32; weights float32; each
+        `session_start` and `user_start` bool, and `with_gaps` `gap` int32, seconds since the
+        unit's event before, 0 at its first; next_item_ids int32; weights float32; each
         (num_lanes, steps).
 
     Raises:
@@ -303,6 +312,7 @@ def lane_stream(
         "seed": seed,
         "feed_last_item": feed_last_item,
         "reference_tail": reference_tail,
+        "with_gaps": with_gaps,
     }
     checks.require_int_at_least(
         "first_epoch", first_epoch, minimum=0, mend="Pass the number of epochs already played."
@@ -324,7 +334,13 @@ def lane_stream(
         for first in range(0, num_windows, size):
             last = min(first + size, num_windows)
             *windows, _ = lay_out(
-                histories, lanes, layout=layout, steps=steps, first=first, last=last
+                histories,
+                lanes,
+                layout=layout,
+                steps=steps,
+                first=first,
+                last=last,
+                with_gaps=with_gaps,
             )
             yield tuple(windows)
 
@@ -332,6 +348,8 @@ def lane_stream(
         return tf.TensorSpec((None, num_lanes, steps), dtype)
 
     events = {ITEM_IDS: spec(tf.int32), SESSION_START: spec(tf.bool), USER_START: spec(tf.bool)}
+    if with_gaps:
+        events[GAP] = spec(tf.int32)
     stream = window_stream(
         play,
         signature=(events, spec(tf.int32), spec(tf.float32)),
@@ -340,6 +358,7 @@ def lane_stream(
     )
     # What a model checks before it trains; a stream that was taken further has lost them.
     stream.layout, stream.feed_last_item = layout, feed_last_item
+    stream.reads_gaps = with_gaps
     # What a training that is resumed asks of it.
     stream.first_epoch = first_epoch
     stream.from_epoch = lambda epoch: lane_stream(histories, first_epoch=epoch, **settings)

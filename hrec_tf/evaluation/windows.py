@@ -87,7 +87,12 @@ def _lane_windows(
     for first in range(0, num_windows, at_once):
         part = {"first": first, "last": min(first + at_once, num_windows)}
         events, next_item_ids, _, fed = lay_out(
-            histories, lanes, layout=model.layout, steps=steps, **part
+            histories,
+            lanes,
+            layout=model.layout,
+            steps=steps,
+            with_gaps=model.reads_gaps,
+            **part,
         )
         target = np.minimum(fed + 1, histories.num_events - 1)
         predicts = (fed >= 0) & is_point[target] & (target > fed)

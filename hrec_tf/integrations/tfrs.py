@@ -28,6 +28,7 @@ from hrec_tf.losses.sampled_loss import EXCLUDED_LOGIT
 from hrec_tf.models import NextItemModel
 from hrec_tf.schema import (
     FEEDBACK,
+    GAP,
     IS_STEP,
     ITEM_IDS,
     NEXT_GAP,
@@ -219,6 +220,7 @@ def _hidden_width(model: NextItemModel) -> int:
         ITEM_IDS: tf.ones((1, 1), tf.int32),
         SESSION_START: yes,
         USER_START: yes,
+        GAP: zero,
         IS_STEP: yes,
         NEXT_GAP: zero,
         NEXT_SESSION_START: yes,

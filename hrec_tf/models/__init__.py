@@ -3,6 +3,7 @@
 from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hcrnn import HCRNN
+from hrec_tf.models.hi_rnn import HiRNN
 from hrec_tf.models.hrnn import HRNN
 from hrec_tf.models.hrnn_meta import HRNNMeta
 from hrec_tf.models.narm import NARM
@@ -20,6 +21,7 @@ __all__ = [
     "Explanation",
     "GRU4Rec",
     "HRNNMeta",
+    "HiRNN",
     "LSTM4Rec",
     "NextItemModel",
     "PrefixModel",

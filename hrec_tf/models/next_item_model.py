@@ -16,6 +16,7 @@ from hrec_tf.losses import InBatch, reduce_rows
 from hrec_tf.losses.window import require_loss, sampled_row_losses
 from hrec_tf.metrics.window import require_rank_metrics, update_rank_metrics
 from hrec_tf.schema import (
+    GAP,
     ITEM_IDS,
     PADDED_LAYOUTS,
     SESSION_PARALLEL,
@@ -51,6 +52,9 @@ class NextItemModel(keras.Model):
 
     max_length: int | None = None
     """Events of a prefix that a `PrefixModel` reads at the most; other models read all."""
+
+    reads_gaps: bool = False
+    """Whether events say how many seconds passed since the user's event before."""
 
     feed_last_item: bool = False
     """Whether a "user_parallel" model reads the last event of each session, too, which has no
@@ -136,6 +140,7 @@ class NextItemModel(keras.Model):
         session_start: tf.Tensor,
         user_start: tf.Tensor,
         states: list[tf.Tensor],
+        gap: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Reads one event per row; `score` the result to know what comes next.
 
@@ -143,11 +148,15 @@ class NextItemModel(keras.Model):
             item_ids: int (batch,).
             session_start, user_start: bool (batch,).
             states: from `step_states`, or from the step before.
+            gap: int32 (batch,), seconds since the user's event before, for a model that
+                `reads_gaps`.
 
         Returns:
             Hidden (batch, units), and states.
         """
         events = self.one_event(item_ids, session_start, user_start)
+        if gap is not None:
+            events[GAP] = gap[:, None]
         hidden, states = self.encode(events, states)
         return hidden[:, 0], states
 

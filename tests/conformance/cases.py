@@ -21,6 +21,7 @@ from hrec_tf.models import (
     NARM,
     STAMP,
     GRU4Rec,
+    HiRNN,
     HRNNMeta,
     LSTM4Rec,
     NextItemModel,
@@ -31,6 +32,7 @@ from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.schema import (
     ALIGNED,
     FEEDBACK,
+    GAP,
     IS_STEP,
     ITEM_IDS,
     NEXT_GAP,
@@ -75,7 +77,7 @@ class Case:
 
     def compile(self, model: NextItemModel, histories: Histories) -> None:
         """Sets how the model is trained, as its paper does or nearly so."""
-        if self.is_padded or self.layout == ALIGNED:
+        if self.is_padded or self.layout == ALIGNED or self.model is HiRNN:
             training = {"optimizer": keras.optimizers.Adam(0.02), "loss": CrossEntropy()}
         else:
             supports = histories.item_supports()
@@ -107,6 +109,7 @@ class Case:
             layout=self.layout,
             num_lanes=rows,
             feed_last_item=feed_last_item,
+            with_gaps=self.model.reads_gaps,
             **arguments,
         )
 
@@ -137,6 +140,9 @@ class Case:
                 SESSION_START: tf.constant(user_start | (generator.random((rows, steps)) < 0.3)),
                 USER_START: tf.constant(user_start),
             }
+            if self.model.reads_gaps:
+                gaps = generator.choice([0, 3, 70, 4000], (rows, steps))
+                events[GAP] = tf.constant(np.where(user_start, 0, gaps), tf.int32)
             if self.layout == ALIGNED:
                 events |= {
                     IS_STEP: tf.ones((rows, steps), bool),
@@ -160,6 +166,7 @@ class Case:
 
 
 HRNN_SIZES = {"session_units": 5, "user_units": 4}
+HI_RNN_SIZES = {"item_dim": 5, "short_units": 5, "long_units": 4}
 META_SIZES: dict[str, Any] = {
     "units": 5,
     "item_dim": 5,
@@ -201,6 +208,12 @@ CASES = [
     Case("HRNN with an embedding", HRNN, HRNN_SIZES | {"item_dim": 5, "user_gates": "rz"}),
     Case("HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}),
+    Case("Hi-RNN", HiRNN, HI_RNN_SIZES | {"segment_minutes": 1.0, "time_dim": 3}),
+    Case(
+        "Hi-RNN of sessions",
+        HiRNN,
+        HI_RNN_SIZES | {"segments": "session", "time_dim": 0, "decay": False, "dropout": 0.1},
+    ),
     Case("HRNN-meta", HRNNMeta, META_SIZES | {"thresholds": [60, 3600]}),
     Case(
         "HRNN-meta with all there is to know",

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrec_tf.cells import HCRNNCell, HierarchicalGRUCell, LSTMCell, ReferenceGRUCell
+from hrec_tf.cells import HCRNNCell, HierarchicalGRUCell, HiRNNCell, LSTMCell, ReferenceGRUCell
 from hrec_tf.cells.protocol import dense
 from hrec_tf.layers import Recurrence
 from hrec_tf.layers import recurrence as recurrence_module
@@ -27,6 +27,8 @@ CELLS = {
         init_dropout=dropout,
         user_to_output=True,
     ),
+    # Of the last three features, the first is δ.
+    "hi_rnn": lambda **_: HiRNNCell(short_units=UNITS, long_units=2, time_dim=2, gap_sd=2.0),
     # The last two features are θ. With theta="prefix" another one at each step.
     "hcrnn_3": lambda **_: hcrnn(3),
 }

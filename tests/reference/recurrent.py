@@ -77,3 +77,45 @@ def hrnn_loop(cell, inputs, s, c):
             s[row], c[row] = hrnn_step(weights, x, session_start, user_start, s[row], c[row])
             outputs[row, step] = s[row]
     return outputs, s, c
+
+
+def hi_rnn_loop(cell, inputs, s, l):  # noqa: E741
+    """Hi-RNN's states after each event, line by line as in docs/equations.md E.2.
+
+    Args:
+        inputs: (batch, steps, item_dim + 3): the item's vector, then δ, g and user start.
+        s, l: (batch, units).
+
+    Returns:
+        (batch, steps, short + long units), and the last s and l.
+    """
+    short, long = weights_of(cell.short_cell), weights_of(cell.long_cell)
+    init_kernel, init_bias = (
+        np.asarray(weight, np.float64) for weight in (cell.init_kernel, cell.init_bias)
+    )
+    batch, steps, _ = inputs.shape
+    outputs = np.zeros((batch, steps, cell.short_units + cell.long_units))
+    last_s, last_l = np.array(s, np.float64), np.array(l, np.float64)
+    for row in range(batch):
+        for step in range(steps):
+            *x, delta, ends, user_start = np.asarray(inputs[row, step], np.float64)
+            s_k, l_k = last_s[row], last_l[row]
+            if user_start:
+                s_k, l_k = np.zeros_like(s_k), np.zeros_like(l_k)
+            times = [], []
+            if cell.time_dim:
+                standard = (delta - cell.gap_mean) / cell.gap_sd
+                times = [
+                    standard * np.asarray(kernel, np.float64)[0] + np.asarray(bias, np.float64)
+                    for kernel, bias in (cell.event_time, cell.segment_time)
+                ]
+            if ends and not user_start:
+                l_k = gru_step(long, np.concatenate([s_k, times[1]]), l_k)
+                s_k = np.tanh(l_k @ init_kernel + init_bias)
+            elif cell.decay:
+                rate = delta * np.asarray(cell.decay_kernel, np.float64)[0]
+                s_k = s_k * np.exp(-np.maximum(rate + np.asarray(cell.decay_bias, np.float64), 0))
+            s_k = gru_step(short, np.concatenate([x, times[0]]), s_k)
+            last_s[row], last_l[row] = s_k, l_k
+            outputs[row, step] = np.concatenate([s_k, l_k])
+    return outputs, last_s, last_l

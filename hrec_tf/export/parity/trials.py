@@ -17,8 +17,10 @@ from hrec_tf.data.histories import Histories
 from hrec_tf.schema import (
     ALIGNED,
     FEEDBACK,
+    GAP,
     IS_STEP,
     ITEM_IDS,
+    LARGEST_GAP,
     NEXT_GAP,
     NEXT_SESSION_START,
     PADDED_LAYOUTS,
@@ -41,6 +43,7 @@ _TYPES = {
     IS_STEP: tf.bool,
     USER_START: tf.bool,
     SESSION_START: tf.bool,
+    GAP: tf.int32,
     NEXT_GAP: tf.int32,
     NEXT_SESSION_START: tf.bool,
     FEEDBACK: tf.float32,
@@ -214,6 +217,7 @@ def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, lis
     """Returns what is fed to a model of lanes before the last scores."""
     sessions = sessions_of(trial, idle_minutes)
     events: dict[str, list] = {ITEM_IDS: [], SESSION_START: [], USER_START: []}
+    previous = 0
     for number, session in enumerate(sessions, start=1):
         # A model may be made for streams where the last event of a session is only a target.
         if model.layout == USER_PARALLEL and not model.feed_last_item and number < len(sessions):
@@ -221,7 +225,12 @@ def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, lis
         for place, event in enumerate(session):
             events[SESSION_START].append(place == 0)
             events[USER_START].append(not events[ITEM_IDS])
+            if model.reads_gaps:
+                before = previous if events[ITEM_IDS] else event
+                gap = trial.timestamps[event] - trial.timestamps[before]
+                events.setdefault(GAP, []).append(int(np.clip(gap, 0, LARGEST_GAP)))
             events[ITEM_IDS].append(trial.item_ids[event])
+            previous = event
     return events
 
 
