@@ -29,6 +29,14 @@ def import_in_a_process(code, **environment):
     )
 
 
+@pytest.mark.xdist_group("kept together")
+def test_tests_of_a_group_are_kept_in_one_process(request):
+    """Each trains or starts something once; pytest 9.2 lost groups without a word."""
+    if not request.config.getoption("loadgroup", default=False):
+        pytest.skip("runs under --dist loadgroup")
+    assert request.node.nodeid.endswith("@kept together")
+
+
 def test_another_backend_is_refused_with_the_cure():
     process = import_in_a_process("import hrec_tf", KERAS_BACKEND="jax")
     assert process.returncode != 0

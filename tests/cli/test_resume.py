@@ -16,7 +16,7 @@ import pytest
 
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("resume")]
 
 # `hrec`, with all that makes two runs on a CPU equal bit by bit.
 HREC = """

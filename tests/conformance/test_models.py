@@ -19,6 +19,8 @@ from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, cyclic_histo
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 ROWS, STEPS = 3, 5
 EPOCHS = 5
+TRAINED_ON = ("GRU4Rec of two layers", "HRNN All", "HRNN-meta", "NARM", "HCRNN-3 + Bi")
+"""Are trained on after they were saved, in other batches: how they train is the same for all."""
 
 # Keras 3.15 saves a tf.Variable by np.array(), whose TensorFlow side knows no `copy` (NumPy 2).
 pytestmark = pytest.mark.filterwarnings(
@@ -92,10 +94,10 @@ def test_a_saved_model_scores_alike_and_trains_on_in_other_batches(case, tmp_pat
 
     states = {tuple(state.shape) for state in model.initial_states(ROWS)}
     assert not states & {tuple(weight.shape) for weight in again.variables}
-    stream = case.stream(cyclic_histories(), rows=5)
-    more = again.fit(stream, validation_data=stream, verbose=0).history
-    assert more["loss"][0] < history["loss"][0]
-    assert {"val_loss", "val_recall@3", "val_mrr@3"} <= set(more)
+    if case.name in TRAINED_ON:
+        stream = case.stream(cyclic_histories(), rows=5)
+        more = again.fit(stream, verbose=0).history
+        assert more["loss"][0] < history["loss"][0]
 
 
 @every_model
@@ -159,7 +161,8 @@ def test_gradients_of_tables_cover_the_rows_of_the_batch(case):
 
 @pytest.mark.integration
 @every_model
-def test_a_seed_fixes_the_weights_before_and_after_a_fit(case):
+def test_a_seed_fixes_the_weights_before_and_after_a_fit(case, tmp_path):
+    """The second one is trained as a `.keras` file gives it: a seed lies in no process's memory."""
     first, same, other = case.build(), case.build(), case.build(seed=4)
     for mine, again in zip(first.weights, same.weights, strict=True):
         np.testing.assert_array_equal(mine, again)
@@ -168,7 +171,12 @@ def test_a_seed_fixes_the_weights_before_and_after_a_fit(case):
 
     histories = cyclic_histories()
     case.compile(same, histories)
-    same.fit(case.stream(histories, rows=ROWS), epochs=EPOCHS, verbose=0)
+    same.optimizer.build(same.trainable_variables)  # Keras warns of one that was saved before
+    same.save(tmp_path / "model.keras")
+    same = keras.saving.load_model(tmp_path / "model.keras")
+    stream, validation = (case.stream(histories, rows=ROWS) for _ in range(2))
+    found = same.fit(stream, epochs=EPOCHS, validation_data=validation, verbose=0).history
+    assert {"val_loss", "val_recall@3", "val_mrr@3"} <= set(found)
     model, _ = trained(case)
     for mine, again in zip(model.weights, same.weights, strict=True):
         np.testing.assert_array_equal(mine, again)

@@ -267,9 +267,7 @@ def test_an_item_of_the_session_before_is_brought_back_when_a_session_opens():
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    "known", [{}, {"user": True}, {"feedback": True}, {"user": True, "feedback": True}]
-)
+@pytest.mark.parametrize("known", [{}, {"user": True, "feedback": True}])
 def test_simulated_bets_are_predicted_as_well_as_can_be(known):
     """D.9: within 15 % of what can be known."""
     train, test = gamblers_bets(1_000, seed=1), gamblers_bets(1_000, seed=2)
@@ -334,7 +332,7 @@ def test_lists_are_more_popular_the_longer_nobody_has_come():
     """
     log = LogSource("ml-1m-part-users").load()
     recipe = Recipe.for_data(None, "hrnn-meta-control").with_changes(
-        {"epochs": 3, "units": 64, "item_dim": 64, "num_layers": 1}
+        {"epochs": 1, "units": 64, "item_dim": 64, "num_layers": 1}
     )
     model = train(recipe, log.train, seed=0, features=log.features)
     recommender = Recommender(model, log.vocabulary, idle_minutes=None)

@@ -32,6 +32,7 @@ SMALL = {
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.xdist_group("explained in a browser"),
     # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
