@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import by_seed, report
-from benchmarks.records import BEST_EPOCH, EPOCHS, SECONDS, TIES, ks_of, metrics_of, read
+from benchmarks.records import (
+    BEST_EPOCH,
+    EPOCHS,
+    LEAVE_ONE_OUT,
+    SECONDS,
+    TIES,
+    ks_of,
+    metrics_of,
+    read,
+)
 from hrec_tf import __version__
 from hrec_tf.cli import console
 from hrec_tf.cli.options import whole_numbers
@@ -34,7 +43,9 @@ SONG = (
     *("pop", "s-pop", "item-knn", "bpr-mf", "lstm4rec-prefix", "gru4rec-prefix", "narm"),
     *("stamp", "stamp-2018", "hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi"),
 )
+CHOE = ("pop", "bpr-mf", "fmc", "fpmc", "gru4rec", "gru4rec+", "hi-rnn")
 RECIPES = {
+    **dict.fromkeys(LEAVE_ONE_OUT, CHOE),
     "online-retail": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
     "globo-10k": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
     "globo-news": ZOO,
@@ -51,8 +62,12 @@ RECIPES = {
 
 def protocol_of(source: LogSource, recipe: Recipe, ties: str) -> str:
     """Split, candidates and ties, in words that the records share."""
-    top_pop = recipe.complete().evaluation["top_pop"]
-    candidates = "full ranking" if top_pop is None else f"top_pop={top_pop}"
+    chosen = recipe.complete().evaluation
+    candidates = "full ranking"
+    if chosen["top_pop"] is not None:
+        candidates = f"top_pop={chosen['top_pop']}"
+    if chosen["sampled_negatives"] is not None:
+        candidates = f"{chosen['sampled_negatives']} sampled ({chosen['sampling']})"
     return f"{source.split_name}, {candidates}, {ties} ties"
 
 

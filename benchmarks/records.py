@@ -27,14 +27,21 @@ _KS = {
 }
 
 
+LEAVE_ONE_OUT = ("ml-1m-part", "ml-100k", "steam-reviews", "foursquare-nyc-sequences")
+"""Logs of whole sequences, measured as Hi-RNN's paper does, among drawn items and among all."""
+
+
 def ks_of(dataset: str) -> tuple[int, ...]:
     """Returns the lengths of the lists that a log is measured with."""
-    return _KS.get(dataset, (5, 20))
+    return _KS.get(dataset, (10,) if dataset in LEAVE_ONE_OUT else (5, 20))
 
 
 def metrics_of(dataset: str) -> tuple[str, ...]:
     """Returns the names of the metrics that a log is measured with."""
-    return tuple(f"{name}@{k}" for k in ks_of(dataset) for name in ("Recall", "MRR"))
+    names: tuple[str, ...] = ("Recall", "MRR")
+    if dataset in LEAVE_ONE_OUT:
+        names = ("Recall", "NDCG", "full Recall", "full NDCG")
+    return tuple(f"{name}@{k}" for k in ks_of(dataset) for name in names)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

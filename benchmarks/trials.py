@@ -25,10 +25,12 @@ def trial(data: str, recipe: Recipe, seed: int) -> str:
     """Trains a recipe and returns its numbers on the validation part, in percent."""
     prepared = LogSource(data).load()
     training, validation = prepared.for_validation()
-    features = prepared.features
-    model = train(recipe, training, seed=seed, validation=validation, features=features)
+    given = {} if recipe.entry.is_baseline else {"validation": validation}
+    model = train(recipe, training, seed=seed, features=prepared.features, **given)
     found = evaluate(recipe, model, validation, ks=ks_of(data), ties="standard")
     numbers = "  ".join(f"{name} {100 * found.metrics[name]:.2f}" for name in metrics_of(data))
+    if recipe.entry.is_baseline:
+        return numbers
     epochs = len(model.history.history["loss"])
     return f"{numbers}  best epoch {best_epoch(recipe, model) or epochs} of {epochs}"
 

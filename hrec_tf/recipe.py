@@ -11,6 +11,7 @@ import numpy as np
 
 from hrec_tf import checks, registry
 from hrec_tf.data import plain_toml
+from hrec_tf.data.gaps import gap_moments
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
 from hrec_tf.recipes import files, keys
@@ -241,15 +242,21 @@ class Recipe:
         }
         return replace(self, **filled)
 
-    def fitted_to(self, features: LogFeatures | None) -> Self:
-        """Returns this recipe with the widths of a log's features where it says "log".
+    def fitted_to(self, features: LogFeatures | None, histories: Histories | None = None) -> Self:
+        """Returns this recipe with what a log says where the recipe says "log".
 
         Args:
             features: `PreparedLog.features`; None, and a part that it lacks, has width 0.
+            histories: those to be trained on, of whose gaps the moments are taken; without them
+                they are 0 and 1.
         """
         widths = (features.schemas if features else FeatureSchemas()).widths
+        said: dict[str, float] = {name: widths[part] for name, part in keys.WIDTHS.items()}
+        if any(self.arguments.get(name) == "log" for name in keys.MOMENTS):
+            moments = (0.0, 1.0) if histories is None else gap_moments(histories)
+            said |= dict(zip(keys.MOMENTS, moments, strict=True))
         filled = {
-            name: widths[keys.WIDTHS[name]] if name in keys.WIDTHS and value == "log" else value
+            name: said[name] if name in said and value == "log" else value
             for name, value in self.arguments.items()
         }
         return replace(self, arguments=filled)
@@ -395,7 +402,7 @@ def train(
     Raises:
         ValueError: a recipe or histories that do not fit, or an option that would be ignored.
     """
-    recipe = recipe.check().fitted_to(features)
+    recipe = recipe.check().fitted_to(features, histories)
     recipe._check_ranking(num_items=histories.num_items)
     if recipe.entry.is_baseline:
         given = {"validation": validation, "callbacks": callbacks or None, "checkpoint": checkpoint}

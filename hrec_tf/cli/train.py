@@ -81,10 +81,10 @@ def train(
     progress = console.Progress()
     with progress.watch(f"preparing {source.data}"):
         prepared = source.load()
-        recipe = run["recipe"] = recipe.fitted_to(prepared.features)
         histories, held_out = prepared.train, None
         if validation:
             histories, held_out = prepared.for_validation()
+        recipe = run["recipe"] = recipe.fitted_to(prepared.features, histories)
     with unfinished.kept_if_left() if unfinished else nullcontext():
         with progress.watch(f"training {recipe.name}") as show:
             callbacks = _callbacks(recipe, histories, unfinished, show)
@@ -154,8 +154,8 @@ def _print_plan(
     progress = console.Progress()
     with progress.watch(f"preparing {source.data}"):
         prepared = source.load()
-        recipe = recipe.fitted_to(prepared.features)
         histories = prepared.for_validation()[0] if validation else prepared.train
+        recipe = recipe.fitted_to(prepared.features, histories)
     with progress.watch(f"trying {recipe.name}"):
         made = planning.plan(recipe, histories, seed=seed, features=prepared.features)
     if json:

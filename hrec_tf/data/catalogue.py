@@ -247,6 +247,14 @@ _CATALOGUE = {
             idle_minutes=24 * 60,
         ),
         NamedLog(
+            "foursquare-nyc-sequences",
+            "Check-ins as one sequence per person; users with 5 events; last event out.",
+            ("foursquare-nyc/checkins.tsv.gz",),
+            _whole_users,
+            splits.leave_one_out,
+            idle_minutes=None,
+        ),
+        NamedLog(
             "tmall-shan",
             "Purchases by day, no times; given sessions as they are; last session out.",
             ("tmall-shan/events.tsv.gz",),

@@ -9,6 +9,7 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells import HiRNNCell
 from hrec_tf.cells.initializers import BlockGlorot
+from hrec_tf.data.gaps import UNIT_SECONDS
 from hrec_tf.layers import ItemScores, Recurrence
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
@@ -21,8 +22,6 @@ from hrec_tf.schema import (
 )
 
 SEGMENTS = ("gap", "session")
-SECONDS_OF_DELTA = 60
-"""τ0: the unit of gaps inside the logarithm."""
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -51,7 +50,7 @@ class HiRNN(NextItemModel):
         segment_minutes: gap that ends a segment, with "gap" only; a day if None.
         time_dim: size of what a gap becomes as an input; 0 reads no times.
         decay: let s decay with the gap.
-        gap_mean, gap_sd: of δ in the training histories, see `gap_moments`.
+        gap_mean, gap_sd: of δ in the training histories, see `hrec_tf.data.gaps.gap_moments`.
         dropout: rate of drop, of the items' vectors and of [s; l].
         seed: of initial values and dropout.
     """
@@ -126,7 +125,7 @@ class HiRNN(NextItemModel):
             ends = gap > tf.constant(int(min(60 * minutes, 2**31 - 1)), gap.dtype)
         else:
             ends = events[SESSION_START]
-        delta = tf.math.log1p(tf.cast(gap, tf.float32) / SECONDS_OF_DELTA)
+        delta = tf.math.log1p(tf.cast(gap, tf.float32) / UNIT_SECONDS)
         x = self.drop_items(self.item_scores.items(item_ids), training=training)
         told = [tf.cast(values, x.dtype) for values in (delta, ends, events[USER_START])]
         hidden, states = self.recurrence(

@@ -61,6 +61,9 @@ WIDTHS = {
 }
 """Arguments that may be "log": the width of that part of a log's features."""
 
+MOMENTS = ("gap_mean", "gap_sd")
+"""Arguments that may be "log": what `hrec_tf.data.gaps.gap_moments` finds in training histories."""
+
 REQUIRED = inspect.Parameter.empty
 """Stands for the default of a key that has none."""
 
