@@ -16,7 +16,7 @@ FRAME = pl.DataFrame(ROWS, schema=["user", "item", "timestamp"], orient="row")
 
 def write(path, text):
     content = text.encode() if isinstance(text, str) else text
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     return path
 
 
@@ -178,7 +178,7 @@ def test_files_that_break_their_format_say_so(tmp_path, name, content, arguments
         EventLog.read(write(tmp_path / name, content), **arguments)
 
 
-CUT_SHORT = gzip.compress(b"user,item,timestamp\n" + b"1,2,3\n" * 100_000)[:-100]
+CUT_SHORT = gzip.compress(b"user,item,timestamp\n" + b"1,2,3\n" * 100_000, mtime=0)[:-100]
 
 
 @pytest.mark.parametrize(
