@@ -269,6 +269,15 @@ _ZOO = {
             "GRU4Rec with an LSTM in place of the GRU",
         ),
         Entry(
+            "stacked-gru",
+            "Stacked GRU",
+            MODEL,
+            "hrec_tf.models:StackedGRU",
+            SESSION_PARALLEL,
+            "Villatel et al. 2018, arXiv:1807.09142; in part inferred",
+            "layer-normalised GRUs, one above the other, with tied item vectors",
+        ),
+        Entry(
             "rnn-concat",
             "RNN Concat",
             MODEL,

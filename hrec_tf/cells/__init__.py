@@ -5,6 +5,7 @@ from hrec_tf.cells.hcrnn import HCRNNCell
 from hrec_tf.cells.hi_rnn import HiRNNCell
 from hrec_tf.cells.hierarchical_gru import HierarchicalGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
+from hrec_tf.cells.layer_norm_gru import LayerNormGRUCell
 from hrec_tf.cells.lstm import LSTMCell
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "HiRNNCell",
     "HierarchicalGRUCell",
     "LSTMCell",
+    "LayerNormGRUCell",
     "ReferenceGRUCell",
 ]

@@ -10,6 +10,7 @@ from hrec_tf.models.narm import NARM
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.models.prefix_rnn import PrefixRNN
+from hrec_tf.models.stacked_gru import StackedGRU
 from hrec_tf.models.stamp import STAMP
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "PrefixModel",
     "PrefixRNN",
     "RNNConcat",
+    "StackedGRU",
 ]

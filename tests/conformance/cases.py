@@ -27,6 +27,7 @@ from hrec_tf.models import (
     NextItemModel,
     PrefixRNN,
     RNNConcat,
+    StackedGRU,
 )
 from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.schema import (
@@ -191,6 +192,19 @@ CASES = [
         },
     ),
     Case("LSTM4Rec", LSTM4Rec, {"units": (5,)}),
+    Case("Stacked GRU", StackedGRU, {"item_dim": 5}),
+    Case(
+        "Stacked GRU, residual",
+        StackedGRU,
+        {
+            "item_dim": 4,
+            "units": 5,
+            "num_layers": 3,
+            "residual": True,
+            "embed_dropout": 0.1,
+            "hidden_dropout": 0.1,
+        },
+    ),
     Case("RNN Concat", RNNConcat, {"units": (5,)}),
     Case("HRNN Init", HRNN, HRNN_SIZES),
     Case(

@@ -5,7 +5,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrec_tf.cells import HCRNNCell, HierarchicalGRUCell, HiRNNCell, LSTMCell, ReferenceGRUCell
+from hrec_tf.cells import (
+    HCRNNCell,
+    HierarchicalGRUCell,
+    HiRNNCell,
+    LayerNormGRUCell,
+    LSTMCell,
+    ReferenceGRUCell,
+)
 from hrec_tf.cells.protocol import dense
 from hrec_tf.layers import Recurrence
 from hrec_tf.layers import recurrence as recurrence_module
@@ -17,6 +24,7 @@ CELLS = {
     "gru": lambda **rates: ReferenceGRUCell(UNITS, **rates),
     "gru_reset_after": lambda **rates: ReferenceGRUCell(UNITS, reset_after=True, **rates),
     "lstm": lambda **rates: LSTMCell(UNITS, **rates),
+    "gru_layer_norm": lambda **rates: LayerNormGRUCell(UNITS, **rates),
     "hrnn_init": lambda **_: HierarchicalGRUCell(session_units=UNITS, user_units=2),
     "hrnn_all": lambda dropout=0.0, **_: HierarchicalGRUCell(
         session_units=UNITS,
