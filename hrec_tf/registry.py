@@ -222,6 +222,13 @@ _ZOO = {
         _baseline(
             "fpmc", "FPMC", "FPMC", _RENDLE, "FMC with a vector for each user that training had"
         ),
+        _baseline(
+            "coevent-mf",
+            "CoEvent MF",
+            "CoEventMF",
+            "Villatel et al. 2018, arXiv:1807.09142; in part inferred",
+            "items near the session's, in factors of co-occurrences",
+        ),
         _baseline("sknn", "SKNN", "SessionKNN", _SKNN, "items of the sessions most like this one"),
         _baseline(
             "v-sknn", "V-SKNN", "VSKNN", _VSKNN, "SKNN for which a session's last events count more"

@@ -9,7 +9,7 @@ from hrec_tf.baselines import Baseline
 from hrec_tf.models import NextItemModel
 
 NAMES = (
-    *("pop", "s-pop", "ppop", "item-knn", "bpr-mf", "fmc", "fpmc"),
+    *("pop", "s-pop", "ppop", "item-knn", "bpr-mf", "fmc", "fpmc", "coevent-mf"),
     *("sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     *("gru4rec", "gru4rec+", "lstm4rec", "stacked-gru", "rnn-concat", "hrnn-init", "hrnn-all"),
     *("hrnn-meta", "hgru", "hi-rnn"),
@@ -20,7 +20,7 @@ NAMES = (
 
 def test_names_of_the_zoo():
     assert registry.names() == NAMES
-    assert registry.names("baseline") == NAMES[:13]
+    assert registry.names("baseline") == NAMES[:14]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,5 +82,5 @@ def test_a_seed_is_for_what_draws():
     assert registry.entry("bpr-mf").build(num_items=7).seed == 0
     assert not hasattr(registry.entry("pop").build(num_items=7, seed=3), "seed")
     random = {name for name in NAMES if registry.entry(name).is_random}
-    assert random == {"bpr-mf", "fmc", "fpmc", *registry.names("model")}
+    assert random == {"bpr-mf", "fmc", "fpmc", "coevent-mf", *registry.names("model")}
     assert "seed" not in registry.entry("bpr-mf").settings()

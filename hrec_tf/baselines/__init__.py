@@ -2,6 +2,7 @@
 
 from hrec_tf.baselines.baseline import Baseline
 from hrec_tf.baselines.bpr_mf import BPRMF
+from hrec_tf.baselines.coevent_mf import CoEventMF
 from hrec_tf.baselines.fpmc import FMC, FPMC
 from hrec_tf.baselines.item_knn import ItemKNN
 from hrec_tf.baselines.likelihoods import PopularityFM, PopularityLikelihood
@@ -22,6 +23,7 @@ __all__ = [
     "STAN",
     "VSKNN",
     "Baseline",
+    "CoEventMF",
     "FactorizationMachine",
     "GlobalAverage",
     "IAutoRec",
