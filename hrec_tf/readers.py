@@ -162,7 +162,7 @@ class StepReader:
             known_events=tf.cast(num_known, tf.int64),
             session_pending=has_real & (~has_known | (last_session != last_known_session)),
             seen_any=has_real,
-            last_known=tf.gather(times, last, batch_dims=1),
+            last_known=tf.where(has_known, tf.gather(times, last, batch_dims=1), 0),
         )
 
     def step(self, item_ids, timestamps, state, state_info) -> Memory:

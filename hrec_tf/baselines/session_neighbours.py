@@ -138,6 +138,7 @@ class SessionKNN(Baseline):
         sample_size: latest sessions that are compared, at least `neighbours`.
         extend: events that a session is filled up to; 0 takes the session alone.
         boost: β >= 0, the weight of own sessions.
+        remind: False scores the items of the session so far 0, for logs where none comes twice.
 
     Example:
         >>> from hrec_tf.data.histories import Histories
@@ -153,6 +154,7 @@ class SessionKNN(Baseline):
         sample_size: int = 1000,
         extend: int = 0,
         boost: float = 0.0,
+        remind: bool = True,
     ) -> None:
         self.neighbours = checks.require_positive_int(
             "neighbours", neighbours, mend="Pass the sessions that are listened to, e.g. 100."
@@ -171,6 +173,7 @@ class SessionKNN(Baseline):
         self.boost = checks.require_number(
             "boost", boost, minimum=0, mend="Pass the weight of own sessions, e.g. 1.0."
         )
+        self.remind = remind
 
     def _fit(self, histories: Histories) -> None:
         ends = histories.timestamps[histories.session_offsets[1:] - 1]
@@ -271,6 +274,8 @@ class SessionKNN(Baseline):
         credit = self._credits(
             query, Entries(items, sessions.places[entries], places_asked, row, starts)
         )
+        if not self.remind:
+            credit = np.where(places_asked > 0, 0.0, credit)
         np.add.at(scores, items, similarity[row] * credit)
 
     def _weights(self, places: np.ndarray, length: int) -> np.ndarray:
@@ -303,7 +308,7 @@ class VSKNN(SessionKNN):
     idf counts events, and the linear weighting looks at the place from the start.
 
     Args:
-        neighbours, sample_size, extend, boost: as `SessionKNN`.
+        neighbours, sample_size, extend, boost, remind: as `SessionKNN`.
         weighting: "same", "div": p / n, "linear": 1 - 0.1 (n - p) or 0, "log":
             1 / log10(n - p + 1.7), "quadratic": (p / n)².
         decay: of steps s = 1, 2, ...: "same", "div": 1 / s, "linear": 1 - 0.1 s or 0, "log":
@@ -324,11 +329,18 @@ class VSKNN(SessionKNN):
         sample_size: int = 1000,
         extend: int = 0,
         boost: float = 0.0,
+        remind: bool = True,
         weighting: str = "div",
         decay: str = "div",
         idf: float = 0.0,
     ) -> None:
-        super().__init__(neighbours=neighbours, sample_size=sample_size, extend=extend, boost=boost)
+        super().__init__(
+            neighbours=neighbours,
+            sample_size=sample_size,
+            extend=extend,
+            boost=boost,
+            remind=remind,
+        )
         self.weighting = checks.require_choice("weighting", weighting, WEIGHTINGS)
         self.decay = checks.require_choice("decay", decay, DECAYS)
         self.idf = checks.require_number("idf", idf, minimum=0, mend="Pass λ, e.g. 1.0, or 0.")
@@ -365,7 +377,7 @@ class STAN(SessionKNN):
     Inferred: a training session that ended after t_s, which splits by user allow, has age 0.
 
     Args:
-        neighbours, sample_size, extend, boost: as `SessionKNN`.
+        neighbours, sample_size, extend, boost, remind: as `SessionKNN`.
         place_scale: λ1 > 0 in events; None weighs all places alike.
         age_scale_days: λ2 > 0 in days of timestamps in seconds; None ignores age, which is right
             where timestamps are an order only.
@@ -386,11 +398,18 @@ class STAN(SessionKNN):
         sample_size: int = 1000,
         extend: int = 0,
         boost: float = 0.0,
+        remind: bool = True,
         place_scale: float | None = 1.02,
         age_scale_days: float | None = 5.0,
         nearness_scale: float | None = 2.05,
     ) -> None:
-        super().__init__(neighbours=neighbours, sample_size=sample_size, extend=extend, boost=boost)
+        super().__init__(
+            neighbours=neighbours,
+            sample_size=sample_size,
+            extend=extend,
+            boost=boost,
+            remind=remind,
+        )
         self.place_scale = _optional_scale("place_scale", place_scale)
         self.age_scale_days = _optional_scale("age_scale_days", age_scale_days)
         self.nearness_scale = _optional_scale("nearness_scale", nearness_scale)

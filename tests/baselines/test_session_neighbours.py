@@ -40,6 +40,7 @@ users_strategy = st.lists(
 user_aware = {
     "extend": st.sampled_from([0, 2, 4]),
     "boost": st.sampled_from([0.0, 1.7]),
+    "remind": st.booleans(),
 }
 # Similarities that differ in their last bits alone must not decide who is a neighbour: where
 # weights are no whole numbers, all that are compared are neighbours.

@@ -144,7 +144,7 @@ def session_neighbours(training, histories, target, *, model):
                 age = now - int(histories.timestamps[end - 1])
                 votes.append((items, model.boost * _similarity(model, asked, items, age)))
     for items, weight in votes:
-        for item in set(items):
+        for item in set(items) if model.remind else set(items) - set(asked):
             scores[item - 1] += weight * _credit(model, asked, items, item) * rarity[item - 1]
     return scores
 
