@@ -27,7 +27,8 @@ LANES = 50
 NOTE = (
     "Products are above half of an update of HRNN Init, in some twenty parts of 2 to 8 % each; the "
     "branch on whether a list of the starting rows fits is 7 % with what is inside it "
-    "(benchmarks/profile.txt, 100 lanes)."
+    "(benchmarks/profile.txt, 100 lanes). Tried: the user's GRU on all rows, without lists of "
+    "those that start a session, is slower (benchmarks/tried.txt)."
 )
 
 DRIVER = """

@@ -18,7 +18,8 @@ from benchmarks.training_speed import EPOCHS, compiled, simulated
 COMMAND = "python -m benchmarks.gemm_share"
 NOTE = (
     "Beside the products an update masks and exponentiates the scores and updates rows of the "
-    "tables; benchmarks/profile.txt has the parts of like updates."
+    "tables; benchmarks/profile.txt has the parts of like updates. Tried: TensorFlow's own "
+    "products in place of XLA's, which take twice as long (benchmarks/tried.txt)."
 )
 LANES, STEPS, EXTRA, SIZE = 100, 10, 2048, 2048
 TARGETS = {100: 0.4, 500: 0.75}
