@@ -23,6 +23,7 @@ from hrec_tf.schema import (
     USER_PARALLEL,
 )
 
+READS = ("past", "user", "times", "features")
 MODEL = "model"
 BASELINE = "baseline"
 
@@ -57,6 +58,9 @@ class Entry:
         variants: of those, what else a recipe may choose. Any other value would be a
             different model under the same name.
         defaults: values that take the place of the class's defaults; a recipe may change them.
+        reads: of `READS`, what it makes use of beside the session's items: "past", the user's
+            earlier sessions; "user", who of the training users it is; "times"; "features", of
+            items and users, and feedback.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Entry:
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     variants: Mapping[str, tuple] = field(default_factory=lambda: MappingProxyType({}))
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    reads: tuple[str, ...] = ()
 
     @property
     def is_baseline(self) -> bool:
@@ -80,6 +85,12 @@ class Entry:
         """Whether another seed gives another result."""
         cls: Any = self.load_class()
         return not self.is_baseline or cls.is_random
+
+    @property
+    def has_step(self) -> bool:
+        """Whether one more event can be read exactly, from a state of fixed size."""
+        cls: Any = self.load_class()
+        return not self.is_baseline and (cls.incremental or self.layout == ALIGNED)
 
     def load_class(self) -> type:
         """Imports and returns the class."""
@@ -169,12 +180,29 @@ def to_markdown() -> str:
         "",
         "Made from `hrec_tf/registry.py` by `python -m hrec_tf.registry > docs/models.md`; do not",
         "edit. Equations: [equations.md](equations.md); results: [results.md](results.md).",
+        "",
+        "## Which model for my data",
+        "",
+        "*Past*: it makes use of a user's earlier sessions. *Known users*: it has learnt something",
+        "of each user of training. *Times*: it reads when events came. *Features*: of items and",
+        "users, and feedback, where its settings say so; items that training never saw are then",
+        "scored too. *Step*: one more event is read exactly from a state of fixed size, however",
+        "long the history. *Served*: it becomes a SavedModel and a LiteRT file.",
+        "",
+        "| name | past | known users | times | features, cold items | step | served |",
+        "|---|---|---|---|---|---|---|",
+        *(_abilities_row(row) for row in _ZOO.values()),
     ]
     for kind, heading in ((MODEL, "Networks"), (BASELINE, "Baselines")):
         lines += ["", f"## {heading}", "", "| name | class | stream | what it is | source |"]
         lines += ["|---|---|---|---|---|"]
         lines += [_markdown_row(row) for row in _ZOO.values() if row.kind == kind]
     return "\n".join(lines) + "\n"
+
+
+def _abilities_row(row: Entry) -> str:
+    held = [kind in row.reads for kind in READS] + [row.has_step, not row.is_baseline]
+    return " | ".join([f"| `{row.name}`", *("yes" if yes else "–" for yes in held)]) + " |"
 
 
 def _markdown_row(row: Entry) -> str:
@@ -187,10 +215,19 @@ def _markdown_row(row: Entry) -> str:
     )
 
 
-def _baseline(name: str, title: str, cls: str, paper: str, about: str, **defaults: Any) -> Entry:
+def _baseline(
+    name: str,
+    title: str,
+    cls: str,
+    paper: str,
+    about: str,
+    *,
+    reads: tuple[str, ...] = (),
+    **defaults: Any,
+) -> Entry:
     place = f"hrec_tf.baselines:{cls}"
     own = MappingProxyType(defaults)
-    return Entry(name, title, BASELINE, place, None, paper, about, defaults=own)
+    return Entry(name, title, BASELINE, place, None, paper, about, defaults=own, reads=reads)
 
 
 def _hcrnn(name: str, title: str, about: str, layout: str = PREFIXES, **arguments: Any) -> Entry:
@@ -206,7 +243,12 @@ _ZOO = {
             "s-pop", "S-POP", "SessionPopularity", _HIDASI, "the session's most frequent items"
         ),
         _baseline(
-            "ppop", "PPOP", "PersonalPopularity", _QUADRANA, "the user's own most frequent items"
+            "ppop",
+            "PPOP",
+            "PersonalPopularity",
+            _QUADRANA,
+            "the user's own most frequent items",
+            reads=("past",),
         ),
         _baseline(
             "item-knn", "Item-KNN", "ItemKNN", _QUADRANA, "items that share sessions with the last"
@@ -220,7 +262,12 @@ _ZOO = {
         ),
         _baseline("fmc", "FMC", "FMC", _RENDLE, "items that follow the last one, in factors"),
         _baseline(
-            "fpmc", "FPMC", "FPMC", _RENDLE, "FMC with a vector for each user that training had"
+            "fpmc",
+            "FPMC",
+            "FPMC",
+            _RENDLE,
+            "FMC with a vector for each user that training had",
+            reads=("user",),
         ),
         _baseline(
             "coevent-mf",
@@ -239,14 +286,38 @@ _ZOO = {
             "STAN",
             _STAN,
             "SKNN that weighs places, age, nearness to what is shared",
+            reads=("times",),
         ),
         _baseline(
-            "sknn-user", "SKNN, user-aware", "SessionKNN", _USER_AWARE, _OWN, extend=5, boost=2.0
+            "sknn-user",
+            "SKNN, user-aware",
+            "SessionKNN",
+            _USER_AWARE,
+            _OWN,
+            reads=("past",),
+            extend=5,
+            boost=2.0,
         ),
         _baseline(
-            "v-sknn-user", "V-SKNN, user-aware", "VSKNN", _USER_AWARE, _OWN, extend=5, boost=2.0
+            "v-sknn-user",
+            "V-SKNN, user-aware",
+            "VSKNN",
+            _USER_AWARE,
+            _OWN,
+            reads=("past",),
+            extend=5,
+            boost=2.0,
         ),
-        _baseline("stan-user", "STAN, user-aware", "STAN", _USER_AWARE, _OWN, extend=5, boost=2.0),
+        _baseline(
+            "stan-user",
+            "STAN, user-aware",
+            "STAN",
+            _USER_AWARE,
+            _OWN,
+            reads=("past", "times"),
+            extend=5,
+            boost=2.0,
+        ),
         Entry(
             "gru4rec",
             "GRU4Rec",
@@ -292,6 +363,7 @@ _ZOO = {
             CONCATENATED,
             _QUADRANA,
             "GRU4Rec on a user's sessions as one long sequence",
+            reads=("past",),
         ),
         Entry(
             "hrnn-init",
@@ -302,6 +374,7 @@ _ZOO = {
             _QUADRANA,
             "a user GRU that starts each session's GRU",
             MappingProxyType({"user_gates": None}),
+            reads=("past",),
         ),
         Entry(
             "hrnn-all",
@@ -313,6 +386,7 @@ _ZOO = {
             "HRNN Init whose user state also enters every step's gates",
             MappingProxyType({"user_gates": "rzh"}),
             MappingProxyType({"user_gates": ("rz",)}),
+            reads=("past",),
         ),
         Entry(
             "hrnn-meta",
@@ -325,6 +399,7 @@ _ZOO = {
             "feedback and user features",
             MappingProxyType({"sequence_model": "gru"}),
             MappingProxyType({"sequence_model": ("lstm", "tcn", "tcn-gru", "transformer")}),
+            reads=("past", "times", "features"),
         ),
         Entry(
             "hgru",
@@ -335,6 +410,7 @@ _ZOO = {
             _MA,
             "the same inputs and decoder on the cell of HRNN Init, to compare with",
             MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
+            reads=("past", "times", "features"),
         ),
         Entry(
             "hi-rnn",
@@ -344,6 +420,7 @@ _ZOO = {
             CONCATENATED,
             "Choe, Kang and Jung, 2021; reconstructed",
             "a GRU over the events of a segment, restarted by one over segments, that reads gaps",
+            reads=("past", "times"),
         ),
         Entry(
             "gru4rec-prefix",

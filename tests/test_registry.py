@@ -1,12 +1,18 @@
 """The zoo: every row can be built, says what it is, and is in docs/models.md."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from hrec_tf import registry
 from hrec_tf.baselines import Baseline
+from hrec_tf.data.histories import Histories
+from hrec_tf.inference import Inference
 from hrec_tf.models import NextItemModel
+from hrec_tf.schema import ALIGNED
 
 NAMES = (
     *("pop", "s-pop", "ppop", "item-knn", "bpr-mf", "fmc", "fpmc", "coevent-mf"),
@@ -32,6 +38,60 @@ def test_every_row_is_built_with_its_layout(name):
     for argument, value in row.arguments.items():
         held = built.get_config()[argument]
         assert held == value
+
+
+SECOND = 4 * 3600
+"""When the second session begins: beyond the idle time."""
+PAST, OTHER_PAST = [1, 2], [5, 6]
+
+
+def scores_after(row, past, times, user_id=1):
+    """Scores after two sessions, of a baseline or a network with fresh weights."""
+    events = [*past, 3, 4]
+    if row.is_baseline:
+        training = Histories.from_lists([[[1, 2, 5, 4], [3, 4, 6]], [[5, 6, 1], [4, 2, 3]]])
+        training = replace(
+            training, user_ids=np.array([1, 2]), timestamps=training.timestamps * 86_400
+        )
+        asked = Histories.from_lists([[past, [3, 4, 1]]], num_items=6)
+        asked = replace(
+            asked,
+            user_ids=np.array([user_id]),
+            timestamps=np.array([*times, times[-1]]) + 86_400 * 20,
+        )
+        return row.build(num_items=6, seed=1).fit(training).score(asked, [4])[0]
+    model = row.build(num_items=6, seed=1)
+    told = {"at": tf.constant([times[-1] + 60], tf.int64)} if row.layout == ALIGNED else {}
+    answer = Inference(model, np.ones(6)).recommend(
+        tf.constant([events]),
+        tf.constant([times], tf.int64),
+        tf.constant([4]),
+        tf.constant([False]),
+        k=6,
+        **told,
+    )
+    return answer.scores.numpy()[0][np.argsort(answer.item_ids[0])]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_row_reads_is_what_changes_its_scores(name):
+    """The table "which model for my data": nothing is claimed, and nothing left out."""
+    row = registry.entry(name)
+    times = [0, 60, SECOND, SECOND + 60]
+    scores = scores_after(row, PAST, times)
+    found = {
+        "past": scores_after(row, OTHER_PAST, times),
+        "times": scores_after(row, PAST, [0, 600, SECOND + 90_000, SECOND + 91_000]),
+    }
+    if row.is_baseline:
+        found["user"] = scores_after(row, PAST, times, user_id=2)
+    for kind, others in found.items():
+        assert (np.abs(others - scores).max() > 1e-7) == (kind in row.reads), kind
+    assert ("features" in row.reads) == ("num_item_features" in row.settings())
+    assert set(row.reads) <= set(registry.READS)
+    if not row.is_baseline:
+        model = row.build(num_items=6, seed=1)
+        assert row.has_step == ("step" in Inference(model, np.ones(6)).signatures)
 
 
 def test_documentation_is_what_the_registry_writes():
