@@ -1,10 +1,13 @@
 """Practices that mislead are told with their number, and nothing is told without cause."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from hrec_tf.data import filters, sessions, splits
 from hrec_tf.data.log_source import LogSource, PreparedLog
+from hrec_tf.evaluation import Ranks
+from hrec_tf.evaluation.points import evaluation_points
 from hrec_tf.reporting.cautions import FEW_SESSIONS, cautions
 from hrec_tf.reporting.comparison import Comparison
 from tests.reference.made_results import (
@@ -28,6 +31,12 @@ def knn(prepared=PREPARED, **options):
     return result("item-knn", *[evaluation(prepared, 0, **options)] * 3)
 
 
+def sampled(number):
+    points = evaluation_points(PREPARED.test)
+    few = Ranks(points, np.zeros(len(points)), np.zeros(len(points)), PREPARED.train.num_items)
+    return knn(num_candidates=number, candidates=f"sampled={number}, strict", full=few)
+
+
 def hrnn(prepared=PREPARED, seeds=3, **options):
     return result("hrnn-init", *[evaluation(prepared, 0)] * seeds, **options)
 
@@ -42,6 +51,10 @@ def test_a_careful_comparison_has_none():
         (
             lambda: [knn(num_candidates=7, candidates="top_pop=7")],
             "ranked among the 7 most frequent items only (top_pop=7), not among all",
+        ),
+        (
+            lambda: [sampled(100)],
+            "ranked among 100 items drawn for each (sampled=100, strict): metrics are far higher",
         ),
         (
             lambda: [knn(ties="standard", equal=2)],

@@ -1,6 +1,7 @@
 """Means over seeds, the best baseline, and Holm-corrected tests against it."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,19 @@ def test_trained_models_are_tested_against_it_and_corrected(comparison):
     # Holm with two tests: the smaller p twice, the larger at least that.
     small, large = min(raw) * 2, max(max(raw), min(raw) * 2)
     assert sorted(a.p_holm for a in against.values()) == pytest.approx([small, large])
+
+
+def test_with_drawn_candidates_a_table_shows_recall_among_all_items_too():
+    full = evaluation(BAD).ranks
+    drawn = evaluation(GOOD).ranks
+    ranks = replace(drawn, num_candidates=5, candidates="sampled=5, strict", full=full)
+    found = summarise(ranks, HISTORIES, ks=(1, 5))
+    measured = Result(Recipe.load("quadrana2017", "pop"), (found,), (1.0,))
+    table = comparison_table(Comparison((measured,), "Recall@1", (0,)))
+    shown = ("Recall@1", "MRR@1", "Recall@5", "MRR@5", "full Recall@1", "full Recall@5")
+    assert table.head[1:7] == shown
+    assert table.rows[0][1:7] == ("1.0000", "1.0000", "1.0000", "1.0000", ".0000", ".0000")
+    assert "5 candidates (sampled=5, strict)" in table.notes[0]
 
 
 def test_table_says_what_a_reader_needs(comparison):
