@@ -66,8 +66,8 @@ class Inference:
             its weights and its session rule.
 
     Raises:
-        ValueError: supports that do not fit the model, a bad idle time, or a model without an exact
-            `step` that does not read padded rows.
+        ValueError: supports that do not fit the model, a bad idle time, a model that `reads_users`,
+            or one without an exact `step` that does not read padded rows.
     """
 
     def __init__(
@@ -77,6 +77,12 @@ class Inference:
         *,
         idle_minutes: float | None = 30.0,
     ):
+        if model.reads_users:
+            raise ValueError(
+                f"`model` is a {type(model).__name__}, which knows users by their numbers in "
+                "training, but no question says who asks. Use a model that reads a user's history, "
+                'e.g. "hrnn-init".'
+            )
         self.model, self.idle_minutes = model, idle_minutes
         # Gaps are whole seconds: one is above 60.5 s exactly when it is above 60 s.
         self._idle_seconds = NEVER

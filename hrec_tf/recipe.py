@@ -247,14 +247,16 @@ class Recipe:
 
         Args:
             features: `PreparedLog.features`; None, and a part that it lacks, has width 0.
-            histories: those to be trained on, of whose gaps the moments are taken; without them
-                they are 0 and 1.
+            histories: those to be trained on, whose gaps and users count; without them moments of
+                gaps are 0 and 1.
         """
         widths = (features.schemas if features else FeatureSchemas()).widths
         said: dict[str, float] = {name: widths[part] for name, part in keys.WIDTHS.items()}
         if any(self.arguments.get(name) == "log" for name in keys.MOMENTS):
             moments = (0.0, 1.0) if histories is None else gap_moments(histories)
             said |= dict(zip(keys.MOMENTS, moments, strict=True))
+        if histories is not None and histories.user_ids is not None:
+            said[keys.NUM_USERS] = int(histories.user_ids.max())
         filled = {
             name: said[name] if name in said and value == "log" else value
             for name, value in self.arguments.items()
@@ -600,6 +602,7 @@ def _stream_of(model: Any, histories: Histories, **values: Any) -> Any:
         layout=model.layout,
         feed_last_item=model.feed_last_item,
         with_gaps=model.reads_gaps,
+        with_users=model.reads_users,
         **values,
     )
 

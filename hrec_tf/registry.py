@@ -90,7 +90,13 @@ class Entry:
     def has_step(self) -> bool:
         """Whether one more event can be read exactly, from a state of fixed size."""
         cls: Any = self.load_class()
-        return not self.is_baseline and (cls.incremental or self.layout == ALIGNED)
+        return self.is_served and (cls.incremental or self.layout == ALIGNED)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it becomes a SavedModel and a LiteRT file."""
+        cls: Any = self.load_class()
+        return not self.is_baseline and not cls.reads_users
 
     def load_class(self) -> type:
         """Imports and returns the class."""
@@ -201,7 +207,7 @@ def to_markdown() -> str:
 
 
 def _abilities_row(row: Entry) -> str:
-    held = [kind in row.reads for kind in READS] + [row.has_step, not row.is_baseline]
+    held = [kind in row.reads for kind in READS] + [row.has_step, row.is_served]
     return " | ".join([f"| `{row.name}`", *("yes" if yes else "–" for yes in held)]) + " |"
 
 
@@ -411,6 +417,16 @@ _ZOO = {
             "the same inputs and decoder on the cell of HRNN Init, to compare with",
             MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
             reads=("past", "times", "features"),
+        ),
+        Entry(
+            "user-gru",
+            "User-based GRU",
+            MODEL,
+            "hrec_tf.models:UserGRU",
+            CONCATENATED,
+            "Donkers et al., RecSys 2017, doi:10.1145/3109859.3109877; reconstructed",
+            "a GRU with a vector of each user in its gates; trained and evaluated, not exported",
+            reads=("past", "user"),
         ),
         Entry(
             "hi-rnn",

@@ -16,6 +16,7 @@ ITEM_IDS = "item_ids"
 SESSION_START = "session_start"
 USER_START = "user_start"
 POSITIONS = "positions"
+USER_IDS = "user_ids"
 GAP = "gap"
 LARGEST_GAP = 2**31 - 1
 """Seconds of the longest gap that is told: 68 years."""

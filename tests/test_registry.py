@@ -12,13 +12,13 @@ from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
 from hrec_tf.inference import Inference
 from hrec_tf.models import NextItemModel
-from hrec_tf.schema import ALIGNED
+from hrec_tf.schema import ALIGNED, ITEM_IDS, SESSION_START, USER_IDS, USER_START
 
 NAMES = (
     *("pop", "s-pop", "ppop", "item-knn", "bpr-mf", "fmc", "fpmc", "coevent-mf"),
     *("sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     *("gru4rec", "gru4rec+", "lstm4rec", "stacked-gru", "rnn-concat", "hrnn-init", "hrnn-all"),
-    *("hrnn-meta", "hgru", "hi-rnn"),
+    *("hrnn-meta", "hgru", "user-gru", "hi-rnn"),
     *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp"),
     *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi", "hcrnn-3-bi-causal"),
 )
@@ -32,12 +32,17 @@ def test_names_of_the_zoo():
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_is_built_with_its_layout(name):
     row = registry.entry(name)
-    built = row.build(num_items=7, seed=1)
+    built = row.build(num_items=7, seed=1, **needed(row))
     assert isinstance(built, Baseline if row.is_baseline else NextItemModel)
     assert row.layout == getattr(built, "layout", None)
     for argument, value in row.arguments.items():
         held = built.get_config()[argument]
         assert held == value
+
+
+def needed(row):
+    """Arguments without a default."""
+    return {"num_users": 3} if "num_users" in row.settings() else {}
 
 
 SECOND = 4 * 3600
@@ -60,7 +65,14 @@ def scores_after(row, past, times, user_id=1):
             timestamps=np.array([*times, times[-1]]) + 86_400 * 20,
         )
         return row.build(num_items=6, seed=1).fit(training).score(asked, [4])[0]
-    model = row.build(num_items=6, seed=1)
+    model = row.build(num_items=6, seed=1, **needed(row))
+    if model.reads_users:
+        flags = {
+            SESSION_START: tf.constant([[True, False, True, False]]),
+            USER_START: tf.constant([[True, False, False, False]]),
+        }
+        users = tf.constant([[user_id] * 4])
+        return model.score(model({ITEM_IDS: tf.constant([events]), USER_IDS: users} | flags))[0, -1]
     told = {"at": tf.constant([times[-1] + 60], tf.int64)} if row.layout == ALIGNED else {}
     answer = Inference(model, np.ones(6)).recommend(
         tf.constant([events]),
@@ -83,13 +95,13 @@ def test_what_a_row_reads_is_what_changes_its_scores(name):
         "past": scores_after(row, OTHER_PAST, times),
         "times": scores_after(row, PAST, [0, 600, SECOND + 90_000, SECOND + 91_000]),
     }
-    if row.is_baseline:
+    if not row.is_served:
         found["user"] = scores_after(row, PAST, times, user_id=2)
     for kind, others in found.items():
         assert (np.abs(others - scores).max() > 1e-7) == (kind in row.reads), kind
     assert ("features" in row.reads) == ("num_item_features" in row.settings())
     assert set(row.reads) <= set(registry.READS)
-    if not row.is_baseline:
+    if row.is_served:
         model = row.build(num_items=6, seed=1)
         assert row.has_step == ("step" in Inference(model, np.ones(6)).signatures)
 

@@ -7,6 +7,7 @@ from hrec_tf.cells.hierarchical_gru import HierarchicalGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.layer_norm_gru import LayerNormGRUCell
 from hrec_tf.cells.lstm import LSTMCell
+from hrec_tf.cells.user_gru import UserGRUCell
 
 __all__ = [
     "BlockGlorot",
@@ -16,4 +17,5 @@ __all__ = [
     "LSTMCell",
     "LayerNormGRUCell",
     "ReferenceGRUCell",
+    "UserGRUCell",
 ]

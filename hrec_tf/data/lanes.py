@@ -29,6 +29,7 @@ from hrec_tf.schema import (
     PADDING_ID,
     SESSION_PARALLEL,
     SESSION_START,
+    USER_IDS,
     USER_PARALLEL,
     USER_START,
 )
@@ -177,6 +178,7 @@ def lay_out(
     first: int = 0,
     last: int | None = None,
     with_gaps: bool = False,
+    with_users: bool = False,
 ) -> tuple:
     """Returns windows first to last - 1, each of `steps`, and the events that they are fed.
 
@@ -201,6 +203,10 @@ def lay_out(
     if with_gaps:
         passed = histories.timestamps[fed] - histories.timestamps[np.maximum(fed - 1, 0)]
         events[GAP] = np.where(is_idle | begins, 0, passed).clip(0, LARGEST_GAP).astype(np.int32)
+    if with_users:
+        user = np.searchsorted(histories.user_offsets, np.maximum(fed, 0), side="right") - 1
+        known = np.asarray(histories.user_ids)[user]
+        events[USER_IDS] = np.where(is_idle, PADDING_ID, known).astype(np.int32)
     next_item_ids = np.where(has_target, histories.item_ids[target], PADDING_ID)
     weights = np.where(has_target, histories.target_weights[target], 0)
     return events, next_item_ids.astype(np.int32), weights.astype(np.float32), fed
@@ -270,6 +276,7 @@ def lane_stream(
     feed_last_item: bool = False,
     reference_tail: bool = False,
     with_gaps: bool = False,
+    with_users: bool = False,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """Streams histories in lanes whose state is carried from window to window.
@@ -292,13 +299,14 @@ def lane_stream(
         reference_tail: end an epoch as soon as a lane finds no unit left, as the HRNN
             authors' code does. The pairs after that step are NOT seen in that epoch.
         with_gaps: also say how long ago the event before was, for a model that `reads_gaps`.
+        with_users: also say whose event it is, for a model that `reads_users`.
         first_epoch: number of the first iteration, for a run that is resumed.
 
     Returns:
         Dataset of `(events, next_item_ids, weights)`: events a dict of `item_ids` int32,
         `session_start` and `user_start` bool, and `with_gaps` `gap` int32, seconds since the
-        unit's event before, 0 at its first; next_item_ids int32; weights float32; each
-        (num_lanes, steps).
+        unit's event before, 0 at its first, `with_users` `user_ids` int32 as the histories
+        number them; next_item_ids int32; weights float32; each (num_lanes, steps).
 
     Raises:
         ValueError: a bad argument, or histories without a single next-item pair.
@@ -313,7 +321,13 @@ def lane_stream(
         "feed_last_item": feed_last_item,
         "reference_tail": reference_tail,
         "with_gaps": with_gaps,
+        "with_users": with_users,
     }
+    if with_users and histories.user_ids is None:
+        raise ValueError(
+            "`with_users` was True, but `histories` has no `user_ids`. Pass `users` to "
+            "`histories_from_log`, or histories of a `PreparedLog`."
+        )
     checks.require_int_at_least(
         "first_epoch", first_epoch, minimum=0, mend="Pass the number of epochs already played."
     )
@@ -341,6 +355,7 @@ def lane_stream(
                 first=first,
                 last=last,
                 with_gaps=with_gaps,
+                with_users=with_users,
             )
             yield tuple(windows)
 
@@ -350,6 +365,8 @@ def lane_stream(
     events = {ITEM_IDS: spec(tf.int32), SESSION_START: spec(tf.bool), USER_START: spec(tf.bool)}
     if with_gaps:
         events[GAP] = spec(tf.int32)
+    if with_users:
+        events[USER_IDS] = spec(tf.int32)
     stream = window_stream(
         play,
         signature=(events, spec(tf.int32), spec(tf.float32)),
@@ -358,7 +375,7 @@ def lane_stream(
     )
     # What a model checks before it trains; a stream that was taken further has lost them.
     stream.layout, stream.feed_last_item = layout, feed_last_item
-    stream.reads_gaps = with_gaps
+    stream.reads_gaps, stream.reads_users = with_gaps, with_users
     # What a training that is resumed asks of it.
     stream.first_epoch = first_epoch
     stream.from_epoch = lambda epoch: lane_stream(histories, first_epoch=epoch, **settings)

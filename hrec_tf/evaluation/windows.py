@@ -92,6 +92,7 @@ def _lane_windows(
             layout=model.layout,
             steps=steps,
             with_gaps=model.reads_gaps,
+            with_users=model.reads_users,
             **part,
         )
         target = np.minimum(fed + 1, histories.num_events - 1)

@@ -36,6 +36,7 @@ from hrec_tf.schema import (
     POSITIONS,
     SESSION_START,
     USER_FEATURES,
+    USER_IDS,
     USER_START,
 )
 
@@ -221,6 +222,7 @@ def _hidden_width(model: NextItemModel) -> int:
         SESSION_START: yes,
         USER_START: yes,
         GAP: zero,
+        USER_IDS: zero,
         IS_STEP: yes,
         NEXT_GAP: zero,
         NEXT_SESSION_START: yes,

@@ -12,6 +12,7 @@ from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.models.prefix_rnn import PrefixRNN
 from hrec_tf.models.stacked_gru import StackedGRU
 from hrec_tf.models.stamp import STAMP
+from hrec_tf.models.user_gru import UserGRU
 
 __all__ = [
     "HCRNN",
@@ -29,4 +30,5 @@ __all__ = [
     "PrefixRNN",
     "RNNConcat",
     "StackedGRU",
+    "UserGRU",
 ]

@@ -56,6 +56,10 @@ class NextItemModel(keras.Model):
     reads_gaps: bool = False
     """Whether events say how many seconds passed since the user's event before."""
 
+    reads_users: bool = False
+    """Whether events say whose they are. Such a model is trained and evaluated, but not exported:
+    what serves it is not told who asks."""
+
     feed_last_item: bool = False
     """Whether a "user_parallel" model reads the last event of each session, too, which has no
     next item there; other layouts have no use for it."""

@@ -64,6 +64,9 @@ WIDTHS = {
 MOMENTS = ("gap_mean", "gap_sd")
 """Arguments that may be "log": what `hrec_tf.data.gaps.gap_moments` finds in training histories."""
 
+NUM_USERS = "num_users"
+"""An argument that may be "log": how many users the training histories tell apart."""
+
 REQUIRED = inspect.Parameter.empty
 """Stands for the default of a key that has none."""
 

@@ -28,6 +28,7 @@ from hrec_tf.models import (
     PrefixRNN,
     RNNConcat,
     StackedGRU,
+    UserGRU,
 )
 from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.schema import (
@@ -43,6 +44,7 @@ from hrec_tf.schema import (
     PREFIXES,
     SESSION_START,
     USER_FEATURES,
+    USER_IDS,
     USER_START,
 )
 from tests.reference.padded_rows import padded_events
@@ -105,12 +107,15 @@ class Case:
             arguments = {"steps": 1} | arguments  # as the other streams have it
             return aligned_stream(self.with_features(histories), num_lanes=rows, **arguments)
         feed_last_item = self.arguments.get("feed_last_item", False)
+        if self.model.reads_users:
+            histories = replace(histories, user_ids=np.arange(1, 1 + histories.num_users))
         return lane_stream(
             histories,
             layout=self.layout,
             num_lanes=rows,
             feed_last_item=feed_last_item,
             with_gaps=self.model.reads_gaps,
+            with_users=self.model.reads_users,
             **arguments,
         )
 
@@ -144,6 +149,8 @@ class Case:
             if self.model.reads_gaps:
                 gaps = generator.choice([0, 3, 70, 4000], (rows, steps))
                 events[GAP] = tf.constant(np.where(user_start, 0, gaps), tf.int32)
+            if self.model.reads_users:
+                events[USER_IDS] = tf.constant(generator.integers(0, 13, (rows, steps)), tf.int32)
             if self.layout == ALIGNED:
                 events |= {
                     IS_STEP: tf.ones((rows, steps), bool),
@@ -167,6 +174,7 @@ class Case:
 
 
 HRNN_SIZES = {"session_units": 5, "user_units": 4}
+USER_SIZES = {"num_users": 15, "item_dim": 4, "user_dim": 3, "units": 5}
 HI_RNN_SIZES = {"item_dim": 5, "short_units": 5, "long_units": 4}
 META_SIZES: dict[str, Any] = {
     "units": 5,
@@ -222,6 +230,12 @@ CASES = [
     Case("HRNN with an embedding", HRNN, HRNN_SIZES | {"item_dim": 5, "user_gates": "rz"}),
     Case("HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}),
+    Case("User-based GRU", UserGRU, USER_SIZES),
+    Case(
+        "User-based GRU, rectified",
+        UserGRU,
+        USER_SIZES | {"integration": "rectified", "dropout": 0.1},
+    ),
     Case("Hi-RNN", HiRNN, HI_RNN_SIZES | {"segment_minutes": 1.0, "time_dim": 3}),
     Case(
         "Hi-RNN of sessions",

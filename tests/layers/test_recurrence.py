@@ -12,6 +12,7 @@ from hrec_tf.cells import (
     LayerNormGRUCell,
     LSTMCell,
     ReferenceGRUCell,
+    UserGRUCell,
 )
 from hrec_tf.cells.protocol import dense
 from hrec_tf.layers import Recurrence
@@ -25,6 +26,7 @@ CELLS = {
     "gru_reset_after": lambda **rates: ReferenceGRUCell(UNITS, reset_after=True, **rates),
     "lstm": lambda **rates: LSTMCell(UNITS, **rates),
     "gru_layer_norm": lambda **rates: LayerNormGRUCell(UNITS, **rates),
+    "user_gru": lambda **_: UserGRUCell(UNITS, user_dim=2),
     "hrnn_init": lambda **_: HierarchicalGRUCell(session_units=UNITS, user_units=2),
     "hrnn_all": lambda dropout=0.0, **_: HierarchicalGRUCell(
         session_units=UNITS,
