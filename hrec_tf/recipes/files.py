@@ -6,6 +6,7 @@ have where they do not say otherwise; and tables `[recipes.<name>]`, the
 sections of `hrec_tf.recipe.Recipe`. A file with a `model` at the top is a single recipe.
 """
 
+import functools
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -22,6 +23,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(Path(f.name).stem for f in files if f.name.endswith(".toml")))
 
 
+@functools.cache
 def of_data(data: str | None) -> tuple[str, ...]:
     """Returns the names of the recipes that a named log has, general ones included."""
     found: dict[str, None] = {}
