@@ -43,14 +43,19 @@ SONG = (
     *("pop", "s-pop", "item-knn", "bpr-mf", "lstm4rec-prefix", "gru4rec-prefix", "narm"),
     *("stamp", "stamp-2018", "hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi"),
 )
+NEIGHBOURS = ("sknn", "v-sknn", "stan")
+USER_AWARE = ("sknn-user", "v-sknn-user", "stan-user")
 CHOE = ("pop", "bpr-mf", "fmc", "fpmc", "gru4rec", "gru4rec+", "hi-rnn")
+BY_SESSION = (*ZOO, *NEIGHBOURS, *USER_AWARE)
+MORE = ("gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max")
 RECIPES = {
     **dict.fromkeys(LEAVE_ONE_OUT, CHOE),
-    "online-retail": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
-    "globo-10k": (*ZOO, "gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max"),
-    "globo-news": ZOO,
-    "foursquare-nyc": ZOO,
+    "online-retail": (*BY_SESSION, *MORE),
+    "globo-10k": (*BY_SESSION, *MORE),
+    "globo-news": BY_SESSION,
+    "foursquare-nyc": BY_SESSION,
     "yoochoose-100k": (
+        *NEIGHBOURS,
         *("pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
     ),
