@@ -1,5 +1,7 @@
 """BPR-MF: matrix factorisation that learns to put what was taken before what was not."""
 
+from typing import Any
+
 import numpy as np
 
 from hrec_tf import checks
@@ -29,9 +31,8 @@ class BPRMF(PairwiseBaseline):
 
     Args:
         user: what u is: "session", "user" or "known_user".
-        user_l2: λ_p, the `context_l2` of `PairwiseBaseline`.
-        factors, learning_rate, epochs, item_l2, init_range, item_bias, block_size, seed: see
-            `PairwiseBaseline`.
+        factors, learning_rate, epochs and the others of `PairwiseBaseline`: see there;
+            `context_l2` is λ_p, `item_l2` λ_q.
 
     Example:
         >>> from hrec_tf.data.histories import Histories
@@ -47,25 +48,10 @@ class BPRMF(PairwiseBaseline):
         factors: int = 100,
         learning_rate: float = 0.01,
         epochs: int = 10,
-        user_l2: float = 0.0,
-        item_l2: float = 0.0,
-        init_range: float = 0.05,
-        item_bias: bool = True,
         user: str = "session",
-        block_size: int = 64,
-        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            factors=factors,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            context_l2=checks.require_number("user_l2", user_l2, minimum=0, mend="Pass λ_p."),
-            item_l2=item_l2,
-            init_range=init_range,
-            item_bias=item_bias,
-            block_size=block_size,
-            seed=seed,
-        )
+        super().__init__(factors=factors, learning_rate=learning_rate, epochs=epochs, **kwargs)
         self.user = checks.require_choice("user", user, USERS)
 
     def _examples(self, histories: Histories) -> tuple[np.ndarray, list[tuple[np.ndarray, int]]]:

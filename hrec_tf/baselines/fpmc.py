@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from hrec_tf import checks
 from hrec_tf.baselines.baseline import UserRows, user_firsts
 from hrec_tf.baselines.pairwise import PairwiseBaseline
 from hrec_tf.data.histories import Histories
@@ -19,10 +18,7 @@ class FMC(PairwiseBaseline):
     Source: Rendle et al., WWW 2010, doi:10.1145/1772690.1772773 (its "FMC", learnt by S-BPR), with
     baskets of one item. The biases are ours; `item_bias=False` leaves them out.
 
-    Args:
-        previous_l2: λ of l, the `context_l2` of `PairwiseBaseline`.
-        factors, learning_rate, epochs, item_l2, init_range, item_bias, block_size, seed: see
-            `PairwiseBaseline`.
+    Args: as `PairwiseBaseline`; `context_l2` is λ of l.
 
     Example:
         >>> from hrec_tf.data.histories import Histories
@@ -31,33 +27,6 @@ class FMC(PairwiseBaseline):
         >>> model.score(training, [1]).argmax() + 1  # after item 1
         np.int64(2)
     """
-
-    def __init__(
-        self,
-        *,
-        factors: int = 64,
-        learning_rate: float = 0.05,
-        epochs: int = 20,
-        previous_l2: float = 0.0,
-        item_l2: float = 0.0,
-        init_range: float = 0.05,
-        item_bias: bool = True,
-        block_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            factors=factors,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            context_l2=checks.require_number(
-                "previous_l2", previous_l2, minimum=0, mend="Pass λ of l."
-            ),
-            item_l2=item_l2,
-            init_range=init_range,
-            item_bias=item_bias,
-            block_size=block_size,
-            seed=seed,
-        )
 
     def _examples(self, histories: Histories) -> tuple[np.ndarray, list[tuple[np.ndarray, int]]]:
         events = np.flatnonzero(~histories.user_starts)
@@ -90,11 +59,7 @@ class FPMC(FMC):
     Source: Rendle et al., WWW 2010, doi:10.1145/1772690.1772773, with baskets of one item; 64
     factors as in RecBole. A user whom training did not have gets the mean of all p_u (inferred).
 
-    Args:
-        context_l2: λ of p and of l.
-        factors: of p and of l, each.
-        learning_rate, epochs, item_l2, init_range, item_bias, block_size, seed: see
-            `PairwiseBaseline`.
+    Args: as `PairwiseBaseline`; `context_l2` is λ of p and of l, `factors` the size of each.
 
     Example:
         >>> from dataclasses import replace
@@ -105,33 +70,6 @@ class FPMC(FMC):
         >>> (model.score(training, [1, 6]).argmax(axis=1) + 1).tolist()  # each user after item 1
         [2, 3]
     """
-
-    def __init__(
-        self,
-        *,
-        factors: int = 64,
-        learning_rate: float = 0.05,
-        epochs: int = 20,
-        context_l2: float = 0.0,
-        item_l2: float = 0.0,
-        init_range: float = 0.05,
-        item_bias: bool = True,
-        block_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            factors=factors,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            previous_l2=checks.require_number(
-                "context_l2", context_l2, minimum=0, mend="Pass λ of p and l."
-            ),
-            item_l2=item_l2,
-            init_range=init_range,
-            item_bias=item_bias,
-            block_size=block_size,
-            seed=seed,
-        )
 
     def _examples(self, histories: Histories) -> tuple[np.ndarray, list[tuple[np.ndarray, int]]]:
         self.users = UserRows(histories)

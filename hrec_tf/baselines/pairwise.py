@@ -48,15 +48,15 @@ class PairwiseBaseline(Baseline):
     def __init__(
         self,
         *,
-        factors: int,
-        learning_rate: float,
-        epochs: int,
-        context_l2: float,
-        item_l2: float,
-        init_range: float,
-        item_bias: bool,
-        block_size: int,
-        seed: int,
+        factors: int = 64,
+        learning_rate: float = 0.05,
+        epochs: int = 20,
+        context_l2: float = 0.0,
+        item_l2: float = 0.0,
+        init_range: float = 0.05,
+        item_bias: bool = True,
+        block_size: int = 64,
+        seed: int = 0,
     ) -> None:
         self.factors = checks.require_positive_int(
             "factors", factors, mend="Pass the size of the vectors, e.g. 100."

@@ -1,7 +1,7 @@
 """Session neighbours: what came in the training sessions that are most like this one."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -325,22 +325,12 @@ class VSKNN(SessionKNN):
     def __init__(
         self,
         *,
-        neighbours: int = 100,
-        sample_size: int = 1000,
-        extend: int = 0,
-        boost: float = 0.0,
-        remind: bool = True,
         weighting: str = "div",
         decay: str = "div",
         idf: float = 0.0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            neighbours=neighbours,
-            sample_size=sample_size,
-            extend=extend,
-            boost=boost,
-            remind=remind,
-        )
+        super().__init__(**kwargs)
         self.weighting = checks.require_choice("weighting", weighting, WEIGHTINGS)
         self.decay = checks.require_choice("decay", decay, DECAYS)
         self.idf = checks.require_number("idf", idf, minimum=0, mend="Pass λ, e.g. 1.0, or 0.")
@@ -395,21 +385,12 @@ class STAN(SessionKNN):
         self,
         *,
         neighbours: int = 500,
-        sample_size: int = 1000,
-        extend: int = 0,
-        boost: float = 0.0,
-        remind: bool = True,
         place_scale: float | None = 1.02,
         age_scale_days: float | None = 5.0,
         nearness_scale: float | None = 2.05,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            neighbours=neighbours,
-            sample_size=sample_size,
-            extend=extend,
-            boost=boost,
-            remind=remind,
-        )
+        super().__init__(neighbours=neighbours, **kwargs)
         self.place_scale = _optional_scale("place_scale", place_scale)
         self.age_scale_days = _optional_scale("age_scale_days", age_scale_days)
         self.nearness_scale = _optional_scale("nearness_scale", nearness_scale)

@@ -40,7 +40,7 @@ def test_one_step_golden_values():
 
 def test_an_item_drawn_against_itself_only_shrinks():
     """equations G.5: x_ui - x_ui = 0, and λ_q counts for i and for j."""
-    model = started([[1.0]], [[2.0]], learning_rate=0.1, user_l2=0.5, item_l2=0.25)
+    model = started([[1.0]], [[2.0]], learning_rate=0.1, context_l2=0.5, item_l2=0.25)
     model._descend([np.array([0])], np.array([0]), np.array([0]))
     np.testing.assert_allclose(model.context_vectors[0], [[1 - 0.1 * 0.5]], rtol=1e-12)
     np.testing.assert_allclose(model.item_vectors, [[2 - 2 * 0.1 * 0.25 * 2]], rtol=1e-12)
@@ -50,7 +50,7 @@ def test_a_block_descends_the_loss():
     """equations G.5: the step is the rate times the gradient of the sum of the examples' loss."""
     rng = np.random.default_rng(0)
     users, taken, others = np.array([0, 1, 0, 0]), np.array([2, 1, 2, 0]), np.array([1, 1, 0, 2])
-    model = started(rng.normal(size=(2, 3)), rng.normal(size=(3, 3)), user_l2=0.3, item_l2=0.2)
+    model = started(rng.normal(size=(2, 3)), rng.normal(size=(3, 3)), context_l2=0.3, item_l2=0.2)
     model.item_biases = rng.normal(size=3)
     before = [values.copy() for values in parameters(model)]
 
@@ -89,7 +89,7 @@ def test_example_by_example_it_equals_the_slow_loops(users, others, user, l2, se
         "factors": 3,
         "learning_rate": 0.3,
         "epochs": 2,
-        "user_l2": l2,
+        "context_l2": l2,
         "item_l2": l2 / 2,
         "init_range": 0.5,
         "user": user,

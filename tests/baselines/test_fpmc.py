@@ -29,8 +29,7 @@ def known(users, num_items=6, first=1):
 def test_example_by_example_it_equals_the_slow_loops(cls, users, others, l2):
     training, histories = known(users), known(others, first=2)
     options = {"factors": 3, "learning_rate": 0.3, "epochs": 2, "item_l2": l2 / 2}
-    name = "context_l2" if cls is FPMC else "previous_l2"
-    model = cls(**options, **{name: l2}, init_range=0.5, seed=4, block_size=1).fit(training)
+    model = cls(**options, context_l2=l2, init_range=0.5, seed=4, block_size=1).fit(training)
     p, before, v, b = slow.fpmc(
         training, **options, l2=l2, init_range=0.5, seed=4, with_users=cls is FPMC
     )

@@ -81,7 +81,9 @@ def item_knn(similarities, histories, target, query):
     return np.mean([similarities[item - 1] for item in seen], axis=0)
 
 
-def bpr_mf(training, *, factors, learning_rate, epochs, user_l2, item_l2, init_range, user, seed):
+def bpr_mf(
+    training, *, factors, learning_rate, epochs, context_l2, item_l2, init_range, user, seed
+):
     """Vectors of users and items, and biases: one example after the other, as the source."""
     rng = np.random.default_rng(seed)
     offsets = training.session_offsets if user == "session" else training.user_offsets
@@ -98,7 +100,7 @@ def bpr_mf(training, *, factors, learning_rate, epochs, user_l2, item_l2, init_r
             ahead = b[i] - b[j] + sum(p[u, f] * (q[i, f] - q[j, f]) for f in range(factors))
             c = 1 / (1 + np.exp(ahead))
             p_u, q_i, q_j, b_i, b_j = p[u].copy(), q[i].copy(), q[j].copy(), b[i], b[j]
-            p[u] += learning_rate * (c * (q_i - q_j) - user_l2 * p_u)
+            p[u] += learning_rate * (c * (q_i - q_j) - context_l2 * p_u)
             q[i] += learning_rate * (c * p_u - item_l2 * q_i)
             q[j] += learning_rate * (-c * p_u - item_l2 * q_j)
             b[i] += learning_rate * (c - item_l2 * b_i)
