@@ -104,6 +104,15 @@ def test_a_known_user_of_bpr_mf_is_scored_by_its_own_vector_and_others_by_their_
     np.testing.assert_allclose(model.score(asked, [1, 3]), expected)
 
 
+def test_a_user_that_training_did_not_number_is_unknown_in_both():
+    training = replace(known(USERS), user_ids=np.array([0, 1, 2]))
+    model = FPMC(factors=3, learning_rate=0.2).fit(training)
+    asked = replace(known([[[1, 2]]]), user_ids=np.array([0]))
+    p = np.concatenate([model.context_vectors[0].mean(axis=0), model.context_vectors[1][0]])
+    expected = model.item_vectors @ p + model.item_biases
+    np.testing.assert_allclose(model.score(asked, [1])[0], expected)
+
+
 def test_histories_that_do_not_tell_users_apart_are_refused():
     plain = Histories.from_lists(USERS, num_items=6)
     with pytest.raises(ValueError, match=r"`histories` has no `user_ids`, but vectors .* Pass"):

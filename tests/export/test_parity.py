@@ -118,7 +118,7 @@ def test_who_asks_litert_again_is_answered_the_same(converter, tmp_path):
     """With its default delegate one interpreter in ten or so answered the second time wrongly."""
     pytest.importorskip("ai_edge_litert")
     case = NAMED["HRNN-meta with all there is to know"]
-    recommender = recommender_of(NAMED[case], "text")
+    recommender = recommender_of(case, "text")
     file = export_tflite(recommender, tmp_path / "model.tflite", k=3, process=converter)
     generator = np.random.default_rng(0)
     question = {

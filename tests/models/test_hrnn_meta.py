@@ -332,7 +332,7 @@ def test_lists_are_more_popular_the_longer_nobody_has_come():
     """
     log = LogSource("ml-1m-part-users").load()
     recipe = Recipe.for_data(None, "hrnn-meta-control").with_changes(
-        {"epochs": 1, "units": 64, "item_dim": 64, "num_layers": 1}
+        {"epochs": 3, "units": 64, "item_dim": 64, "num_layers": 1}
     )
     model = train(recipe, log.train, seed=0, features=log.features)
     recommender = Recommender(model, log.vocabulary, idle_minutes=None)
