@@ -23,6 +23,8 @@ class Explanation:
         memory_attention: float (T, K), weights of the global contexts at each event; None for a
             model without them.
         topics: float (K,), θ of the whole history, adding up to 1; None likewise.
+        boundaries: name -> float (T,), in 0..1, how sure the model is that a segment of its own
+            ended before the event; it begins a segment where this is above 0.5.
     """
 
     item_ids: np.ndarray
@@ -31,6 +33,7 @@ class Explanation:
     states: Mapping[str, np.ndarray] = field(default_factory=lambda: _NONE)
     memory_attention: np.ndarray | None = None
     topics: np.ndarray | None = None
+    boundaries: Mapping[str, np.ndarray] = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

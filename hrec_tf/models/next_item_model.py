@@ -130,6 +130,13 @@ class NextItemModel(keras.Model):
         """
         return self.score(hidden, item_ids)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Is told by `fit` which epoch begins, counted from 0.
+
+        A model that trains in phases, or anneals something, overrides this; what it changes are
+        variables, which the compiled updates read.
+        """
+
     def update_groups(self) -> list[list[Any]]:
         """Returns the variables of each pass of an update: all of them in one pass.
 
@@ -336,6 +343,7 @@ class NextItemModel(keras.Model):
                 self.history.on_epoch_end(epoch, logs)
         for epoch in epochs_to_do:
             callbacks.on_epoch_begin(epoch)
+            self.begin_epoch(epoch)
             logs = self._train_epoch(x, epoch, callbacks, checkpoint, edge)
             edge = ChunkEdge()
             if validation_data is not None and (epoch + 1) % validation_freq == 0:
