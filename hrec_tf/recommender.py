@@ -16,7 +16,7 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.models.explanation import ExplainedHistory, require_explains
 from hrec_tf.schema import FEEDBACK, ITEM, USER_FEATURES, Recommendation
-from hrec_tf.user_history import UserHistory, last_session, read_history
+from hrec_tf.user_history import UserHistory, last_session, read_history, session_numbers
 
 
 class Recommender:
@@ -241,6 +241,8 @@ class Recommender:
     def explain(self, history: Iterable[Any]) -> ExplainedHistory:
         """Returns what the model does inside when it reads the last session of a history.
 
+        A model that reads its users' whole histories explains all of it.
+
         Unknown items are passed over, as they are for a recommendation.
 
         Args:
@@ -254,12 +256,16 @@ class Recommender:
         require_explains(self.model)
         events = read_history(history)
         item_ids = self._encode(events.raw_ids, "history")
-        begin = last_session(events.timestamps, self.idle_minutes)
+        sessions = session_numbers(events.timestamps, self.idle_minutes)
+        begin, where = 0, ""
+        if not self.model.explains_with_flags:
+            begin = last_session(events.timestamps, self.idle_minutes)
+            where = " in its last session"
         kept = begin + np.flatnonzero(item_ids[begin:])
         if not len(kept):
             raise ValueError(
-                f"`history` has {len(item_ids) - begin} events in its last session, none of an "
-                "item that the model knows, but it explains what it reads. Pass at least one "
+                f"`history` has {len(item_ids) - begin} events{where}, none of an item that "
+                "the model knows, but it explains what it reads. Pass at least one "
                 "item of its vocabulary."
             )
         return ExplainedHistory.of(
@@ -267,6 +273,7 @@ class Recommender:
             item_ids[kept],
             raw_ids=[events.raw_ids[place] for place in kept],
             timestamps=events.timestamps[kept],
+            session_start=np.diff(sessions[kept], prepend=-1) > 0,
         )
 
     def describe(self, raw_id: Any) -> str:

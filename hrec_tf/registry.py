@@ -439,6 +439,16 @@ _ZOO = {
             reads=("past", "times"),
         ),
         Entry(
+            "hm-rnn",
+            "HM-RNN",
+            MODEL,
+            "hrec_tf.models:HMRNN",
+            CONCATENATED,
+            "Chung et al., arXiv:1609.01704; on items inferred",
+            "layers of LSTM that learn where the segments of a history end; gaps as an option",
+            reads=("past",),
+        ),
+        Entry(
             "gru4rec-prefix",
             "GRU4REC (Song et al.)",
             MODEL,

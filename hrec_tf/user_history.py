@@ -91,10 +91,24 @@ def last_session(timestamps: np.ndarray, idle_minutes: float | None) -> int:
         >>> last_session(np.array([0, 1800, 3601, 3700]), 30.0)
         2
     """
+    numbers = session_numbers(timestamps, idle_minutes)
+    return int(np.searchsorted(numbers, numbers[-1])) if len(numbers) else 0
+
+
+def session_numbers(timestamps: np.ndarray, idle_minutes: float | None) -> np.ndarray:
+    """Returns int64 (events,), the number of each event's session, from 0 on.
+
+    Args:
+        timestamps, idle_minutes: as for `last_session`.
+
+    Example:
+        >>> session_numbers(np.array([0, 1800, 3601, 3700]), 30.0).tolist()
+        [0, 0, 1, 1]
+    """
     if idle_minutes is None:
-        return 0
-    ends = np.flatnonzero(np.diff(timestamps) > 60 * idle_minutes)
-    return int(ends[-1]) + 1 if len(ends) else 0
+        return np.zeros(len(timestamps), np.int64)
+    gaps = np.diff(timestamps, prepend=timestamps[:1])
+    return np.cumsum(gaps > 60 * idle_minutes, dtype=np.int64)
 
 
 def _check_time(seconds: Any, row: int, name: str) -> None:

@@ -42,12 +42,25 @@ def keep_mask(like, units: int, rate: float, seed_generator):
 
     A value is 0 with probability `rate`, else `1 / (1 - rate)`.
     """
+    kept = _random_bits(like, units, seed_generator) >= tf.constant(round(rate * 2**32), tf.uint32)
+    return tf.cast(kept, like.dtype) / (1.0 - rate)
+
+
+def uniform_draw(like, units: int, seed_generator):
+    """Draws numbers (..., units) between 0 and 1, neither of them, with `like`'s leading axes."""
+    bits = tf.bitwise.right_shift(
+        _random_bits(like, units, seed_generator), tf.constant(9, tf.uint32)
+    )
+    # 23 bits, and a half: a float32 holds them exactly.
+    return tf.cast((tf.cast(bits, tf.float32) + 0.5) / 2**23, like.dtype)
+
+
+def _random_bits(like, units, seed_generator):
     shape = (*ops.shape(like)[:-1], units)
     position = tf.range(tf.math.reduce_prod(tf.stack(shape)), dtype=tf.int32)
     seed, count = tf.unstack(tf.cast(seed_generator.next(), tf.uint32))
     bits = hash_bits(tf.cast(position, tf.uint32) + hash_bits(count + hash_bits(seed)))
-    kept = tf.reshape(bits, shape) >= tf.constant(round(rate * 2**32), tf.uint32)
-    return tf.cast(kept, like.dtype) / (1.0 - rate)
+    return tf.reshape(bits, shape)
 
 
 def hash_bits(x: tf.Tensor) -> tf.Tensor:

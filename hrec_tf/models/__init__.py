@@ -4,6 +4,7 @@ from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hcrnn import HCRNN
 from hrec_tf.models.hi_rnn import HiRNN
+from hrec_tf.models.hm_rnn import HMRNN
 from hrec_tf.models.hrnn import HRNN
 from hrec_tf.models.hrnn_meta import HRNNMeta
 from hrec_tf.models.narm import NARM
@@ -16,6 +17,7 @@ from hrec_tf.models.user_gru import UserGRU
 
 __all__ = [
     "HCRNN",
+    "HMRNN",
     "HRNN",
     "NARM",
     "STAMP",

@@ -6,6 +6,9 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
+import tensorflow as tf
+
+from hrec_tf.schema import GAP, ITEM_IDS, SESSION_START, USER_START
 
 _NONE: Mapping[str, np.ndarray] = MappingProxyType({})
 
@@ -43,10 +46,13 @@ class ExplainedHistory(Explanation):
     Attributes:
         raw_ids: (T,), item ids as the log has them.
         timestamps: int64 (T,), Unix seconds.
+        session_start: bool (T,), whether a session of the log begins with the event; None if it
+            is not known.
     """
 
     raw_ids: tuple[Any, ...]
     timestamps: np.ndarray
+    session_start: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -56,6 +62,7 @@ class ExplainedHistory(Explanation):
         *,
         raw_ids: Sequence[Any],
         timestamps: np.ndarray,
+        session_start: np.ndarray | None = None,
     ) -> Self:
         """Lets a model explain itself on one history of known items.
 
@@ -64,14 +71,19 @@ class ExplainedHistory(Explanation):
         Args:
             model: a `NextItemModel` with `explain`.
             item_ids: int (events,), each in 1..num_items, oldest first.
-            raw_ids, timestamps: of the same events.
+            raw_ids, timestamps, session_start: of the same events.
 
         Raises:
             ValueError: a model without `explain`, or one that explained other events.
         """
         require_explains(model)
         begin = 0 if model.max_length is None else max(len(item_ids) - model.max_length, 0)
-        found = model.explain(item_ids[begin:])
+        starts = None if session_start is None else np.asarray(session_start[begin:], bool)
+        told: dict[str, Any] = {}
+        if model.explains_with_flags:
+            gaps = np.maximum(np.diff(timestamps, prepend=timestamps[:1]), 0)
+            told = {"gaps": gaps[begin:], "session_start": starts}
+        found = model.explain(item_ids[begin:], **told)
         if not np.array_equal(found.item_ids, item_ids[begin:]):
             raise ValueError(
                 f"{type(model).__name__} explained {len(found.item_ids)} events, which are not "
@@ -82,6 +94,7 @@ class ExplainedHistory(Explanation):
             **inner,
             raw_ids=tuple(raw_ids[begin:]),
             timestamps=np.asarray(timestamps[begin:], np.int64),
+            session_start=starts,
         )
 
 
@@ -130,3 +143,34 @@ def one_history(item_ids: Any, *, num_items: int, max_length: int | None = None)
             f"{max_length}. Pass those alone."
         )
     return history.astype(np.int32)
+
+
+def flagged_history(
+    item_ids: Any, *, num_items: int, gaps: Any = None, session_start: Any = None
+) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
+    """Returns one user's history as int32 (T,), and as events (1, T) for `encode`.
+
+    Args:
+        item_ids: int (T,) or (1, T), ids 1..num_items, from the user's first event on.
+        num_items: those that the model knows.
+        gaps: int (T,), seconds since the event before; zeros if None.
+        session_start: bool (T,); the first event alone if None.
+
+    Raises:
+        ValueError: not one history, an unknown id, or gaps or starts of another length.
+    """
+    history = one_history(item_ids, num_items=num_items)
+    first = np.arange(len(history)) == 0
+    told = {
+        GAP: np.zeros(len(history), np.int32) if gaps is None else np.asarray(gaps),
+        SESSION_START: first if session_start is None else np.asarray(session_start, bool),
+    }
+    for name, values in told.items():
+        if values.shape != history.shape:
+            raise ValueError(
+                f"`{name}` has shape {values.shape}, but the history has {len(history)} events. "
+                "Pass one value for each."
+            )
+    told[GAP] = np.minimum(told[GAP], np.iinfo(np.int32).max).astype(np.int32)
+    events = told | {ITEM_IDS: history, USER_START: first}
+    return history, {name: tf.constant(values[None]) for name, values in events.items()}

@@ -60,6 +60,10 @@ class NextItemModel(keras.Model):
     """Whether events say whose they are. Such a model is trained and evaluated, but not exported:
     what serves it is not told who asks."""
 
+    explains_with_flags: bool = False
+    """Whether `explain`, where there is one, reads a user's whole history and takes `gaps` and
+    `session_start` beside it; others read one session."""
+
     feed_last_item: bool = False
     """Whether a "user_parallel" model reads the last event of each session, too, which has no
     next item there; other layouts have no use for it."""

@@ -17,6 +17,7 @@ from hrec_tf.losses import TOP1, CrossEntropy, InBatch
 from hrec_tf.metrics import MRR, Recall
 from hrec_tf.models import (
     HCRNN,
+    HMRNN,
     HRNN,
     NARM,
     STAMP,
@@ -66,6 +67,11 @@ class Case:
         """The stream that the model is trained on."""
         return self.build().layout
 
+    @functools.cached_property
+    def reads_gaps(self) -> bool:
+        """Whether its events tell the time since the one before."""
+        return self.build().reads_gaps
+
     @property
     def is_padded(self) -> bool:
         """Whether it reads padded rows, and not lanes."""
@@ -80,7 +86,7 @@ class Case:
 
     def compile(self, model: NextItemModel, histories: Histories) -> None:
         """Sets how the model is trained, as its paper does or nearly so."""
-        if self.is_padded or self.layout == ALIGNED or self.model is HiRNN:
+        if self.is_padded or self.layout == ALIGNED or self.model in (HiRNN, HMRNN):
             training = {"optimizer": keras.optimizers.Adam(0.02), "loss": CrossEntropy()}
         else:
             supports = histories.item_supports()
@@ -114,7 +120,7 @@ class Case:
             layout=self.layout,
             num_lanes=rows,
             feed_last_item=feed_last_item,
-            with_gaps=self.model.reads_gaps,
+            with_gaps=self.reads_gaps,
             with_users=self.model.reads_users,
             **arguments,
         )
@@ -146,7 +152,7 @@ class Case:
                 SESSION_START: tf.constant(user_start | (generator.random((rows, steps)) < 0.3)),
                 USER_START: tf.constant(user_start),
             }
-            if self.model.reads_gaps:
+            if self.reads_gaps:
                 gaps = generator.choice([0, 3, 70, 4000], (rows, steps))
                 events[GAP] = tf.constant(np.where(user_start, 0, gaps), tf.int32)
             if self.model.reads_users:
@@ -175,6 +181,7 @@ class Case:
 
 HRNN_SIZES = {"session_units": 5, "user_units": 4}
 USER_SIZES = {"num_users": 15, "item_dim": 4, "user_dim": 3, "units": 5}
+HM_RNN_SIZES = {"item_dim": 5, "units": 6}
 HI_RNN_SIZES = {"item_dim": 5, "short_units": 5, "long_units": 4}
 META_SIZES: dict[str, Any] = {
     "units": 5,
@@ -242,6 +249,15 @@ CASES = [
         HiRNN,
         HI_RNN_SIZES | {"segments": "session", "time_dim": 0, "decay": False, "dropout": 0.1},
     ),
+    Case("HM-RNN", HMRNN, HM_RNN_SIZES),
+    Case(
+        "HM-RNN of gaps, supervised",
+        HMRNN,
+        HM_RNN_SIZES
+        | {"num_layers": 3, "use_gaps": True, "boundaries": "supervised", "estimator": "gumbel"}
+        | {"sparsity": 0.01, "dropout": 0.1},
+    ),
+    Case("HM-RNN of sessions", HMRNN, HM_RNN_SIZES | {"boundaries": "given"}),
     Case("HRNN-meta", HRNNMeta, META_SIZES | {"thresholds": [60, 3600]}),
     Case(
         "HRNN-meta with all there is to know",

@@ -9,6 +9,7 @@ from hrec_tf.cells import (
     HCRNNCell,
     HierarchicalGRUCell,
     HiRNNCell,
+    HMLSTMCell,
     LayerNormGRUCell,
     LSTMCell,
     ReferenceGRUCell,
@@ -39,6 +40,8 @@ CELLS = {
     ),
     # Of the last three features, the first is δ.
     "hi_rnn": lambda **_: HiRNNCell(short_units=UNITS, long_units=2, time_dim=2, gap_sd=2.0),
+    "hm_lstm": lambda **_: HMLSTMCell(UNITS, num_layers=3),
+    "hm_lstm_drawn": lambda **_: HMLSTMCell(UNITS, estimator="gumbel"),
     # The last two features are θ. With theta="prefix" another one at each step.
     "hcrnn_3": lambda **_: hcrnn(3),
 }
@@ -159,7 +162,7 @@ def test_the_backward_pass_equals_autodiff(name, batch, steps, dropout, seed):
     masks = {
         key: value
         for key, value in cell.project(inputs, training=True).items()
-        if key.startswith("keep")
+        if key.startswith("keep") or key == "draws"
     }
 
     def with_masks(inputs):
@@ -179,7 +182,7 @@ def test_the_backward_pass_equals_autodiff(name, batch, steps, dropout, seed):
         return tf.stack(outputs, axis=1), states
 
     rates = [rate for setting, rate in cell.get_config().items() if setting.endswith("dropout")]
-    assert bool(masks) == any(rates)
+    assert bool(masks) == (any(rates) or name == "hm_lstm_drawn")
     assert_same(
         value_and_gradients(fused, inputs, cell, states),
         value_and_gradients(by_hand, inputs, cell, states),

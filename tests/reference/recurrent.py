@@ -119,3 +119,56 @@ def hi_rnn_loop(cell, inputs, s, l):  # noqa: E741
             last_s[row], last_l[row] = s_k, l_k
             outputs[row, step] = np.concatenate([s_k, l_k])
     return outputs, last_s, last_l
+
+
+def hm_lstm_loop(cell, inputs, states):
+    """HM-LSTM's outputs, an event and a layer at a time, as in docs/equations.md F.1.
+
+    Args:
+        inputs: (steps, features + 2): x, session start, user start; one row, slope of the cell.
+        states: [c^1, h^1, ...], each (units,).
+
+    Returns:
+        (steps, output_size), the last states, and a word for each layer of each event.
+    """
+    units, layers = cell.units, cell.num_layers
+
+    def as_float64(weights):
+        return [np.asarray(weight, np.float64) for weight in weights]
+
+    kernels, biases = as_float64(cell.kernels), as_float64(cell.biases)
+    recurrent, top = as_float64(cell.recurrent_kernels), as_float64(cell.top_kernels)
+    states, outputs, words = [np.array(state, np.float64) for state in states], [], []
+    for *x, session_start, user_start in np.asarray(inputs, np.float64):
+        c, h = states[::2], states[1::2]
+        below, reads, sums, zetas, ends = np.array(x), True, [], [], []
+        for layer in range(layers):
+            total = h[layer] @ recurrent[layer] + below @ kernels[layer] + biases[layer]
+            below, z = h[layer], False
+            sums.append((total[: 4 * units], reads))
+            if layer < layers - 1:
+                zetas.append(total[-1])
+                soft = np.clip((float(cell.slope) * total[-1] + 1) / 2, 0, 1)
+                z = soft > 0.5
+                if layer == 0 and cell.boundaries == "given":
+                    z = session_start > 0
+                reads = z = bool(z and reads and not user_start)
+            ends.append(z)
+        new, words_now = [None] * (2 * layers), []
+        for layer in range(layers - 1, -1, -1):
+            total, reads = sums[layer]
+            word = "FLUSH" if ends[layer] else "UPDATE" if reads else "COPY"
+            words_now.insert(0, word)
+            if word == "COPY":
+                new[2 * layer : 2 * layer + 2] = c[layer], h[layer]
+                continue
+            if word == "FLUSH":
+                total = total + new[2 * layer + 3] @ top[layer]
+            f, i, o, g = np.split(total, 4)
+            kept = 0 if word == "FLUSH" else sigmoid(f) * c[layer]
+            new[2 * layer] = kept + sigmoid(i) * np.tanh(g)
+            new[2 * layer + 1] = sigmoid(o) * np.tanh(new[2 * layer])
+        states = new
+        words.append(words_now)
+        outputs.append(np.concatenate([*new[1::2], zetas, np.array(ends[:-1], float)]))
+    return np.array(outputs), states, words

@@ -68,8 +68,14 @@ def number_to_show(show: str, lengths: np.ndarray, averaged: np.ndarray) -> int:
 def explain_session(
     model: Any, vocabulary: Vocabulary, test: Histories, session: int
 ) -> ExplainedHistory:
-    """Lets a model explain one session of a test set, as a prefix model would read it."""
+    """Lets a model explain one session of a test set, as a prefix model would read it.
+
+    A model that reads its users' whole histories explains that of the session's user up to the
+    session's end.
+    """
     first, end = test.session_offsets[session : session + 2]
+    if model.explains_with_flags:
+        first = test.user_offsets[np.searchsorted(test.user_offsets, first, side="right") - 1]
     events = slice(max(first, end - MAX_EVENTS), end)
     item_ids = test.item_ids[events]
     return ExplainedHistory.of(
@@ -77,4 +83,5 @@ def explain_session(
         item_ids,
         raw_ids=vocabulary.decode(item_ids).tolist(),
         timestamps=test.timestamps[events],
+        session_start=test.session_starts[events],
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from hrec_tf.models.explanation import ExplainedHistory
 from hrec_tf.reporting.explained import numbers, vectors
-from hrec_tf.reporting.explained.numbers import Binned, Reading, Runs, Spread
+from hrec_tf.reporting.explained.numbers import Agreement, Binned, Reading, Runs, Spread
 
 DRAWN_EVENTS = 40
 """Of a longer history the latest events are drawn: more have no room in a figure."""
@@ -30,6 +30,7 @@ class Findings:
         topics, memory_attention: float (K,), means over the histories; None without contexts.
         near: item ids and cosines (K, NEAREST), or None.
         places: of items and contexts in a plane, or None.
+        boundaries: name -> how well the segments' first events are the sessions'.
         drawn: the history that is drawn, its latest events.
         drawn_of: how many events it has in all.
         skipped: part -> why it is not there.
@@ -46,6 +47,7 @@ class Findings:
     memory_attention: np.ndarray | None
     near: tuple[np.ndarray, np.ndarray] | None
     places: vectors.Places | None
+    boundaries: Mapping[str, Agreement]
     drawn: ExplainedHistory
     drawn_of: int
     skipped: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +89,7 @@ def find(
         memory_attention=_mean([reading.memory_attention for reading in readings]),
         near=near,
         places=places,
+        boundaries=numbers.agreements([reading.boundaries for reading in readings]),
         drawn=latest(drawn, DRAWN_EVENTS),
         drawn_of=len(drawn.raw_ids),
         skipped=skipped,
@@ -97,6 +100,7 @@ def latest(history: ExplainedHistory, num_events: int) -> ExplainedHistory:
     """Returns the end of a history; attention to events before it is left out."""
     begin = max(len(history.raw_ids) - num_events, 0)
     memory = history.memory_attention
+    starts = history.session_start
     return ExplainedHistory(
         item_ids=history.item_ids[begin:],
         attentions={name: held[begin:, begin:] for name, held in history.attentions.items()},
@@ -104,6 +108,8 @@ def latest(history: ExplainedHistory, num_events: int) -> ExplainedHistory:
         states={name: held[begin:] for name, held in history.states.items()},
         memory_attention=None if memory is None else memory[begin:],
         topics=history.topics,
+        boundaries={name: held[begin:] for name, held in history.boundaries.items()},
+        session_start=None if starts is None else starts[begin:],
         raw_ids=history.raw_ids[begin:],
         timestamps=history.timestamps[begin:],
     )

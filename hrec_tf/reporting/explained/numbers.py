@@ -3,6 +3,7 @@
     Binned      mean attention weight by distance                Song et al. 2019, Figure 6a
     Runs        mean gate by run of events of a common category  Figure 5a
     Spread      mean and deviation of gates, changes of states   in the text
+    Agreement   of a model's segments with the log's sessions    ours
     Reading     what is kept of one history for all of these
 
 Pure functions of arrays; docs/explain.md says what is our choice where the paper is silent.
@@ -111,6 +112,37 @@ class Runs:
     all_breaking: Spread | None
 
 
+class Agreement(NamedTuple):
+    """How many first events of sessions a model's segments begin with, and the other way round.
+
+    The first event of a history counts for neither: there is nothing to find.
+
+    Attributes:
+        hits: events that begin a segment and a session.
+        said: events that begin a segment.
+        true: events that begin a session.
+    """
+
+    hits: int
+    said: int
+    true: int
+
+    @property
+    def precision(self) -> float:
+        """Share of segments that begin with a session; NaN without segments."""
+        return self.hits / self.said if self.said else np.nan
+
+    @property
+    def recall(self) -> float:
+        """Share of sessions that begin with a segment; NaN without sessions."""
+        return self.hits / self.true if self.true else np.nan
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both: 2 hits / (said + true)."""
+        return 2 * self.hits / (self.said + self.true) if self.said + self.true else np.nan
+
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What is kept of one explained history.
@@ -122,6 +154,7 @@ class Reading:
         changes: state -> float (T - 1,), mean absolute difference between events.
         topics: float (K,) or None.
         memory_attention: float (K,), mean over the events; or None.
+        boundaries: name -> agreement with the sessions, where those are known.
     """
 
     raw_ids: tuple[Any, ...]
@@ -131,6 +164,7 @@ class Reading:
     changes: Mapping[str, np.ndarray]
     topics: np.ndarray | None
     memory_attention: np.ndarray | None
+    boundaries: Mapping[str, Agreement]
 
     @classmethod
     def of(cls, history: ExplainedHistory, *, has_times: bool = True) -> "Reading":
@@ -144,6 +178,7 @@ class Reading:
             step_changes(history),
             history.topics,
             None if memory is None else memory.mean(axis=0),
+            boundary_agreement(history),
         )
 
 
@@ -182,6 +217,26 @@ def step_changes(history: Explanation) -> dict[str, np.ndarray]:
     return {
         name: np.abs(np.diff(values, axis=0)).mean(axis=1)
         for name, values in history.states.items()
+    }
+
+
+def boundary_agreement(history: ExplainedHistory) -> dict[str, Agreement]:
+    """Returns name of boundaries -> their agreement with the sessions; empty if not known."""
+    if history.session_start is None:
+        return {}
+    true = history.session_start[1:]
+    found = {}
+    for name, values in history.boundaries.items():
+        said = values[1:] > 0.5
+        found[name] = Agreement(int((said & true).sum()), int(said.sum()), int(true.sum()))
+    return found
+
+
+def agreements(of_histories: Sequence[Mapping[str, Agreement]]) -> dict[str, Agreement]:
+    """Returns name -> the agreement over all histories."""
+    return {
+        name: Agreement(*np.sum([held[name] for held in of_histories], axis=0).tolist())
+        for name in (of_histories[0] if of_histories else {})
     }
 
 

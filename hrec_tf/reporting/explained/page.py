@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.models.explanation import ExplainedHistory
 from hrec_tf.reporting import pages, tables
 from hrec_tf.reporting.explained import figures, numbers, vectors
 from hrec_tf.reporting.explained.figures import label_of, symbol_of
@@ -75,6 +76,7 @@ def page(
         skipped=found.skipped,
         attention=_attention(found),
         attention_tables=[attention_grid(binned, distance) for binned, distance in _binned(found)],
+        boundaries=boundaries_grid(found),
         magnitudes=magnitudes_grid(found),
         run_figure=run_figure,
         run_table=run_table,
@@ -101,6 +103,12 @@ def lead(found: Findings) -> str:
             "Weight of the latest event, in multiples of what it would be if all counted alike: "
             f"{', '.join(times)}."
         )
+    said += [
+        f"{name} finds {_plain(held.recall)} of the events that begin a session, and "
+        f"{_plain(held.precision)} of those that it finds do (F1 {_plain(held.f1)})."
+        for name, held in found.boundaries.items()
+        if held.said and held.true
+    ]
     gate = numbers.resetting_gate(found.gates)
     if found.runs is not None and found.runs.all_breaking and found.runs.all_continuing:
         both = (found.runs.all_continuing, found.runs.all_breaking)
@@ -140,6 +148,26 @@ def magnitudes_grid(found: Findings) -> Grid:
     ]
     head = ("gate or state", "mean ± sd", "events")
     return Grid("Gates, and changes of states", tuple(map(Cell, head)), tuple(rows))
+
+
+def boundaries_grid(found: Findings) -> Grid | None:
+    """How well a model's segments are the log's sessions; None where it has none to compare."""
+    if not found.boundaries:
+        return None
+    rows = [
+        (
+            Cell(name),
+            *(Cell(_plain(score)) for score in (held.precision, held.recall, held.f1)),
+            *(Cell(f"{number:,}") for number in (held.said, held.true)),
+        )
+        for name, held in found.boundaries.items()
+    ]
+    head = ("boundary", "precision", "recall", "F1", "segments begin", "sessions begin")
+    return Grid(
+        "First events of the model's segments against those of the sessions",
+        tuple(map(Cell, head)),
+        tuple(rows),
+    )
 
 
 def near_grid(found: Findings, items: Items) -> Grid | None:
@@ -238,6 +266,7 @@ def _history(found: Findings, items: Items, has_times: bool) -> tuple[Drawn, Gri
     breaks = np.flatnonzero((before > 0) & ~goes_on)
     strips = [
         *(figures.Strip(symbol_of(name), one[-1]) for name, one in drawn.attentions.items()),
+        *_boundary_strips(drawn),
         *(figures.Strip(symbol_of(name), one) for name, one in gates.items()),
         *(
             figures.Strip(f"change of {name}", np.concatenate([[np.nan], one]))
@@ -246,7 +275,7 @@ def _history(found: Findings, items: Items, has_times: bool) -> tuple[Drawn, Gri
     ]
     shown: Drawn = []
     if strips:
-        title = "Attention of the last prediction, gates, and changes of states"
+        title = "Attention of the last prediction, boundaries, gates, and changes of states"
         marked = "; ▾ no category in common with the event before" if len(breaks) else ""
         svg = figures.strip_figure(
             strips, first=first, breaks=breaks.tolist(), name="strip", title=title
@@ -272,6 +301,17 @@ def _history(found: Findings, items: Items, has_times: bool) -> tuple[Drawn, Gri
         ]
         rows.append(tuple(row))
     return shown, Grid("The events of the history", tuple(map(Cell, head)), tuple(rows))
+
+
+def _boundary_strips(drawn: ExplainedHistory) -> list[figures.Strip]:
+    """What the model says of its segments, under where the sessions begin."""
+    starts = drawn.session_start
+    if not drawn.boundaries:
+        return []
+    strips = [figures.Strip(name, values) for name, values in drawn.boundaries.items()]
+    if starts is not None:
+        strips.insert(0, figures.Strip("session begins", starts.astype(float)))
+    return strips
 
 
 def _drawn_about(found: Findings, name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.reporting.explained import numbers
 from hrec_tf.reporting.explained.findings import Findings
-from hrec_tf.reporting.explained.numbers import Binned, Runs
+from hrec_tf.reporting.explained.numbers import Agreement, Binned, Runs
 from hrec_tf.reporting.explained.vectors import Places
 
 
@@ -29,6 +29,7 @@ def to_dict(
         "nearest_items": _of_near(found.near, vocabulary, descriptions),
         "map": _of_places(found.places, vocabulary),
         "history": _of_history(found),
+        "boundaries": {name: _of_agreement(held) for name, held in found.boundaries.items()},
         "skipped": dict(found.skipped),
     }
 
@@ -44,6 +45,11 @@ def _plain(values: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6) if np.isfinite(value) else None
     return value
+
+
+def _of_agreement(held: Agreement) -> dict[str, Any]:
+    scores = {"precision": held.precision, "recall": held.recall, "f1": held.f1}
+    return held._asdict() | {name: _plain(value) for name, value in scores.items()}
 
 
 def _of_bins(binned: Binned | None, unit: str) -> dict[str, Any] | None:
@@ -126,4 +132,6 @@ def _of_history(found: Findings) -> dict[str, Any]:
         "changes": {name: _plain(held) for name, held in numbers.step_changes(drawn).items()},
         "memory_attention": _plain(drawn.memory_attention),
         "topics": _plain(drawn.topics),
+        "boundaries": {name: _plain(held) for name, held in drawn.boundaries.items()},
+        "session_start": _plain(drawn.session_start),
     }
