@@ -50,6 +50,12 @@ class PublicDataset:
         """Unit of the column `timestamp`."""
         return _TIME_UNITS.get(self.times, "s")
 
+    @property
+    def has(self) -> str:
+        """What an event names, in words."""
+        known = [word for word in ("users", "sessions") if getattr(self, word)]
+        return f"{' and '.join(known)}; times in {self.times}"
+
     def to_dict(self) -> dict[str, object]:
         """Returns what a listing shows."""
         return {

@@ -1,32 +1,27 @@
 """TensorFlow Datasets builds the tables from local files, and event logs are read of them."""
 
 import importlib
-import os
 import zipfile
 
 import pytest
 
 from hrec_tf.data import sessions
 from hrec_tf.data.datasets import facts, import_tfds
-from hrec_tf.data.datasets.log_reader import read_log
+from hrec_tf.data.datasets.built import build, read_log, read_table
 from tests.data.datasets import published
+
+pytestmark = pytest.mark.integration  # the first to build loads TensorFlow
 
 tfds = import_tfds()
 BUILT = [name for name in facts.names() if facts.entry(name).origin == facts.BUILDER]
 
 
-def build(name, tmp_path, files=None):
-    """Builds `data set/table` of the small files, and returns the builder."""
-    dataset = name.partition("/")[0]
-    importlib.import_module(f"hrec_tf.data.datasets.{dataset}")
-    (tmp_path / "files").mkdir(exist_ok=True)
-    builder = tfds.builder(name, data_dir=tmp_path / "built")
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=files or published.write(tmp_path / "files", dataset)
-        )
-    )
-    return builder
+def build_small(name, tmp_path):
+    """Builds `data set/table` of the small files, and returns where."""
+    (tmp_path / "files").mkdir()
+    files = published.write(tmp_path / "files", name.partition("/")[0])
+    build(name, files=files, data_dir=tmp_path / "built")
+    return tmp_path / "built"
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -43,8 +38,7 @@ def test_a_builder_cites_its_source_and_tells_the_terms(name, tmp_path):
 
 
 def test_a_built_data_set_is_read_as_an_event_log(tmp_path):
-    build("ml_1m/events", tmp_path)
-    log = read_log("ml_1m", data_dir=tmp_path / "built")
+    log = read_log("ml_1m", data_dir=build_small("ml_1m/events", tmp_path))
     assert log.frame.to_dicts() == [
         {
             "user": row["user"],
@@ -58,22 +52,18 @@ def test_a_built_data_set_is_read_as_an_event_log(tmp_path):
 
 
 def test_items_are_built_as_text(tmp_path):
-    examples = tfds.as_numpy(build("ml_1m/items", tmp_path).as_dataset(split="train"))
-    assert [(row["item"], row["title"].decode()) for row in examples] == [
-        (73, "Misérables, Les (1995)")
-    ]
+    items = read_table("ml_1m/items", data_dir=build_small("ml_1m/items", tmp_path))
+    assert items.rows() == [(73, "Misérables, Les (1995)", "Drama|Musical")]
 
 
 def test_what_begins_with_the_latest_row_is_turned_round(tmp_path):
-    build("lastfm_1k/events", tmp_path)
-    log = read_log("lastfm_1k", data_dir=tmp_path / "built")
+    log = read_log("lastfm_1k", data_dir=build_small("lastfm_1k", tmp_path))
     assert log.frame["item"].to_list() == ["a7f7df4a", 'Ó "Band"', "f1b1cf71"]
     assert log.frame["timestamp"].is_sorted()
 
 
 def test_sessions_without_users_and_milliseconds(tmp_path):
-    build("yoochoose/events", tmp_path)
-    log = read_log("yoochoose/events", data_dir=tmp_path / "built")
+    log = read_log("yoochoose/events", data_dir=build_small("yoochoose", tmp_path))
     assert not log.has_users
     # Milliseconds order the rows before they are cut.
     assert log.frame.select("session", "timestamp", "category").rows() == [
@@ -87,16 +77,14 @@ def test_rows_keep_their_order_where_keys_lie_in_many_files(tmp_path, monkeypatc
     monkeypatch.setattr("hrec_tf.data.datasets.table_builder._BETWEEN_KEYS", 2**128 // 64)
     lines = [b"%d::7::3::%d" % (user, 900 - user) for user in range(1, 50)]
     (tmp_path / "ratings.dat").write_bytes(b"\n".join(lines))
-    build("ml_1m/events", tmp_path, files=tmp_path)
+    build("ml_1m", files=tmp_path, data_dir=tmp_path / "built")
     log = read_log("ml_1m", data_dir=tmp_path / "built")
     assert log.frame["user"].to_list() == list(range(1, 50))
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("name", BUILT)
 def test_every_data_set_is_built_and_read(name, tmp_path):
-    build(f"{name}/events", tmp_path)
-    log = read_log(name, data_dir=tmp_path / "built")
+    log = read_log(name, data_dir=build_small(name, tmp_path))
     about = facts.entry(name)
     assert log.num_events == len(published.EVENTS[name])
     assert log.has_users == about.users
@@ -138,10 +126,8 @@ def test_the_stock_builder_of_movielens_is_read(tmp_path):
 def test_the_stock_builder_takes_the_archive_from_the_folder(tmp_path):
     # A wrong archive is refused by its checksum: it was read, and nothing was downloaded.
     published.write(tmp_path, "ml_100k")
-    builder = tfds.builder("movielens/100k-ratings", data_dir=tmp_path / "built")
-    config = tfds.download.DownloadConfig(manual_dir=tmp_path)
     with pytest.raises(tfds.download.download_manager.NonMatchingChecksumError):
-        builder.download_and_prepare(download_config=config)
+        build("movielens/100k-ratings", files=tmp_path, data_dir=tmp_path / "built")
 
 
 def test_what_cannot_be_read_is_told(tmp_path):
@@ -151,9 +137,21 @@ def test_what_cannot_be_read_is_told(tmp_path):
         read_log("online_retail")
     with pytest.raises(ValueError, match="Did you mean 'ml_1m'"):
         read_log("ml-1m")
+    with pytest.raises(ValueError, match="`table` was 'movies', but must be one of 'events'"):
+        read_log("ml_1m/movies")
 
 
-def test_without_the_files_the_builder_says_what_to_fetch(tmp_path):
-    os.mkdir(tmp_path / "empty")
-    with pytest.raises(AssertionError, match=r"Fetch by hand: ml-1m.zip, from GroupLens"):
-        build("ml_1m/events", tmp_path, files=tmp_path / "empty")
+def test_what_cannot_be_built_is_told(tmp_path):
+    built = build_small("ml_1m", tmp_path)
+    with pytest.raises(ValueError, match=r"holds already, so that `files` would be ignored"):
+        build("ml_1m", files=tmp_path / "files", data_dir=built)
+    for files in (built / "missing", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(FileNotFoundError, match=r"not fetched for you: ml-100k.zip, from Gro"):
+            build("ml_100k", files=files, data_dir=built)
+    with pytest.raises(FileNotFoundError, match=r"neither ml-100k.zip nor u.data"):
+        build("ml_100k", files=tmp_path / "files", data_dir=built)
+    (tmp_path / "files" / "ratings.dat").write_text("1::2::3::4\n1::2::3\n")
+    (tmp_path / "files" / "ml-1m.zip").unlink()
+    with pytest.raises(ValueError, match=r"ratings.dat has 3 fields in line 2"):
+        build("ml_1m", files=tmp_path / "files", data_dir=tmp_path / "other")
