@@ -1,6 +1,5 @@
 """`hrec data`: named logs, and what a log is like."""
 
-import tempfile
 from typing import Annotated
 
 import typer
@@ -66,13 +65,9 @@ def build(
     from hrec_tf.data import atomic_files
     from hrec_tf.data.datasets import built
 
-    with (
-        tempfile.TemporaryDirectory() as data_dir,
-        atomic_files.whole_file(out) as file,
-        console.Progress().watch(f"building {name}"),
-    ):
-        built.build(name, files=files, data_dir=data_dir)
-        table = built.read_table(name, data_dir=data_dir)
+    with console.Progress().watch(f"reading {name}"):
+        table = built.read_files(name, files=files)
+    with atomic_files.whole_file(out) as file:
         table.write_parquet(file)
     print(f"{table.height:,} rows of {', '.join(table.columns)}. Written to {out}.")
 

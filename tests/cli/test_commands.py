@@ -130,7 +130,6 @@ def test_inspect_and_list_for_people(capsys, tmp_path):
     assert "hrnn-init" in listed["globo-news"]["recipes"]
 
 
-@pytest.mark.integration
 def test_a_public_data_set_is_built_and_inspected(capfd, tmp_path):
     files, out = published.write(tmp_path, "retailrocket"), tmp_path / "log.parquet"
     assert main(["data", "build", "retailrocket", "--files", str(files), "--out", str(out)]) == 0

@@ -37,8 +37,8 @@ is not as its publisher describes it stops the build, with the file and the line
 
 Layouts follow a public description, named below; a table without one has no builder, as that of
 the users of XING 2017. The builders are tested on small files in these layouts, not on the
-publishers' own. `movielens` is the builder of TensorFlow Datasets: it downloads what the folder
-does not hold, and its log has ratings alone.
+publishers' own. `movielens` is the builder of TensorFlow Datasets, for Python alone: it downloads
+what the folder does not hold, and its log has ratings alone.
 
 | name | what it is | has | built by |
 |---|---|---|---|

@@ -135,6 +135,11 @@ class Table:
             blocks = iter([pl.concat(blocks).unique(maintain_order=True)])
         return blocks
 
+    def frame(self, folder: str | Path, dataset: PublicDataset) -> pl.DataFrame:
+        """Reads all rows at once, the earliest first; see `read`."""
+        rows = pl.concat(self.read(folder, dataset))
+        return rows.reverse() if self.newest_first else rows
+
     def _blocks(self, folder: Path, dataset: PublicDataset) -> Iterator[pl.DataFrame]:
         for name, file in self._files(folder, dataset):
             reader = _Lines(name, dataset, io.TextIOWrapper(file, self.encoding, newline="\n"))

@@ -3,12 +3,15 @@
 import bz2
 import gzip
 import importlib
+import os
 import zipfile
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from hrec_tf.data.datasets import facts
+from hrec_tf.data.datasets.built import read_files
 from hrec_tf.data.datasets.tables import Table, identifier, number, text, whole
 from tests.data.datasets import published
 
@@ -20,7 +23,7 @@ def tables_of(name):
 
 
 def rows_of(table, folder, name):
-    frame = pl.concat(table.read(folder, facts.entry(name)))
+    frame = pl.concat(table.read(folder, facts.entry(name)))  # in the order of the file
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None)).to_dicts()
 
 
@@ -42,6 +45,14 @@ def test_other_tables_of_each_layout(tmp_path, name, table):
     first = rows_of(tables_of(name)[table], tmp_path, name)[0]
     expected = published.OTHERS[name, table]
     assert {column: first[column] for column in expected} == expected
+
+
+def test_files_are_read_without_being_built_and_turned_round_if_the_latest_comes_first(tmp_path):
+    read = read_files("lastfm_1k", files=published.write(tmp_path, "lastfm_1k"))
+    assert read.to_dicts() == published.EVENTS["lastfm_1k"][::-1]
+    assert read_files("lastfm_1k/users", files=tmp_path)["country"].to_list() == ["Japan"]
+    with pytest.raises(ValueError, match=r"builder of TensorFlow Datasets reads. Call `build`"):
+        read_files("movielens", files=tmp_path)
 
 
 def test_every_table_of_every_builder_has_a_test():
@@ -128,6 +139,15 @@ def test_a_renamed_column_is_told(tmp_path):
     (tmp_path / "events.csv").write_bytes(b"time,visitorid,event,itemid\n1,2,view,3\n")
     with pytest.raises(ValueError, match="has no column 'timestamp', but 'time', 'visitorid'"):
         rows_of(tables_of("retailrocket")["events"], tmp_path, "retailrocket")
+
+
+@pytest.mark.skipif("HREC_DATA" not in os.environ, reason="HREC_DATA is not set")
+def test_the_movies_of_movielens_in_the_encoding_of_their_publisher(tmp_path):
+    held = pl.read_csv(Path(os.environ["HREC_DATA"]) / "ml-1m-part/movies.tsv.gz", separator="\t")
+    lines = "".join("::".join(map(str, row)) + "\n" for row in held.iter_rows())
+    (tmp_path / "movies.dat").write_bytes(lines.encode("latin-1"))
+    read = read_files("ml_1m/items", files=tmp_path)
+    assert (read.height, read.rows()) == (3_883, held.rows())
 
 
 @pytest.mark.parametrize("name", published.EVENTS)
