@@ -19,6 +19,8 @@ hrec data build ml_1m --files files --out ml_1m.parquet
 hrec train --data ml_1m.parquet --model hrnn-init --out runs/ml_1m
 ```
 
+Where there are sessions but no users, add `--user none --session session` to the second.
+
 In Python, the data set stays built for TensorFlow Datasets (`tfds.load("ml_1m/events")`, after
 `import hrec_tf.data.datasets.ml_1m`):
 

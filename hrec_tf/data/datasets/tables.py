@@ -11,6 +11,7 @@ import io
 import math
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import polars as pl
 from hrec_tf.data.datasets.facts import PublicDataset
 
 _BLOCK_LINES = 200_000
+_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
@@ -141,12 +143,19 @@ class Table:
         return rows.reverse() if self.newest_first else rows
 
     def _blocks(self, folder: Path, dataset: PublicDataset) -> Iterator[pl.DataFrame]:
+        is_empty = True
         for name, file in self._files(folder, dataset):
             reader = _Lines(name, dataset, io.TextIOWrapper(file, self.encoding, newline="\n"))
             fields = self.fields or self._header(reader.take(1))
             reader.take(self.skipped)
             while lines := reader.take(_BLOCK_LINES):
+                is_empty = False
                 yield self._rows(reader, lines, fields)
+        if is_empty:
+            raise ValueError(
+                f"{self.file} holds no rows, but {dataset.title} has some. Fetch it again: "
+                f"{dataset.fetch}"
+            )
 
     def _header(self, lines: Sequence[str]) -> list[str]:
         # Exports of data bases put the name of their table before each column.
@@ -212,10 +221,16 @@ class Table:
         archive = folder / self.archive
         if self.archive and archive.is_file():
             found = 0
-            with _members(archive, self.file) as members:
-                for member in members:
-                    found += 1
-                    yield member
+            try:
+                with _members(archive, self.file) as members:
+                    for member in members:
+                        found += 1
+                        yield member
+            except _DAMAGE as error:
+                raise ValueError(
+                    f"{self.archive} cannot be read to its end ({error}), but was expected to be "
+                    f"whole. Fetch it again: {dataset.fetch}"
+                ) from error
             if not found:
                 raise ValueError(
                     f"{self.archive} holds no {self.file}, but {dataset.title} has one. Fetch the "
@@ -251,7 +266,7 @@ class _Lines:
         self.first += self.taken
         try:
             lines = [line.rstrip("\r\n") for line in islice(self.file, count)]
-        except (UnicodeDecodeError, OSError, EOFError) as error:
+        except (UnicodeDecodeError, *_DAMAGE) as error:
             raise self.error(f"cannot be read after line {self.first - 1} ({error})") from error
         self.taken = len(lines)
         return lines

@@ -85,6 +85,17 @@ def test_blocks_do_not_change_rows_or_line_numbers(tmp_path, monkeypatch):
         read_lines(tmp_path, lines.replace(b"6,", b"six,"), skipped=1)
 
 
+@pytest.mark.parametrize("distinct", [False, True])
+def test_a_file_without_rows_is_told(tmp_path, distinct):
+    with pytest.raises(ValueError, match=r"rows.dat holds no rows, but MovieLens 1M has some"):
+        read_lines(tmp_path, b"head\n", skipped=1, distinct=distinct)
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    read = read_lines(tmp_path, '1,a\rb\u2028c"\r\n2,"d\n'.encode())
+    assert read.rows() == [(1, 'a\rb\u2028c"'), (2, '"d')]
+
+
 def test_a_repeated_row_counts_once_even_in_another_block(tmp_path, monkeypatch):
     monkeypatch.setattr("hrec_tf.data.datasets.tables._BLOCK_LINES", 1)
     read = read_lines(tmp_path, b"2,b\n1,a\n2,b\n", distinct=True)
@@ -126,7 +137,9 @@ def test_bad_times_choices_ids_and_numbers_are_refused(tmp_path):
         read_lines(tmp_path, b"1,x\n", columns={"n": number("name", may_be_empty=True)})
 
 
-@pytest.mark.parametrize("line", [b"not python", b"[1, 2]", b"__import__('os').getcwd()", b"{1: }"])
+@pytest.mark.parametrize(
+    "line", [b"not python", b"[1, 2]", b"{'hours': __import__('os').getpid()}", b"{1: }"]
+)
 def test_literals_are_parsed_and_never_run(tmp_path, line):
     published.write(tmp_path, "steam")
     good = gzip.decompress(published.FILES["steam"]["steam_reviews.json.gz"])
@@ -184,3 +197,11 @@ def test_a_file_that_was_cut_short_is_told(tmp_path):
     (tmp_path / "current.bz2").write_bytes(content[:-9])
     with pytest.raises(ValueError, match=r"current.bz2 cannot be read after line 0"):
         rows_of(tables_of("citeulike")["events"], tmp_path, "citeulike")
+
+
+@pytest.mark.parametrize("kept", [60, 200, 300])
+def test_an_archive_that_was_cut_short_is_told(tmp_path, kept):
+    content = published.FILES["lastfm_1k"]["lastfm-dataset-1K.tar.gz"]
+    (tmp_path / "lastfm-dataset-1K.tar.gz").write_bytes(content[:kept])
+    with pytest.raises(ValueError, match=r"(Fetch|mend)"):
+        rows_of(tables_of("lastfm_1k")["events"], tmp_path, "lastfm_1k")
