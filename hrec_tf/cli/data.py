@@ -16,23 +16,60 @@ _COLUMN = {"show_default": False, "rich_help_panel": "Columns of a file"}
 def list_logs(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Lists the named logs, and the recipes that are kept for each."""
+    """Lists the named logs, the recipes that are kept for each, and public data sets to build."""
     from hrec_tf.data import catalogue
+    from hrec_tf.data.datasets import facts
     from hrec_tf.recipes import files
+
+    datasets = [facts.entry(name) for name in facts.names()]
 
     if json:
         logs = [
             {"name": name, "about": catalogue.entry(name).about, "recipes": files.of_data(name)}
             for name in catalogue.names()
         ]
-        console.print_json({"logs": logs, "folder_variable": catalogue.FOLDER_VARIABLE})
+        console.print_json(
+            {
+                "logs": logs,
+                "folder_variable": catalogue.FOLDER_VARIABLE,
+                "datasets": [dataset.to_dict() for dataset in datasets],
+            }
+        )
         return
+    print("Named logs\n")
     for name in catalogue.names():
         print(f"{name}\n    {catalogue.entry(name).about}")
     print(
         f"\nonline-retail is in the package; the others lie in the folder that "
         f"{catalogue.FOLDER_VARIABLE} names.\nRecipes for all: {', '.join(files.of_data(None))}."
     )
+    print(
+        "\nPublic data sets, built from the files of their publishers as docs/datasets.md tells\n"
+    )
+    for dataset in datasets:
+        print(
+            f"{dataset.name} ({dataset.origin})\n    {dataset.title}: {dataset.about}.\n"
+            f"    Has {dataset.has}.\n    Fetch by hand: {dataset.fetch}\n"
+            f"    Terms: {dataset.terms}"
+        )
+
+
+@app.command()
+def build(
+    name: Annotated[str, typer.Argument(help="A public data set, or data set/table.")],
+    *,
+    files: Annotated[str, typer.Option(help="Folder with its publisher's files.")],
+    out: Annotated[str, typer.Option(help="Parquet file to write.")],
+) -> None:
+    """Makes a log, or another table, of the files of a public data set."""
+    from hrec_tf.data import atomic_files
+    from hrec_tf.data.datasets import built
+
+    with console.Progress().watch(f"reading {name}"):
+        table = built.read_files(name, files=files)
+    with atomic_files.whole_file(out) as file:
+        table.write_parquet(file)
+    print(f"{table.height:,} rows of {', '.join(table.columns)}. Written to {out}.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from hrec_tf import manifest, runs
 from hrec_tf.cli import quickstart
 from hrec_tf.cli.main import main
 from hrec_tf.training import EarlyStopping
+from tests.data.datasets import published
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
 # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
@@ -127,6 +128,29 @@ def test_inspect_and_list_for_people(capsys, tmp_path):
     assert main(["data", "list", "--json"]) == 0
     listed = {log["name"]: log for log in json.loads(capsys.readouterr().out)["logs"]}
     assert "hrnn-init" in listed["globo-news"]["recipes"]
+
+
+def test_a_public_data_set_is_built_and_inspected(capfd, tmp_path):
+    files, out = published.write(tmp_path, "retailrocket"), tmp_path / "log.parquet"
+    assert main(["data", "build", "retailrocket", "--files", str(files), "--out", str(out)]) == 0
+    assert "2 rows of user, item, timestamp, event_type. Written to" in capfd.readouterr().out
+    assert main(["data", "inspect", str(out), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["num_events"], found["num_users"]) == (2, 2)
+    assert main(["data", "build", "ml_1m", "--files", str(files), "--out", str(out)]) == 1
+    assert "neither ml-1m.zip nor ratings.dat" in capfd.readouterr().err
+
+
+def test_public_data_sets_are_listed_with_files_and_terms(capsys):
+    assert main(["data", "list"]) == 0
+    told = capsys.readouterr().out
+    assert "ml_1m (builder)\n    MovieLens 1M: ratings of movies" in told
+    assert "Fetch by hand: ml-1m.zip, from GroupLens." in told
+    assert main(["data", "list", "--json"]) == 0
+    listed = {held["name"]: held for held in json.loads(capsys.readouterr().out)["datasets"]}
+    assert (listed["yoochoose"]["users"], listed["yoochoose"]["sessions"]) == (False, True)
+    assert listed["online_retail"]["origin"] == "bundled"
+    assert "Non-commercial use" in listed["lastfm_1k"]["terms"]
 
 
 @pytest.mark.integration

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from hrec_tf.data.bundled import OnlineRetail, load_online_retail
-from hrec_tf.data.datasets import import_tfds
+from hrec_tf.data.datasets import facts, import_tfds
 from hrec_tf.schema import ITEM, SESSION, TIMESTAMP, USER
 
 __all__ = ["Builder"]
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 else:
     tfds = import_tfds()
-
-_CITATION = """@misc{chen2015onlineretail,
-  author = {Chen, Daqing},
-  title = {Online Retail},
-  year = {2015},
-  publisher = {UCI Machine Learning Repository},
-  doi = {10.24432/C5BW33},
-  note = {Creative Commons Attribution 4.0 International}
-}"""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -45,8 +36,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: dict[str, str] = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own name
-    BUILDER_CONFIGS = [  # noqa: RUF012 - TFDS's own name
+    RELEASE_NOTES: dict[str, str] = {"1.0.0": "First release."}
+    BUILDER_CONFIGS = [
         tfds.core.BuilderConfig(name="full", description="All rows, nothing filtered.")
     ]
 
@@ -75,7 +66,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 }
             ),
             homepage="https://doi.org/10.24432/C5BW33",
-            citation=_CITATION,
+            citation=facts.entry(self.name).citation,
             license="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
             disable_shuffling=True,  # the order of the sessions is that of their times
         )
