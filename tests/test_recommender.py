@@ -3,7 +3,7 @@ import pytest
 
 from hrec_tf import manifest
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.models import HRNN, GRU4Rec
+from hrec_tf.models import HMRNN, HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
 from tests.reference.made_explanations import ExplainingGRU, made_explanation
 from tests.reference.weights import fill_distinct
@@ -255,6 +255,17 @@ def test_without_an_idle_time_the_whole_history_is_explained():
     model = ExplainingGRU(num_items=6, units=(4,))
     recommender = Recommender(model, Vocabulary(TEXT, SUPPORTS), idle_minutes=None)
     assert recommender.explain([("jam", 0), ("tea", NOON)]).raw_ids == ("jam", "tea")
+
+
+def test_a_model_of_whole_histories_explains_all_with_gaps_and_session_starts():
+    """Of an unknown item, the session that it began counts, and the gap runs over it."""
+    model = HMRNN(num_items=6, item_dim=2, units=3, use_gaps=True, seed=0)
+    history = [("jam", 0), ("tea", 60), ("coal", 4000), ("ø", 4060), ("jam", 4090)]
+    found = made(model=model).explain(history)
+    assert found.raw_ids == ("jam", "tea", "ø", "jam")
+    assert found.session_start.tolist() == [True, False, True, False]
+    expected = model.explain([found.item_ids], gaps=[0, 60, 4000, 30])
+    np.testing.assert_array_equal(found.boundaries["z1"], expected.boundaries["z1"])
 
 
 def test_a_model_that_reads_the_latest_events_explains_those():

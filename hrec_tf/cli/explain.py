@@ -208,7 +208,7 @@ def _read_test(held: "Run", model: Any, users: int, show: str, progress: console
         test, has_times = prepared.test, prepared.split.test.has_times
     sessions = chosen.sessions_to_read(test)
     averaged = chosen.chosen(len(sessions), users)
-    shown = chosen.number_to_show(show, chosen.lengths(test, sessions), averaged)
+    shown = chosen.number_to_show(show, chosen.lengths(model, test, sessions), averaged)
     readings, drawn = [], None
     with progress.watch(f"reading {len(averaged):,} histories") as activity:
         for done, number in enumerate(averaged):

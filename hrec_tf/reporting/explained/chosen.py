@@ -26,9 +26,23 @@ def sessions_to_read(test: Histories) -> np.ndarray:
     return np.unique(test.session_of_event()[is_target])
 
 
-def lengths(test: Histories, sessions: np.ndarray) -> np.ndarray:
+def lengths(model: Any, test: Histories, sessions: np.ndarray) -> np.ndarray:
     """Returns int64 (sessions,), the events of each that are explained."""
-    return np.minimum(np.diff(test.session_offsets)[sessions], MAX_EVENTS)
+    begins, ends = _read(model, test, sessions)
+    return ends - begins
+
+
+def _read(model: Any, test: Histories, sessions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns where what a model reads of sessions begins and ends.
+
+    A model that reads its users' whole histories reads that of a session's user up to the
+    session's end.
+    """
+    begins, ends = test.session_offsets[sessions], test.session_offsets[sessions + 1]
+    if model.explains_with_flags:
+        users = np.searchsorted(test.user_offsets, begins, side="right") - 1
+        begins = test.user_offsets[users]
+    return np.maximum(begins, ends - MAX_EVENTS), ends
 
 
 def chosen(num_histories: int, num_wanted: int) -> np.ndarray:
@@ -68,15 +82,9 @@ def number_to_show(show: str, lengths: np.ndarray, averaged: np.ndarray) -> int:
 def explain_session(
     model: Any, vocabulary: Vocabulary, test: Histories, session: int
 ) -> ExplainedHistory:
-    """Lets a model explain one session of a test set, as a prefix model would read it.
-
-    A model that reads its users' whole histories explains that of the session's user up to the
-    session's end.
-    """
-    first, end = test.session_offsets[session : session + 2]
-    if model.explains_with_flags:
-        first = test.user_offsets[np.searchsorted(test.user_offsets, first, side="right") - 1]
-    events = slice(max(first, end - MAX_EVENTS), end)
+    """Lets a model explain one session of a test set, as a prefix model would read it."""
+    (begin,), (end,) = _read(model, test, np.array([session]))
+    events = slice(begin, end)
     item_ids = test.item_ids[events]
     return ExplainedHistory.of(
         model,

@@ -5,6 +5,7 @@ import pytest
 
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.models import HMRNN
 from hrec_tf.reporting.explained import chosen
 from tests.reference.made_explanations import ExplainingGRU
 
@@ -33,9 +34,9 @@ def test_sessions_with_a_target_are_read():
 
 
 def test_lengths_are_those_that_are_read(monkeypatch):
-    assert chosen.lengths(made(), np.array([0, 3])).tolist() == [3, 4]
+    assert chosen.lengths(MODEL, made(), np.array([0, 3])).tolist() == [3, 4]
     monkeypatch.setattr(chosen, "MAX_EVENTS", 2)
-    assert chosen.lengths(made(), np.array([0, 3])).tolist() == [2, 2]
+    assert chosen.lengths(MODEL, made(), np.array([0, 3])).tolist() == [2, 2]
     found = chosen.explain_session(MODEL, VOCABULARY, made(), 3)
     assert found.raw_ids == ("rum", "gin"), "the latest"
 
@@ -44,6 +45,18 @@ def test_a_session_is_read_whole_with_its_times():
     found = chosen.explain_session(MODEL, VOCABULARY, made(), 2)
     assert found.raw_ids == ("ale", "cola") and found.timestamps.tolist() == [4, 5]
     assert found.item_ids.tolist() == [5, 6]
+
+
+def test_a_model_of_whole_histories_reads_its_user_up_to_the_session_s_end(monkeypatch):
+    model = HMRNN(num_items=6, item_dim=2, units=2, seed=0)
+    found = chosen.explain_session(model, VOCABULARY, made(), 3)
+    assert found.item_ids.tolist() == [5, 6, 1, 2, 3, 4]
+    assert found.session_start.tolist() == [True, False, True, False, False, False]
+    assert set(found.boundaries) == {"z1"}
+    sessions = np.array([0, 1, 2, 3])
+    assert chosen.lengths(model, made(), sessions).tolist() == [3, 4, 2, 6]
+    monkeypatch.setattr(chosen, "MAX_EVENTS", 5)
+    assert chosen.lengths(model, made(), sessions).tolist() == [3, 4, 2, 5]
 
 
 @pytest.mark.parametrize("wanted", [3, 4, 100])

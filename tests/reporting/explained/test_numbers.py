@@ -226,3 +226,26 @@ def test_a_model_may_tell_of_nothing_but_its_states():
     bare = Explanation(item_ids=np.array([1, 2]), states={"h": np.array([[0.0], [2.0]])})
     assert numbers.gate_means(bare) == {} and numbers.step_changes(bare)["h"].tolist() == [2]
     assert set(numbers.attention_by_steps(bare).means) == {EVEN}
+
+
+def test_boundaries_are_held_against_the_sessions():
+    """Of events 2 to 6 it says 3 and 5, and sessions begin at 3, 4 and 5; the first counts not."""
+    of = {"z": np.array([1.0, 0.2, 0.9, 0.5, 0.6, 0.0])}
+    starts = np.array([True, False, True, True, True, False])
+    one = ExplainedHistory(
+        item_ids=np.arange(1, 7),
+        boundaries=of,
+        session_start=starts,
+        raw_ids=tuple(range(6)),
+        timestamps=np.arange(6),
+    )
+    found = numbers.boundary_agreement(one)["z"]
+    assert found == (2, 2, 3)
+    assert (found.precision, found.recall) == (1.0, 2 / 3)
+    assert found.f1 == pytest.approx(0.8)
+    together = numbers.agreements([{"z": found}, {"z": numbers.Agreement(0, 2, 1)}])
+    assert together["z"] == (2, 4, 4) and together["z"].f1 == 0.5
+    nothing = numbers.Agreement(0, 0, 0)
+    assert np.isnan([nothing.precision, nothing.recall, nothing.f1]).all()
+    unknown = ExplainedHistory(**{**vars(one), "session_start": None})
+    assert numbers.boundary_agreement(unknown) == {}

@@ -199,6 +199,33 @@ def test_a_model_without_a_reset_gate_has_no_figure_of_runs():
     assert lead(left_out) == "The model tells of its states alone."
 
 
+def test_boundaries_are_drawn_and_counted_beside_the_sessions():
+    told = {
+        "boundaries": {"z1": np.array([0.0, 0.9, 0.4, 0.8])},
+        "session_start": np.array([True, True, True, False]),
+    }
+    found = found_in(ExplainedHistory(**{**vars(HISTORIES[0]), **told}))
+    written = text_of(found)
+    assert Page(written).tables["boundaries-table"][1] == [
+        "z1",
+        ".5000",
+        ".5000",
+        ".5000",
+        "2",
+        "2",
+    ]
+    assert "z1 finds .5000 of the events that begin a session" in written
+    assert "session begins" in written
+    as_json = plain.to_dict(found, VOCABULARY, descriptions={})
+    assert as_json["boundaries"]["z1"] == {
+        **{"hits": 1, "said": 2, "true": 2},
+        **{"precision": 0.5, "recall": 0.5, "f1": 0.5},
+    }
+    assert as_json["history"]["boundaries"] == {"z1": [0.0, 0.9, 0.4, 0.8]}
+    assert as_json["history"]["session_start"] == [True, True, True, False]
+    assert 'id="boundaries-table"' not in text_of(found_in(*HISTORIES))
+
+
 def test_a_single_event_can_be_drawn():
     alone = found_in(history("tea"))
     written = text_of(alone)
