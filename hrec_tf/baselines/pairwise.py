@@ -1,9 +1,10 @@
 """Factors learnt from pairs: what was taken is put before what was not (BPR)."""
 
 from abc import abstractmethod
+from functools import cache
+from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from hrec_tf import checks
 from hrec_tf.baselines.baseline import Baseline
@@ -31,7 +32,8 @@ class PairwiseBaseline(Baseline):
         init_range: vectors start uniform in ± this, biases at 0.
         item_bias: False keeps b at 0.
         block_size: examples whose gradients are taken at the same parameters and then added,
-            instead of one after the other. Not from the source: it is for speed.
+            instead of one after the other. Not from the source: it is for speed, as is that
+            training is in float32.
         seed: of start, order and draws.
 
     Attributes:
@@ -99,15 +101,14 @@ class PairwiseBaseline(Baseline):
             )
         )
         self.item_biases = np.zeros(histories.num_items)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(self.epochs):
-                order = rng.permutation(len(items))
-                others = rng.integers(histories.num_items, size=len(items))
-                for first in range(0, len(order), self.block_size):
-                    block = slice(first, first + self.block_size)
-                    examples = order[block]
-                    rows = [rows[examples] for rows, _ in parts]
-                    self._descend(rows, items[examples], others[block])
+        whole = len(items) - len(items) % self.block_size
+        for _ in range(self.epochs):
+            order = rng.permutation(len(items))
+            others = rng.integers(histories.num_items, size=len(items))
+            for part in (slice(whole), slice(whole, None)):
+                examples = order[part]
+                rows = [rows[examples] for rows, _ in parts]
+                self._descend(rows, items[examples], others[part])
         learnt = (*self.context_vectors, self.item_vectors, self.item_biases)
         if not all(np.isfinite(values).all() for values in learnt):
             raise ValueError(
@@ -116,30 +117,61 @@ class PairwiseBaseline(Baseline):
             )
 
     def _descend(self, rows: list[np.ndarray], taken: np.ndarray, others: np.ndarray) -> None:
-        """Moves vectors and biases by a block of examples: rows of c, of i and of j."""
-        items = np.concatenate([taken, others])
-        tables = zip(self.context_vectors, rows, strict=True)
-        c = np.concatenate([table[of_part] for table, of_part in tables], axis=1)
-        v, b = self.item_vectors[items], self.item_biases[items]
-        v_ahead = v[: len(taken)] - v[len(taken) :]
-        b_ahead = b[: len(taken)] - b[len(taken) :]
-        # -log σ(x) falls with x at the rate σ(-x).
-        rate = self.learning_rate * expit(-(b_ahead + np.einsum("ef,ef->e", c, v_ahead)))
-        rate_of_items = np.concatenate([rate, -rate])
-        c_step = rate[:, None] * v_ahead - self.learning_rate * self.context_l2 * c
-        v_step = rate_of_items[:, None] * np.tile(c, (2, 1))
-        for part, (table, of_part) in enumerate(zip(self.context_vectors, rows, strict=True)):
-            columns = slice(part * self.factors, (part + 1) * self.factors)
-            _add_rows(table, of_part, c_step[:, columns])
-        _add_rows(self.item_vectors, items, v_step - self.learning_rate * self.item_l2 * v)
-        if self.item_bias:
-            b_step = rate_of_items - self.learning_rate * self.item_l2 * b
-            np.add.at(self.item_biases, items, b_step)
+        """Moves vectors and biases by examples, block after block: rows of c, of i and of j."""
+        if not len(taken):
+            return
+        size = min(self.block_size, len(taken))
+        blocks = [values.reshape(-1, size).astype(np.int32) for values in (*rows, taken, others)]
+        tables = [*self.context_vectors, self.item_vectors, self.item_biases]
+        rates = (self.learning_rate, self.context_l2, self.item_l2, float(self.item_bias))
+        with np.errstate(over="ignore"):  # a bad learning rate is told after training
+            held = [np.asarray(table, np.float32) for table in tables]
+            moved = _program()(held, blocks, rates)
+        *self.context_vectors, self.item_vectors, self.item_biases = (
+            np.asarray(table, np.float64) for table in moved
+        )
 
 
-def _add_rows(table: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
-    """Adds values to rows of a table, repeated ones too; `np.add.at` is slow on wide rows."""
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    first = np.flatnonzero(np.diff(ordered, prepend=-1))
-    table[ordered[first]] += np.add.reduceat(values[order], first)
+@cache
+def _program() -> Any:
+    """Returns the descent over all blocks as one program, compiled for each size of its tables."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=True)
+    def descend(tables, blocks, rates):
+        step, context_l2, item_l2, bias_share = rates
+        parts = len(tables) - 2
+        factors = tables[0].shape[1]
+
+        def body(k, tables):
+            *contexts, item_vectors, item_biases = tables
+            *rows, taken, others = (block[k] for block in blocks)
+            items = tf.concat([taken, others], 0)
+            c = tf.concat([tf.gather(*held) for held in zip(contexts, rows, strict=True)], 1)
+            v, b = tf.gather(item_vectors, items), tf.gather(item_biases, items)
+            v_taken, v_others = tf.split(v, 2)
+            b_taken, b_others = tf.split(b, 2)
+            v_ahead = v_taken - v_others
+            # -log σ(x) falls with x at the rate σ(-x).
+            x = b_taken - b_others + tf.reduce_sum(c * v_ahead, axis=1)
+            rate = step * tf.sigmoid(-x)
+            rate_of_items = tf.concat([rate, -rate], 0)
+            c_step = rate[:, None] * v_ahead - step * context_l2 * c
+            v_step = rate_of_items[:, None] * tf.tile(c, (2, 1)) - step * item_l2 * v
+            b_step = bias_share * (rate_of_items - step * item_l2 * b)
+            moved = [
+                tf.tensor_scatter_nd_add(
+                    contexts[part],
+                    rows[part][:, None],
+                    c_step[:, part * factors : (part + 1) * factors],
+                )
+                for part in range(parts)
+            ]
+            moved.append(tf.tensor_scatter_nd_add(item_vectors, items[:, None], v_step))
+            moved.append(tf.tensor_scatter_nd_add(item_biases, items[:, None], b_step))
+            return k + 1, moved
+
+        number = blocks[0].shape[0]
+        return tf.while_loop(lambda k, _: k < number, body, (tf.constant(0), tables))[1]
+
+    return descend
