@@ -53,7 +53,7 @@ def measured(name, arguments, seed):
     model = registry.entry(name).build(
         num_items=training.num_items, seed=seed, **SIZES, **arguments
     )
-    model.compile(keras.optimizers.Adam(2e-3, clipnorm=1.0), CrossEntropy())
+    model.compile(keras.optimizers.Adam(2e-3, clipnorm=1.0), CrossEntropy(), jit_compile=True)
     stream = lane_stream(
         training,
         layout=model.layout,
