@@ -4,6 +4,7 @@ from hrec_tf.cells.gru import ReferenceGRUCell
 from hrec_tf.cells.hcrnn import HCRNNCell
 from hrec_tf.cells.hi_rnn import HiRNNCell
 from hrec_tf.cells.hierarchical_gru import HierarchicalGRUCell
+from hrec_tf.cells.hs_lstm import HSLSTMCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.layer_norm_gru import LayerNormGRUCell
 from hrec_tf.cells.lstm import LSTMCell
@@ -12,6 +13,7 @@ from hrec_tf.cells.user_gru import UserGRUCell
 __all__ = [
     "BlockGlorot",
     "HCRNNCell",
+    "HSLSTMCell",
     "HiRNNCell",
     "HierarchicalGRUCell",
     "LSTMCell",

@@ -9,6 +9,7 @@ from hrec_tf.cells import (
     HCRNNCell,
     HierarchicalGRUCell,
     HiRNNCell,
+    HSLSTMCell,
     LayerNormGRUCell,
     LSTMCell,
     ReferenceGRUCell,
@@ -39,6 +40,8 @@ CELLS = {
     ),
     # Of the last three features, the first is δ.
     "hi_rnn": lambda **_: HiRNNCell(short_units=UNITS, long_units=2, time_dim=2, gap_sd=2.0),
+    # Of the last two features, the first is υ.
+    "hs_lstm": lambda **_: HSLSTMCell(lower_units=UNITS, upper_units=2),
     # The last two features are θ. With theta="prefix" another one at each step.
     "hcrnn_3": lambda **_: hcrnn(3),
 }
