@@ -6,6 +6,7 @@ from hrec_tf.models.hcrnn import HCRNN
 from hrec_tf.models.hi_rnn import HiRNN
 from hrec_tf.models.hrnn import HRNN
 from hrec_tf.models.hrnn_meta import HRNNMeta
+from hrec_tf.models.hs_lstm import HSLSTM
 from hrec_tf.models.narm import NARM
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
@@ -17,6 +18,7 @@ from hrec_tf.models.user_gru import UserGRU
 __all__ = [
     "HCRNN",
     "HRNN",
+    "HSLSTM",
     "NARM",
     "STAMP",
     "ExplainedHistory",

@@ -18,6 +18,7 @@ from hrec_tf.metrics import MRR, Recall
 from hrec_tf.models import (
     HCRNN,
     HRNN,
+    HSLSTM,
     NARM,
     STAMP,
     GRU4Rec,
@@ -80,7 +81,7 @@ class Case:
 
     def compile(self, model: NextItemModel, histories: Histories) -> None:
         """Sets how the model is trained, as its paper does or nearly so."""
-        if self.is_padded or self.layout == ALIGNED or self.model is HiRNN:
+        if self.is_padded or self.layout == ALIGNED or self.model in (HiRNN, HSLSTM):
             training = {"optimizer": keras.optimizers.Adam(0.02), "loss": CrossEntropy()}
         else:
             supports = histories.item_supports()
@@ -176,6 +177,7 @@ class Case:
 HRNN_SIZES = {"session_units": 5, "user_units": 4}
 USER_SIZES = {"num_users": 15, "item_dim": 4, "user_dim": 3, "units": 5}
 HI_RNN_SIZES = {"item_dim": 5, "short_units": 5, "long_units": 4}
+HS_LSTM_SIZES = {"item_dim": 5, "lower_units": 5, "upper_units": 4}
 META_SIZES: dict[str, Any] = {
     "units": 5,
     "item_dim": 5,
@@ -241,6 +243,12 @@ CASES = [
         "Hi-RNN of sessions",
         HiRNN,
         HI_RNN_SIZES | {"segments": "session", "time_dim": 0, "decay": False, "dropout": 0.1},
+    ),
+    Case("HS-LSTM", HSLSTM, HS_LSTM_SIZES | {"dropout": 0.1, "reward": "terminal"}),
+    Case(
+        "HS-LSTM of sessions",
+        HSLSTM,
+        HS_LSTM_SIZES | {"boundaries": "given", "use_gaps": False, "dropout": 0.0},
     ),
     Case("HRNN-meta", HRNNMeta, META_SIZES | {"thresholds": [60, 3600]}),
     Case(
