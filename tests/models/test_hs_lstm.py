@@ -215,11 +215,16 @@ def test_the_loss_of_the_policy_agrees_with_a_float64_loop():
 
     def loss_of(row_losses):
         model.baseline.assign(np.linspace(-1, 1, 8))
-        floats = [tf.constant(values, tf.float32) for values in (z, ends, row_losses, weights)]
+        floats = [tf.cast(values, tf.float32) for values in (z, ends, row_losses, weights)]
         return model._policy_loss(*floats[:2], tf.constant(user_start), *floats[2:])
 
     np.testing.assert_allclose(loss_of(-log_p), expected, rtol=1e-4)
     np.testing.assert_allclose(model.baseline, after, **FLOAT32_NOISE)
+    with tf.GradientTape() as tape:
+        row_losses = tf.constant(-log_p, tf.float32)
+        tape.watch(row_losses)
+        loss = loss_of(row_losses)
+    assert tape.gradient(loss, row_losses) is None, "a reward is a number"
     # Rows of weight 0 are not read, whatever they hold.
     np.testing.assert_allclose(loss_of(np.where(is_pair > 0, -log_p, np.nan)), expected, rtol=1e-4)
 
@@ -321,9 +326,14 @@ def test_the_policy_learns_what_is_rewarded():
     assert 0.1 < share_of_ends() < 0.35
 
 
-def test_training_draws_segments_and_nothing_else_does():
-    model, events = built(pretrain_epochs=0), events_of(ids=[[2, 5, 1, 6, 3]] * 50)
-    states = model.initial_states(50)
+def test_training_draws_segments_as_often_as_the_policy_says_and_nothing_else_does():
+    lanes = 5000
+    model, events = built(pretrain_epochs=0), events_of(ids=[[2, 5]] * lanes)
+    states = model.initial_states(lanes)
+    bars = model._bar(events, training=True)
+    ends = model._read(events, states, bars)[2][:, 1, -1]
+    pi = model.explain([2, 5], gaps=events[GAP][0]).boundaries["segment"][1]
+    np.testing.assert_allclose(np.mean(ends), pi, atol=4 * np.sqrt(0.25 / lanes))
     drawn, again = (model.encode(events, states, training=True)[0] for _ in range(2))
     assert np.any(drawn != drawn[:1]) and np.any(drawn != again)
     greedy, _ = model.encode(events, states)
