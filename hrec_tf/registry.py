@@ -449,6 +449,16 @@ _ZOO = {
             reads=("past",),
         ),
         Entry(
+            "hs-lstm",
+            "HS-LSTM",
+            MODEL,
+            "hrec_tf.models:HSLSTM",
+            CONCATENATED,
+            "Zhang, Huang and Zhao, AAAI 2018; its use for items is inferred",
+            "an LSTM over segments that a policy cuts, and one over the events of the last",
+            reads=("past", "times"),
+        ),
+        Entry(
             "gru4rec-prefix",
             "GRU4REC (Song et al.)",
             MODEL,

@@ -5,6 +5,7 @@ from hrec_tf.cells.hcrnn import HCRNNCell
 from hrec_tf.cells.hi_rnn import HiRNNCell
 from hrec_tf.cells.hierarchical_gru import HierarchicalGRUCell
 from hrec_tf.cells.hm_lstm import HMLSTMCell
+from hrec_tf.cells.hs_lstm import HSLSTMCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.layer_norm_gru import LayerNormGRUCell
 from hrec_tf.cells.lstm import LSTMCell
@@ -14,6 +15,7 @@ __all__ = [
     "BlockGlorot",
     "HCRNNCell",
     "HMLSTMCell",
+    "HSLSTMCell",
     "HiRNNCell",
     "HierarchicalGRUCell",
     "LSTMCell",

@@ -7,6 +7,7 @@ from hrec_tf.models.hi_rnn import HiRNN
 from hrec_tf.models.hm_rnn import HMRNN
 from hrec_tf.models.hrnn import HRNN
 from hrec_tf.models.hrnn_meta import HRNNMeta
+from hrec_tf.models.hs_lstm import HSLSTM
 from hrec_tf.models.narm import NARM
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
@@ -19,6 +20,7 @@ __all__ = [
     "HCRNN",
     "HMRNN",
     "HRNN",
+    "HSLSTM",
     "NARM",
     "STAMP",
     "ExplainedHistory",

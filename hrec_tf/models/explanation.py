@@ -146,7 +146,12 @@ def one_history(item_ids: Any, *, num_items: int, max_length: int | None = None)
 
 
 def flagged_history(
-    item_ids: Any, *, num_items: int, gaps: Any = None, session_start: Any = None
+    item_ids: Any,
+    *,
+    num_items: int,
+    gaps: Any = None,
+    session_start: Any = None,
+    needed: Sequence[str] = (),
 ) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
     """Returns one user's history as int32 (T,), and as events (1, T) for `encode`.
 
@@ -155,22 +160,32 @@ def flagged_history(
         num_items: those that the model knows.
         gaps: int (T,), seconds since the event before; zeros if None.
         session_start: bool (T,); the first event alone if None.
+        needed: names of those of the two that the model reads.
 
     Raises:
-        ValueError: not one history, an unknown id, or gaps or starts of another length.
+        ValueError: not one history, an unknown id, or gaps or starts that are missing or of
+            another length.
     """
     history = one_history(item_ids, num_items=num_items)
     first = np.arange(len(history)) == 0
-    told = {
-        GAP: np.zeros(len(history), np.int32) if gaps is None else np.asarray(gaps),
-        SESSION_START: first if session_start is None else np.asarray(session_start, bool),
-    }
+    told = {"gaps": gaps, "session_start": session_start}
+    missing = {"gaps": np.zeros(len(history), np.int64), "session_start": first}
     for name, values in told.items():
-        if values.shape != history.shape:
+        if values is None and name in needed:
             raise ValueError(
-                f"`{name}` has shape {values.shape}, but the history has {len(history)} events. "
-                "Pass one value for each."
+                f"`{name}` was None, but this model reads it at every event. Pass one value for "
+                "each event of the history."
             )
-    told[GAP] = np.minimum(told[GAP], np.iinfo(np.int32).max).astype(np.int32)
-    events = told | {ITEM_IDS: history, USER_START: first}
+        told[name] = missing[name] if values is None else np.asarray(values)
+        if told[name].shape != history.shape:
+            raise ValueError(
+                f"`{name}` has shape {told[name].shape}, but the history has {len(history)} "
+                "events. Pass one value for each."
+            )
+    events = {
+        ITEM_IDS: history,
+        GAP: np.minimum(told["gaps"], np.iinfo(np.int32).max).astype(np.int32),
+        SESSION_START: told["session_start"].astype(bool),
+        USER_START: first,
+    }
     return history, {name: tf.constant(values[None]) for name, values in events.items()}

@@ -242,15 +242,13 @@ class HMRNN(NextItemModel):
         Raises:
             ValueError: not one history, or gaps or starts that are missing or do not fit.
         """
-        needed = {"gaps": self.reads_gaps, "session_start": self.boundaries == "given"}
-        told = {"gaps": gaps, "session_start": session_start}
-        for name, is_needed in needed.items():
-            if is_needed and told[name] is None:
-                raise ValueError(
-                    f"`{name}` was None, but this model reads it at every event. Pass one value "
-                    "for each event of the history."
-                )
-        item_ids, events = flagged_history(item_ids, num_items=self.num_items, **told)
+        item_ids, events = flagged_history(
+            item_ids,
+            num_items=self.num_items,
+            gaps=gaps,
+            session_start=session_start,
+            needed=("gaps",) * self.reads_gaps + ("session_start",) * (self.boundaries == "given"),
+        )
         h, zeta, z, _ = self._read(events, self.initial_states(1))
         soft = np.array(self.cell.hard_sigmoid(zeta[0], self.cell.slope), np.float32)
         if self.boundaries == "given":

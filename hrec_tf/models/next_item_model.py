@@ -3,7 +3,7 @@
 import abc
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -117,11 +117,12 @@ class NextItemModel(keras.Model):
 
     def encode_to_train(
         self, events: dict[str, tf.Tensor], states: list[tf.Tensor]
-    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+    ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor | Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]:
         """Returns what `encode` does in training, and a penalty to be added to the mean loss.
 
         A model whose loss has a term that is not about the next item overrides this; the loss
-        that `fit` logs is without it.
+        that `fit` logs is without it. The penalty may be a function of the losses of the rows
+        and their weights, both (batch, steps), which returns it.
         """
         hidden, states = self.encode(events, states, training=True)
         return hidden, states, tf.zeros((), tf.float32)
@@ -137,8 +138,9 @@ class NextItemModel(keras.Model):
     def begin_epoch(self, epoch: int) -> None:
         """Is told by `fit` which epoch begins, counted from 0.
 
-        A model that trains in phases, or anneals something, overrides this; what it changes are
-        variables, which the compiled updates read.
+        A model that trains in phases, or anneals something, overrides this. What it changes are
+        variables, which the compiled updates read; if it changes `update_groups`, it calls
+        `_compile_chunk_functions` after that.
         """
 
     def update_groups(self) -> list[list[Any]]:
@@ -501,7 +503,7 @@ class NextItemModel(keras.Model):
     def _window_loss(self, window, states, number, *, training):
         """Returns the loss to train on, the sum of row losses, of weights, and new states."""
         events, next_item_ids, weights = window
-        penalty = 0.0
+        penalty: Any = 0.0
         if training:
             hidden, states, penalty = self.encode_to_train(events, states)
         else:
@@ -523,6 +525,9 @@ class NextItemModel(keras.Model):
                 negatives=self.negatives,
             )
         loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
+        if callable(penalty):
+            by_lane = row_losses if self.negatives is None else tf.transpose(row_losses)
+            penalty = penalty(by_lane, window[2])
         loss = self.rank_weight * loss + penalty
         weight_sum = tf.reduce_sum(weights)
         total = reduce_rows(row_losses, weights, "valid") * weight_sum

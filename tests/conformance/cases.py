@@ -19,6 +19,7 @@ from hrec_tf.models import (
     HCRNN,
     HMRNN,
     HRNN,
+    HSLSTM,
     NARM,
     STAMP,
     GRU4Rec,
@@ -86,7 +87,8 @@ class Case:
 
     def compile(self, model: NextItemModel, histories: Histories) -> None:
         """Sets how the model is trained, as its paper does or nearly so."""
-        if self.is_padded or self.layout == ALIGNED or self.model in (HiRNN, HMRNN):
+        learns_from_all = self.model in (HiRNN, HMRNN, HSLSTM)
+        if self.is_padded or self.layout == ALIGNED or learns_from_all:
             training = {"optimizer": keras.optimizers.Adam(0.02), "loss": CrossEntropy()}
         else:
             supports = histories.item_supports()
@@ -183,6 +185,7 @@ HRNN_SIZES = {"session_units": 5, "user_units": 4}
 USER_SIZES = {"num_users": 15, "item_dim": 4, "user_dim": 3, "units": 5}
 HM_RNN_SIZES = {"item_dim": 5, "units": 6}
 HI_RNN_SIZES = {"item_dim": 5, "short_units": 5, "long_units": 4}
+HS_LSTM_SIZES = {"item_dim": 5, "lower_units": 5, "upper_units": 4}
 META_SIZES: dict[str, Any] = {
     "units": 5,
     "item_dim": 5,
@@ -258,6 +261,12 @@ CASES = [
         | {"sparsity": 0.01, "dropout": 0.1},
     ),
     Case("HM-RNN of sessions", HMRNN, HM_RNN_SIZES | {"boundaries": "given"}),
+    Case("HS-LSTM", HSLSTM, HS_LSTM_SIZES | {"dropout": 0.1, "reward": "terminal"}),
+    Case(
+        "HS-LSTM of sessions",
+        HSLSTM,
+        HS_LSTM_SIZES | {"boundaries": "given", "use_gaps": False, "dropout": 0.0},
+    ),
     Case("HRNN-meta", HRNNMeta, META_SIZES | {"thresholds": [60, 3600]}),
     Case(
         "HRNN-meta with all there is to know",

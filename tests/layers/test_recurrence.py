@@ -10,6 +10,7 @@ from hrec_tf.cells import (
     HierarchicalGRUCell,
     HiRNNCell,
     HMLSTMCell,
+    HSLSTMCell,
     LayerNormGRUCell,
     LSTMCell,
     ReferenceGRUCell,
@@ -42,6 +43,8 @@ CELLS = {
     "hi_rnn": lambda **_: HiRNNCell(short_units=UNITS, long_units=2, time_dim=2, gap_sd=2.0),
     "hm_lstm": lambda **_: HMLSTMCell(UNITS, num_layers=3),
     "hm_lstm_drawn": lambda **_: HMLSTMCell(UNITS, estimator="gumbel"),
+    # Of the last two features, the first is υ.
+    "hs_lstm": lambda **_: HSLSTMCell(lower_units=UNITS, upper_units=2),
     # The last two features are θ. With theta="prefix" another one at each step.
     "hcrnn_3": lambda **_: hcrnn(3),
 }

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import session_parallel_stream, user_parallel_stream
-from hrec_tf.losses import TOP1, BPRMax, CrossEntropy, InBatch
+from hrec_tf.losses import TOP1, BPRMax, CrossEntropy, InBatch, reduce_rows
 from hrec_tf.metrics import MRR, Recall
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.optimizers import AdagradMomentum
@@ -467,3 +467,33 @@ def not_a_stream():
 def test_bad_arguments_name_the_cure(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+class Doubled(HRNN):
+    """Adds the loss of the rows to itself."""
+
+    def encode_to_train(self, events, states):
+        hidden, states, _ = super().encode_to_train(events, states)
+
+        def penalty(row_losses, weights):
+            assert row_losses.shape == weights.shape == (3, 2), "lanes and steps of the stream"
+            return reduce_rows(row_losses, weights)
+
+        return hidden, states, penalty
+
+
+@pytest.mark.parametrize(
+    ("loss", "negatives"), [(CrossEntropy(), None), (TOP1(), InBatch())], ids=["all", "sampled"]
+)
+def test_a_penalty_may_be_made_of_the_losses_of_the_rows(loss, negatives):
+    """Twice the loss moves the weights as twice the learning rate does."""
+    arguments = {"loss": loss, "negatives": negatives}
+    twice = Doubled(num_items=NUM_ITEMS, session_units=4, user_units=3, seed=1)
+    compiled(twice, optimizer=keras.optimizers.SGD(0.1), **arguments)
+    plain = compiled(optimizer=keras.optimizers.SGD(0.2), **arguments)
+    found = [
+        model.fit(stream_of(histories(), steps=2), verbose=0).history["loss"]
+        for model in (twice, plain)
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    assert_same_weights(twice, plain, **FLOAT32_NOISE)

@@ -148,7 +148,7 @@ def test_given_boundaries_are_the_sessions():
     [
         ({"use_gaps": True}, {}, "`gaps` was None, but this model reads it at every event. Pass"),
         ({"boundaries": "given"}, {}, "`session_start` was None, but this model reads"),
-        ({}, {"gaps": [0, 1]}, r"`gap` has shape \(2,\), but the history has 3 events. Pass one"),
+        ({}, {"gaps": [0, 1]}, r"`gaps` has shape \(2,\), but the history has 3 events. Pass one"),
     ],
 )
 def test_explain_refuses_a_history_that_lacks_something(arguments, told, message):

@@ -172,3 +172,40 @@ def hm_lstm_loop(cell, inputs, states):
         words.append(words_now)
         outputs.append(np.concatenate([*new[1::2], zetas, np.array(ends[:-1], float)]))
     return np.array(outputs), states, words
+
+
+def hs_lstm_loop(cell, inputs, states):
+    """HS-LSTM's output after each event, line by line as in docs/equations.md F.2.
+
+    Args:
+        inputs: (batch, steps, item_dim + 2): x, υ and user start.
+        states: h^w, c^w, h^p, c^p, each (batch, units).
+
+    Returns:
+        (batch, steps, upper + lower units [+ 3]), and the last states.
+    """
+    lower, upper = weights_of(cell.lower_cell), weights_of(cell.upper_cell)
+    policies = [
+        [np.asarray(weight, np.float64) for weight in policy]
+        for policy in (cell.policy, cell.acting_policy)
+    ]
+    batch, steps, _ = inputs.shape
+    outputs = np.zeros((batch, steps, cell.output_size))
+    last = [np.array(state, np.float64) for state in states]
+    for row in range(batch):
+        for step in range(steps):
+            *x, bar, user_start = np.asarray(inputs[row, step], np.float64)
+            h_w, c_w, h_p, c_p = (state[row] * (1 - user_start) for state in last)
+            z = []
+            for kernel, bias in filter(len, policies):
+                z.append(np.concatenate([c_p, h_p, c_w, h_w, x]) @ kernel[:, 0] + bias[0])
+            ends = (z[1] if z else 0.0) > bar and not user_start
+            if ends:
+                h_p, c_p = lstm_step(upper, h_w, h_p, c_p)
+                h_w, c_w = np.zeros_like(h_w), np.zeros_like(c_w)
+            h_w, c_w = lstm_step(lower, np.array(x), h_w, c_w)
+            for state, value in zip(last, (h_w, c_w, h_p, c_p), strict=True):
+                state[row] = value
+            told = [*z, ends] if z else []
+            outputs[row, step] = np.concatenate([h_p, h_w, told])
+    return outputs, last
