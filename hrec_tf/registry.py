@@ -429,6 +429,16 @@ _ZOO = {
             reads=("past", "user"),
         ),
         Entry(
+            "collaborative-rnn",
+            "Collaborative RNN",
+            MODEL,
+            "hrec_tf.models:CollaborativeRNN",
+            CONCATENATED,
+            "Ko et al., ACML 2016",
+            "a GRU whose matrices are each user's own; trained and evaluated, not exported",
+            reads=("past", "user"),
+        ),
+        Entry(
             "hi-rnn",
             "Hi-RNN",
             MODEL,

@@ -1,5 +1,6 @@
 """Cells: one event of a recurrent network, the equations of a paper in its own letters."""
 
+from hrec_tf.cells.collaborative_gru import CollaborativeGRUCell
 from hrec_tf.cells.gru import ReferenceGRUCell
 from hrec_tf.cells.hcrnn import HCRNNCell
 from hrec_tf.cells.hi_rnn import HiRNNCell
@@ -11,6 +12,7 @@ from hrec_tf.cells.user_gru import UserGRUCell
 
 __all__ = [
     "BlockGlorot",
+    "CollaborativeGRUCell",
     "HCRNNCell",
     "HiRNNCell",
     "HierarchicalGRUCell",

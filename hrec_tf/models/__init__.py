@@ -1,5 +1,6 @@
 """Models: one file per paper."""
 
+from hrec_tf.models.collaborative_rnn import CollaborativeRNN
 from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hcrnn import HCRNN
@@ -19,6 +20,7 @@ __all__ = [
     "HRNN",
     "NARM",
     "STAMP",
+    "CollaborativeRNN",
     "ExplainedHistory",
     "Explanation",
     "GRU4Rec",

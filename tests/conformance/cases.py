@@ -20,6 +20,7 @@ from hrec_tf.models import (
     HRNN,
     NARM,
     STAMP,
+    CollaborativeRNN,
     GRU4Rec,
     HiRNN,
     HRNNMeta,
@@ -72,6 +73,11 @@ class Case:
         return self.layout in PADDED_LAYOUTS
 
     @property
+    def reads_users(self) -> bool:
+        """Whether it is told whose events they are."""
+        return self.model.reads_users and not self.arguments.get("shared", False)
+
+    @property
     def windows_per_chunk(self) -> int:
         return 1 if self.is_padded else 6
 
@@ -107,7 +113,7 @@ class Case:
             arguments = {"steps": 1} | arguments  # as the other streams have it
             return aligned_stream(self.with_features(histories), num_lanes=rows, **arguments)
         feed_last_item = self.arguments.get("feed_last_item", False)
-        if self.model.reads_users:
+        if self.reads_users:
             histories = replace(histories, user_ids=np.arange(1, 1 + histories.num_users))
         return lane_stream(
             histories,
@@ -115,7 +121,7 @@ class Case:
             num_lanes=rows,
             feed_last_item=feed_last_item,
             with_gaps=self.model.reads_gaps,
-            with_users=self.model.reads_users,
+            with_users=self.reads_users,
             **arguments,
         )
 
@@ -149,7 +155,7 @@ class Case:
             if self.model.reads_gaps:
                 gaps = generator.choice([0, 3, 70, 4000], (rows, steps))
                 events[GAP] = tf.constant(np.where(user_start, 0, gaps), tf.int32)
-            if self.model.reads_users:
+            if self.reads_users:
                 events[USER_IDS] = tf.constant(generator.integers(0, 13, (rows, steps)), tf.int32)
             if self.layout == ALIGNED:
                 events |= {
@@ -235,6 +241,12 @@ CASES = [
         "User-based GRU, rectified",
         UserGRU,
         USER_SIZES | {"integration": "rectified", "dropout": 0.1},
+    ),
+    Case("Collaborative RNN", CollaborativeRNN, {"num_users": 15, "units": 5}),
+    Case(
+        "Collaborative RNN, shared",
+        CollaborativeRNN,
+        {"shared": True, "units": 5, "activation": "tanh"},
     ),
     Case("Hi-RNN", HiRNN, HI_RNN_SIZES | {"segment_minutes": 1.0, "time_dim": 3}),
     Case(
