@@ -486,6 +486,15 @@ _ZOO = {
             "Liu et al., KDD 2018, doi:10.1145/3219819.3219950",
             "attention over the items' vectors, guided by the last one and by their mean",
         ),
+        Entry(
+            "rnn-bpm",
+            "RNN-BPM",
+            MODEL,
+            "hrec_tf.models:RNNBPM",
+            PREFIXES,
+            "Qu et al. 2018; reconstructed",
+            "networks over all, the last and the popular events of a prefix, and one that combines",
+        ),
         _hcrnn(
             "hcrnn-1", "HCRNN-1", "a GRU whose gates read contexts from a global memory", version=1
         ),

@@ -19,7 +19,7 @@ NAMES = (
     *("sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     *("gru4rec", "gru4rec+", "lstm4rec", "stacked-gru", "rnn-concat", "hrnn-init", "hrnn-all"),
     *("hrnn-meta", "hgru", "user-gru", "collaborative-rnn", "hi-rnn"),
-    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp"),
+    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp", "rnn-bpm"),
     *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi", "hcrnn-3-bi-causal"),
 )
 

@@ -11,6 +11,7 @@ from hrec_tf.models.narm import NARM
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.models.prefix_rnn import PrefixRNN
+from hrec_tf.models.rnn_bpm import RNNBPM
 from hrec_tf.models.stacked_gru import StackedGRU
 from hrec_tf.models.stamp import STAMP
 from hrec_tf.models.user_gru import UserGRU
@@ -19,6 +20,7 @@ __all__ = [
     "HCRNN",
     "HRNN",
     "NARM",
+    "RNNBPM",
     "STAMP",
     "CollaborativeRNN",
     "ExplainedHistory",

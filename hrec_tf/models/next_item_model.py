@@ -3,7 +3,7 @@
 import abc
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -134,14 +134,15 @@ class NextItemModel(keras.Model):
         """Is told by `fit` which epoch begins, counted from 0.
 
         A model that trains in phases, or anneals something, overrides this; what it changes are
-        variables, which the compiled updates read.
+        variables, which the compiled updates read, or it has the updates compiled anew.
         """
 
-    def update_groups(self) -> list[list[Any]]:
+    def update_groups(self) -> Iterable[list[Any]]:
         """Returns the variables of each pass of an update: all of them in one pass.
 
         With several groups, every window is passed through once for each, and each pass moves
-        its own variables. The optimizer counts every pass as a step.
+        its own variables. The optimizer counts every pass as a step. Whoever yields them knows
+        until the next one whose pass it is.
         """
         return [self.trainable_variables]
 

@@ -19,6 +19,7 @@ from hrec_tf.models import (
     HCRNN,
     HRNN,
     NARM,
+    RNNBPM,
     STAMP,
     CollaborativeRNN,
     GRU4Rec,
@@ -61,6 +62,8 @@ class Case:
     name: str
     model: Callable[..., NextItemModel]
     arguments: dict[str, Any] = field(default_factory=dict)
+    sampled: bool = True
+    """Whether scores of some items cost less than those of all: not where they are probabilities."""
 
     @functools.cached_property
     def layout(self) -> str:
@@ -293,6 +296,7 @@ CASES = [
 ]
 
 PREFIX_SIZES = {"item_dim": 4, "units": 5}
+RNN_BPM_SIZES = PREFIX_SIZES | {"short_events": 2, "popular_share": 0.5}
 HCRNN_SIZES = PREFIX_SIZES | {"num_contexts": 3}
 
 PREFIX_CASES = [
@@ -318,11 +322,21 @@ PREFIX_CASES = [
             "weight_stddev": None,
         },
     ),
+    Case("RNN-BPM", RNNBPM, RNN_BPM_SIZES | {"rnn_epochs": 3}, sampled=False),
+    Case(
+        "RNN-BPM of GRUs, joint",
+        RNNBPM,
+        RNN_BPM_SIZES | {"cell": "gru", "rnn_epochs": None, "max_length": 4},
+        sampled=False,
+    ),
     Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
     Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True}),
     Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
     Case("HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}),
 ]
+
+SAMPLED_CASES = [case for case in CASES + PREFIX_CASES if case.sampled]
+"""Those of a step on sampled columns that costs the same for any catalogue."""
 
 
 def cyclic_histories():

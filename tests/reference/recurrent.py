@@ -119,3 +119,8 @@ def hi_rnn_loop(cell, inputs, s, l):  # noqa: E741
             last_s[row], last_l[row] = s_k, l_k
             outputs[row, step] = np.concatenate([s_k, l_k])
     return outputs, last_s, last_l
+
+
+def elman_step(weights, x, h):
+    """One event of the simple recurrent network."""
+    return np.tanh(x @ weights["kernel"] + h @ weights["recurrent"] + weights["bias"])
