@@ -63,7 +63,7 @@ class Case:
     model: Callable[..., NextItemModel]
     arguments: dict[str, Any] = field(default_factory=dict)
     sampled: bool = True
-    """Whether scores of some items cost less than those of all: not where they are probabilities."""
+    """Whether scores of some items cost less than those of all, which probabilities do not."""
 
     @functools.cached_property
     def layout(self) -> str:
