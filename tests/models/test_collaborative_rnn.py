@@ -14,17 +14,19 @@ SIZES = {"num_items": NUM_ITEMS, "units": 4}
 
 
 def events_of(user_id):
-    flags = tf.constant([[True, False, False]])
     return {
         ITEM_IDS: tf.constant([[2, 5, 1]]),
         USER_IDS: tf.fill((1, 3), user_id),
-        SESSION_START: flags,
-        USER_START: flags,
+        SESSION_START: tf.constant([[True, False, True]]),
+        USER_START: tf.constant([[True, False, False]]),
     }
 
 
 def test_golden_score():
-    """No recurrent matrix: h = z · 0 + (1 - 1/2) σ(0) = 1/4, and then z h + 1/4 = 3/8, 7/16."""
+    """No recurrent matrix: h = z · 0 + (1 - 1/2) σ(0) = 1/4, and then z h + 1/4 = 3/8, 7/16.
+
+    A new session is no new user.
+    """
     model = CollaborativeRNN(num_items=2, num_users=1, units=1)
     for weight in model.trainable_weights:
         weight.assign(tf.zeros_like(weight))
