@@ -429,6 +429,16 @@ _ZOO = {
             reads=("past", "user"),
         ),
         Entry(
+            "collaborative-rnn",
+            "Collaborative RNN",
+            MODEL,
+            "hrec_tf.models:CollaborativeRNN",
+            CONCATENATED,
+            "Ko et al., ACML 2016",
+            "a GRU whose matrices are each user's own; trained and evaluated, not exported",
+            reads=("past", "user"),
+        ),
+        Entry(
             "hi-rnn",
             "Hi-RNN",
             MODEL,
@@ -495,6 +505,15 @@ _ZOO = {
             PREFIXES,
             "Liu et al., KDD 2018, doi:10.1145/3219819.3219950",
             "attention over the items' vectors, guided by the last one and by their mean",
+        ),
+        Entry(
+            "rnn-bpm",
+            "RNN-BPM",
+            MODEL,
+            "hrec_tf.models:RNNBPM",
+            PREFIXES,
+            "Qu et al. 2018; reconstructed",
+            "networks over all, the last and the popular events of a prefix, and one that combines",
         ),
         _hcrnn(
             "hcrnn-1", "HCRNN-1", "a GRU whose gates read contexts from a global memory", version=1

@@ -18,8 +18,8 @@ NAMES = (
     *("pop", "s-pop", "ppop", "item-knn", "bpr-mf", "fmc", "fpmc", "coevent-mf"),
     *("sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     *("gru4rec", "gru4rec+", "lstm4rec", "stacked-gru", "rnn-concat", "hrnn-init", "hrnn-all"),
-    *("hrnn-meta", "hgru", "user-gru", "hi-rnn", "hm-rnn", "hs-lstm"),
-    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp"),
+    *("hrnn-meta", "hgru", "user-gru", "collaborative-rnn", "hi-rnn", "hm-rnn", "hs-lstm"),
+    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp", "rnn-bpm"),
     *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi", "hcrnn-3-bi-causal"),
 )
 

@@ -1,5 +1,7 @@
 """Cells: one event of a recurrent network, the equations of a paper in its own letters."""
 
+from hrec_tf.cells.collaborative_gru import CollaborativeGRUCell
+from hrec_tf.cells.elman import ElmanCell
 from hrec_tf.cells.gru import ReferenceGRUCell
 from hrec_tf.cells.hcrnn import HCRNNCell
 from hrec_tf.cells.hi_rnn import HiRNNCell
@@ -13,6 +15,8 @@ from hrec_tf.cells.user_gru import UserGRUCell
 
 __all__ = [
     "BlockGlorot",
+    "CollaborativeGRUCell",
+    "ElmanCell",
     "HCRNNCell",
     "HMLSTMCell",
     "HSLSTMCell",

@@ -80,7 +80,7 @@ class JointGlorot(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class TableNormal(keras.initializers.Initializer):
-    """N(0, stddev²) for a table of items whose row 0, the padding id's, is 0.
+    """N(0, stddev²) for a table of items or users whose row 0, that of the padding id, is 0.
 
     Args:
         stddev: standard deviation.
@@ -92,7 +92,8 @@ class TableNormal(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         normal = keras.initializers.RandomNormal(stddev=self.stddev, seed=self.seed)
-        return keras.ops.pad(normal((shape[0] - 1, shape[1]), dtype=dtype), [[1, 0], [0, 0]])
+        padding = [[1, 0]] + [[0, 0]] * (len(shape) - 1)
+        return keras.ops.pad(normal((shape[0] - 1, *shape[1:]), dtype=dtype), padding)
 
     def get_config(self):
         return {"stddev": self.stddev, "seed": self.seed}

@@ -1,5 +1,6 @@
 """Models: one file per paper."""
 
+from hrec_tf.models.collaborative_rnn import CollaborativeRNN
 from hrec_tf.models.explanation import ExplainedHistory, Explanation
 from hrec_tf.models.gru4rec import GRU4Rec, LSTM4Rec, RNNConcat
 from hrec_tf.models.hcrnn import HCRNN
@@ -12,6 +13,7 @@ from hrec_tf.models.narm import NARM
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.models.prefix_rnn import PrefixRNN
+from hrec_tf.models.rnn_bpm import RNNBPM
 from hrec_tf.models.stacked_gru import StackedGRU
 from hrec_tf.models.stamp import STAMP
 from hrec_tf.models.user_gru import UserGRU
@@ -22,7 +24,9 @@ __all__ = [
     "HRNN",
     "HSLSTM",
     "NARM",
+    "RNNBPM",
     "STAMP",
+    "CollaborativeRNN",
     "ExplainedHistory",
     "Explanation",
     "GRU4Rec",

@@ -3,7 +3,7 @@
 import abc
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -143,11 +143,12 @@ class NextItemModel(keras.Model):
         `_compile_chunk_functions` after that.
         """
 
-    def update_groups(self) -> list[list[Any]]:
+    def update_groups(self) -> Iterable[list[Any]]:
         """Returns the variables of each pass of an update: all of them in one pass.
 
         With several groups, every window is passed through once for each, and each pass moves
-        its own variables. The optimizer counts every pass as a step.
+        its own variables. The optimizer counts every pass as a step. Whoever yields them knows
+        until the next one whose pass it is.
         """
         return [self.trainable_variables]
 

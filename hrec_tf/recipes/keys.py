@@ -31,6 +31,10 @@ OPTIMIZERS = {
         "keras.optimizers:AdamW",
         ("learning_rate", "weight_decay", "beta_1", "beta_2", "epsilon", *CLIPPING),
     ),
+    "rmsprop": (
+        "keras.optimizers:RMSprop",
+        ("learning_rate", "rho", "momentum", "epsilon", *CLIPPING),
+    ),
 }
 LOSSES = {
     "cross_entropy": "hrec_tf.losses:CrossEntropy",

@@ -21,7 +21,9 @@ from hrec_tf.models import (
     HRNN,
     HSLSTM,
     NARM,
+    RNNBPM,
     STAMP,
+    CollaborativeRNN,
     GRU4Rec,
     HiRNN,
     HRNNMeta,
@@ -62,6 +64,8 @@ class Case:
     name: str
     model: Callable[..., NextItemModel]
     arguments: dict[str, Any] = field(default_factory=dict)
+    sampled: bool = True
+    """Whether scores of some items cost less than those of all, which probabilities do not."""
 
     @functools.cached_property
     def layout(self) -> str:
@@ -77,6 +81,11 @@ class Case:
     def is_padded(self) -> bool:
         """Whether it reads padded rows, and not lanes."""
         return self.layout in PADDED_LAYOUTS
+
+    @property
+    def reads_users(self) -> bool:
+        """Whether it is told whose events they are."""
+        return self.model.reads_users and not self.arguments.get("shared", False)
 
     @property
     def windows_per_chunk(self) -> int:
@@ -115,7 +124,7 @@ class Case:
             arguments = {"steps": 1} | arguments  # as the other streams have it
             return aligned_stream(self.with_features(histories), num_lanes=rows, **arguments)
         feed_last_item = self.arguments.get("feed_last_item", False)
-        if self.model.reads_users:
+        if self.reads_users:
             histories = replace(histories, user_ids=np.arange(1, 1 + histories.num_users))
         return lane_stream(
             histories,
@@ -123,7 +132,7 @@ class Case:
             num_lanes=rows,
             feed_last_item=feed_last_item,
             with_gaps=self.reads_gaps,
-            with_users=self.model.reads_users,
+            with_users=self.reads_users,
             **arguments,
         )
 
@@ -157,7 +166,7 @@ class Case:
             if self.reads_gaps:
                 gaps = generator.choice([0, 3, 70, 4000], (rows, steps))
                 events[GAP] = tf.constant(np.where(user_start, 0, gaps), tf.int32)
-            if self.model.reads_users:
+            if self.reads_users:
                 events[USER_IDS] = tf.constant(generator.integers(0, 13, (rows, steps)), tf.int32)
             if self.layout == ALIGNED:
                 events |= {
@@ -246,6 +255,12 @@ CASES = [
         UserGRU,
         USER_SIZES | {"integration": "rectified", "dropout": 0.1},
     ),
+    Case("Collaborative RNN", CollaborativeRNN, {"num_users": 15, "units": 5}),
+    Case(
+        "Collaborative RNN, shared",
+        CollaborativeRNN,
+        {"shared": True, "units": 5, "activation": "tanh"},
+    ),
     Case("Hi-RNN", HiRNN, HI_RNN_SIZES | {"segment_minutes": 1.0, "time_dim": 3}),
     Case(
         "Hi-RNN of sessions",
@@ -306,6 +321,7 @@ CASES = [
 ]
 
 PREFIX_SIZES = {"item_dim": 4, "units": 5}
+RNN_BPM_SIZES = PREFIX_SIZES | {"short_events": 2, "popular_share": 0.5}
 HCRNN_SIZES = PREFIX_SIZES | {"num_contexts": 3}
 
 PREFIX_CASES = [
@@ -331,11 +347,21 @@ PREFIX_CASES = [
             "weight_stddev": None,
         },
     ),
+    Case("RNN-BPM", RNNBPM, RNN_BPM_SIZES | {"rnn_epochs": 3}, sampled=False),
+    Case(
+        "RNN-BPM of GRUs, joint",
+        RNNBPM,
+        RNN_BPM_SIZES | {"cell": "gru", "rnn_epochs": None, "max_length": 4},
+        sampled=False,
+    ),
     Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
     Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True}),
     Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
     Case("HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}),
 ]
+
+SAMPLED_CASES = [case for case in CASES + PREFIX_CASES if case.sampled]
+"""Those of a step on sampled columns that costs the same for any catalogue."""
 
 
 def cyclic_histories():

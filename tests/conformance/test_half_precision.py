@@ -9,7 +9,13 @@ from hrec_tf.data.lanes import user_parallel_stream
 from hrec_tf.losses import TOP1, CrossEntropy, InBatch
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.optimizers import AdagradMomentum
-from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, cyclic_histories
+from tests.conformance.cases import (
+    CASES,
+    NUM_ITEMS,
+    PREFIX_CASES,
+    SAMPLED_CASES,
+    cyclic_histories,
+)
 from tests.reference.weights import fill_distinct
 
 ROWS, STEPS = 3, 4
@@ -44,7 +50,7 @@ def test_scores_are_those_of_full_precision_but_for_rounding(case, policy):
 
 
 @pytest.mark.integration
-@every_model
+@pytest.mark.parametrize("case", SAMPLED_CASES, ids=lambda case: case.name)
 def test_no_table_is_cast_as_a_whole(case, policy):
     """A step would grow with the catalogue: by the cast, and by a gradient of every row."""
     policy("mixed_bfloat16")

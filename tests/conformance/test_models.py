@@ -14,7 +14,14 @@ import pytest
 import tensorflow as tf
 
 from hrec_tf.schema import ITEM_IDS
-from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, cyclic_histories, distinct
+from tests.conformance.cases import (
+    CASES,
+    NUM_ITEMS,
+    PREFIX_CASES,
+    SAMPLED_CASES,
+    cyclic_histories,
+    distinct,
+)
 
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 ROWS, STEPS = 3, 5
@@ -142,7 +149,7 @@ def test_scores_of_some_items_are_columns_of_the_catalogue(case):
     np.testing.assert_allclose(by_step, expected, **FLOAT32_NOISE)
 
 
-@every_model
+@pytest.mark.parametrize("case", SAMPLED_CASES, ids=lambda case: case.name)
 def test_gradients_of_tables_cover_the_rows_of_the_batch(case):
     """Pitfalls 1.9: a step on sampled columns costs the same for any catalogue."""
     model, _ = distinct(case)

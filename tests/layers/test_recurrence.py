@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrec_tf.cells import (
+    ElmanCell,
     HCRNNCell,
     HierarchicalGRUCell,
     HiRNNCell,
@@ -28,6 +29,7 @@ CELLS = {
     "gru_reset_after": lambda **rates: ReferenceGRUCell(UNITS, reset_after=True, **rates),
     "lstm": lambda **rates: LSTMCell(UNITS, **rates),
     "gru_layer_norm": lambda **rates: LayerNormGRUCell(UNITS, **rates),
+    "elman": lambda **_: ElmanCell(UNITS),
     "user_gru": lambda **_: UserGRUCell(UNITS, user_dim=2),
     "hrnn_init": lambda **_: HierarchicalGRUCell(session_units=UNITS, user_units=2),
     "hrnn_all": lambda dropout=0.0, **_: HierarchicalGRUCell(

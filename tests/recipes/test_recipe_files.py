@@ -1,10 +1,17 @@
 """Every recipe file of the package can be read, and says what the papers say."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from hrec_tf.data.histories import Histories
 from hrec_tf.recipe import Recipe
 from hrec_tf.recipes import files
 
+HISTORIES = replace(
+    Histories.from_lists([[[1, 2, 3]], [[4, 5]]], num_items=30), user_ids=np.array([1, 2])
+)
 HRNN_LOGS = ("online-retail", "globo-10k", "globo-news", "foursquare-nyc")
 
 
@@ -13,7 +20,7 @@ def test_every_recipe_is_sound(name):
     for model in files.read(name)["recipes"]:
         recipe = Recipe.load(name, model)
         assert recipe.check().source
-        recipe.entry.build(num_items=30, **recipe.fitted_to(None).arguments)
+        recipe.entry.build(num_items=30, **recipe.fitted_to(None, HISTORIES).arguments)
 
 
 @pytest.mark.parametrize("data", HRNN_LOGS)

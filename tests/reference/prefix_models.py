@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.reference.padded_rows import padded_events
-from tests.reference.recurrent import gru_step, lstm_step, sigmoid
+from tests.reference.recurrent import elman_step, gru_step, lstm_step, sigmoid
 from tests.reference.training import difference_quotients
 
 # Of a catalogue of six items; no two rows are of one length, items come twice.
@@ -67,8 +67,14 @@ def assert_gradients_agree(model, variables, logits_of):
 
 
 def states_of(weights, history):
-    """h after each event: of an LSTM where there is one kernel for h, else of a GRU."""
+    """h after each event, of an LSTM, an Elman network or a GRU: what its weights are named for."""
     cell, hidden = part_of(weights, "cell"), []
+    if "recurrent" in cell:
+        h = np.zeros_like(cell["bias"])
+        for item in history:
+            h = elman_step(cell, weights["items"][item], h)
+            hidden.append(h)
+        return hidden
     units = cell.get("recurrent_kernel", cell["bias"]).shape[0]
     h, c = (np.zeros(units if "recurrent_kernel" in cell else units // 3) for _ in range(2))
     for item in history:
@@ -140,3 +146,33 @@ def stamp_logits(weights, history, *, residual, inner_sigmoid):
     )
     logits = np.array([np.sum(h_s * h_t * x) for x in weights["items"][1:]])
     return sigmoid(logits) if inner_sigmoid else logits
+
+
+def rnn_bpm_variables(model):
+    variables = {}
+    for network in model.networks:
+        held = {"items": network.items.table, "W": network.scores.items.table}
+        held |= {"b": network.scores.bias, **recurrent_variables(network.recurrence.cell)}
+        variables |= {f"{network.name}/{name}": variable for name, variable in held.items()}
+    kernel, bias = model.combining.kernel, model.combining.bias
+    return variables | {"A": kernel, "a": bias, "c": model.combined.kernel}
+
+
+def rnn_bpm_logits(weights, history, *, num_items, num_popular, short_events, epsilon):
+    """Logits of all items after a history, by docs/equations.md H.4 item by item."""
+    log_p = np.full((num_items, 3), np.log(epsilon))
+    sequences = {
+        "long": history,
+        "short": history[-short_events:],
+        "popular": [item for item in history if item <= num_popular],
+    }
+    for m, (name, sequence) in enumerate(sequences.items()):
+        part = part_of(weights, name)
+        if not sequence:
+            log_p[:, m] = -np.log(num_items)
+            continue
+        h = states_of(part, sequence)[-1]
+        logits = (part["W"] @ h + part["b"][:, 0])[1:]
+        log_p[: len(logits), m] = logits - np.log(np.exp(logits).sum())
+    inside = (log_p + np.log(num_items)) @ weights["A"] + weights["a"]
+    return (sigmoid(inside) @ weights["c"])[:, 0]

@@ -209,3 +209,8 @@ def hs_lstm_loop(cell, inputs, states):
             told = [*z, ends] if z else []
             outputs[row, step] = np.concatenate([h_p, h_w, told])
     return outputs, last
+
+
+def elman_step(weights, x, h):
+    """One event of the simple recurrent network."""
+    return np.tanh(x @ weights["kernel"] + h @ weights["recurrent"] + weights["bias"])
