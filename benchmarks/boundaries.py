@@ -12,7 +12,10 @@ import numpy as np
 COMMAND = "python -m benchmarks.boundaries > benchmarks/boundaries.txt"
 TRAINED, MEASURED, SEEDS = 2_000, 500, (0, 1, 2)
 EPOCHS, LANES, STEPS = 60, 32, 10
-SIZES = {"item_dim": 16, "units": 16}
+SIZES = {
+    "hm-rnn": {"item_dim": 16, "units": 16},
+    "hs-lstm": {"item_dim": 16, "lower_units": 16, "upper_units": 16},
+}
 HM_RNN = {
     "learned from items": {},
     "learned, gaps read": {"use_gaps": True},
@@ -47,12 +50,11 @@ def measured(name, arguments, seed):
     from hrec_tf.losses import CrossEntropy
 
     training = hierarchical_sessions(TRAINED, seed=seed)
-    if arguments.get("use_gaps"):
+    entry = registry.entry(name)
+    if arguments.get("use_gaps") and "gap_mean" in entry.settings():
         mean, sd = gap_moments(training)
         arguments = arguments | {"gap_mean": mean, "gap_sd": sd}
-    model = registry.entry(name).build(
-        num_items=training.num_items, seed=seed, **SIZES, **arguments
-    )
+    model = entry.build(num_items=training.num_items, seed=seed, **SIZES[name], **arguments)
     model.compile(keras.optimizers.Adam(2e-3, clipnorm=1.0), CrossEntropy(), jit_compile=True)
     stream = lane_stream(
         training,

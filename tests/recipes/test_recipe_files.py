@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hrec_tf import registry
 from hrec_tf.data.histories import Histories
 from hrec_tf.recipe import Recipe
 from hrec_tf.recipes import files
@@ -21,6 +22,11 @@ def test_every_recipe_is_sound(name):
         recipe = Recipe.load(name, model)
         assert recipe.check().source
         recipe.entry.build(num_items=30, **recipe.fitted_to(None, HISTORIES).arguments)
+
+
+def test_every_model_has_a_recipe_for_any_log():
+    of_all = {Recipe.for_data("a log of one's own", name).model for name in files.of_data(None)}
+    assert of_all == set(registry.names())
 
 
 @pytest.mark.parametrize("data", HRNN_LOGS)
