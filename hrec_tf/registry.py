@@ -455,8 +455,9 @@ _ZOO = {
             "hrec_tf.models:HMRNN",
             CONCATENATED,
             "Chung et al., arXiv:1609.01704; on items inferred",
-            "layers of LSTM that learn where the segments of a history end; gaps as an option",
-            reads=("past",),
+            "layers of LSTM that learn where the segments of a history end",
+            defaults=MappingProxyType({"use_gaps": True}),
+            reads=("past", "times"),
         ),
         Entry(
             "hs-lstm",

@@ -123,10 +123,10 @@ class PairwiseBaseline(Baseline):
         size = min(self.block_size, len(taken))
         blocks = [values.reshape(-1, size).astype(np.int32) for values in (*rows, taken, others)]
         tables = [*self.context_vectors, self.item_vectors, self.item_biases]
-        rates = (self.learning_rate, self.context_l2, self.item_l2, float(self.item_bias))
+        rates = (self.learning_rate, self.context_l2, self.item_l2, self.item_bias)
         with np.errstate(over="ignore"):  # a bad learning rate is told after training
             held = [np.asarray(table, np.float32) for table in tables]
-            moved = _program()(held, blocks, rates)
+            moved = _program()(held, blocks, np.array(rates, np.float32))
         *self.context_vectors, self.item_vectors, self.item_biases = (
             np.asarray(table, np.float64) for table in moved
         )
@@ -139,7 +139,7 @@ def _program() -> Any:
 
     @tf.function(autograph=False, jit_compile=True)
     def descend(tables, blocks, rates):
-        step, context_l2, item_l2, bias_share = rates
+        step, context_l2, item_l2, bias_share = tf.unstack(rates)
         parts = len(tables) - 2
         factors = tables[0].shape[1]
 

@@ -100,10 +100,14 @@ class CollaborativeGRUCell(keras.layers.Layer):
             matrices[name] = self._rows(table, user_ids)
             if not training:
                 # Every user of training is known there.
-                mean = tf.reduce_mean(tf.stop_gradient(table.value[1:]), axis=0)
-                is_unknown = (user_ids == PADDING_ID)[:, None, None]
+                is_unknown = user_ids == PADDING_ID
+                mean = tf.cond(
+                    tf.reduce_any(is_unknown),
+                    lambda table=table: tf.reduce_mean(tf.stop_gradient(table.value[1:]), axis=0),
+                    lambda table=table: tf.zeros_like(table.value[0]),
+                )
                 mean = tf.cast(mean, self.compute_dtype)
-                matrices[name] = tf.where(is_unknown, mean, matrices[name])
+                matrices[name] = tf.where(is_unknown[:, None, None], mean, matrices[name])
         places = tf.reshape(places, tf.shape(item_ids))
         return projected | {"places": places, "constants": matrices}
 

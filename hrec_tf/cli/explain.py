@@ -55,7 +55,8 @@ def explain(
         str | None,
         typer.Option(
             help="Draw this history: items, oldest first, with or without Unix seconds: "
-            "85123A@1291191960,71053. The model reads its last session."
+            "85123A@1291191960,71053. The model reads its last session, or all of it if it "
+            "reads whole histories."
         ),
     ] = None,
     users: Annotated[
@@ -206,7 +207,7 @@ def _read_test(held: "Run", model: Any, users: int, show: str, progress: console
     with progress.watch(f"preparing {held.log.data}"):
         prepared = held.load_log()
         test, has_times = prepared.test, prepared.split.test.has_times
-    sessions = chosen.sessions_to_read(test)
+    sessions = chosen.sessions_to_read(model, test)
     averaged = chosen.chosen(len(sessions), users)
     shown = chosen.number_to_show(show, chosen.lengths(model, test, sessions), averaged)
     readings, drawn = [], None

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from hrec_tf.schema import GAP, ITEM_IDS, SESSION_START, USER_START
+from hrec_tf.schema import GAP, ITEM_IDS, LARGEST_GAP, SESSION_START, USER_START
 
 _NONE: Mapping[str, np.ndarray] = MappingProxyType({})
 
@@ -184,7 +184,7 @@ def flagged_history(
             )
     events = {
         ITEM_IDS: history,
-        GAP: np.minimum(told["gaps"], np.iinfo(np.int32).max).astype(np.int32),
+        GAP: np.clip(told["gaps"], 0, LARGEST_GAP).astype(np.int32),
         SESSION_START: told["session_start"].astype(bool),
         USER_START: first,
     }

@@ -237,7 +237,7 @@ class HMRNN(NextItemModel):
 
         Returns:
             An `Explanation` with states "h1" to "hL" (T, units) and boundaries "z1" to "zL-1":
-            z~, where the layer reads.
+            z~, where the layer reads. A z1 that was given is left out.
 
         Raises:
             ValueError: not one history, or gaps or starts that are missing or do not fit.
@@ -251,16 +251,17 @@ class HMRNN(NextItemModel):
         )
         h, zeta, z, _ = self._read(events, self.initial_states(1))
         soft = np.array(self.cell.hard_sigmoid(zeta[0], self.cell.slope), np.float32)
-        if self.boundaries == "given":
-            soft[:, :1] = z[0, :, :1]
         soft[0] = 0.0
         ends = np.asarray(z[0])
         soft[:, 1:] *= ends[:, :-1]
+        found = {f"z{number}": values for number, values in enumerate(soft.T, 1)}
+        if self.boundaries == "given":
+            del found["z1"]
         parts = np.split(np.asarray(h[0]), self.cell.num_layers, axis=-1)
         return Explanation(
             item_ids=item_ids,
             states={f"h{number}": part for number, part in enumerate(parts, 1)},
-            boundaries={f"z{number}": values for number, values in enumerate(soft.T, 1)},
+            boundaries=found,
         )
 
     def get_config(self):

@@ -297,12 +297,13 @@ class HSLSTM(NextItemModel):
         *_, outputs = self._read(events, self.initial_states(1), bar)
         outputs = tf.cast(outputs[0], tf.float32)
         upper, lower = self.cell.upper_units, self.cell.lower_units
-        pi = tf.sigmoid(outputs[:, -2])
-        if given:
-            pi = tf.cast(events[SESSION_START][0], tf.float32)
+        boundaries = {}
+        if not given:
+            pi = tf.sigmoid(outputs[:, -2])
+            boundaries["segment"] = np.where(events[USER_START][0], 0.0, pi)
         return Explanation(
             item_ids=history,
-            boundaries={"segment": np.where(events[USER_START][0], 0.0, pi)},
+            boundaries=boundaries,
             states={
                 "lower": outputs[:, upper : upper + lower].numpy(),
                 "upper": outputs[:, :upper].numpy(),

@@ -12,10 +12,10 @@ STEPS, FEATURES, UNITS = 12, 3, 4
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 
 
-def built(features=FEATURES, seed=0, **arguments):
+def built(features=FEATURES, seed=0, scale=0.7, **arguments):
     cell = HMLSTMCell(**{"units": UNITS} | arguments)
     cell.build((None, features + 2))
-    fill_drawn(cell, scale=0.7, seed=seed)
+    fill_drawn(cell, scale=scale, seed=seed)
     return cell
 
 
@@ -59,23 +59,23 @@ def force(cell, layer, ends):
     [{"num_layers": 1}, {}, {"num_layers": 3}, {"num_layers": 3, "boundaries": "given"}],
 )
 def test_agrees_with_a_float64_loop(arguments):
-    """equations F.1, whose cases are branches in the loop and a blend in the cell."""
-    cell, inputs = built(**arguments), random_inputs()
+    """equations F.1, whose cases are branches in the loop and a blend in the cell.
+
+    F1-T4: the loop knows three cases, and here every layer meets all that it can.
+    """
+    cell, inputs, words = built(**arguments), random_inputs(batch=20), []
     outputs, after = run(cell, inputs)
     for row in range(len(inputs)):
-        expected, last, _ = hm_lstm_loop(cell, inputs[row], zeros(cell))
+        expected, last, of_row = hm_lstm_loop(cell, inputs[row], zeros(cell))
         np.testing.assert_allclose(outputs[row], expected, **FLOAT32_NOISE)
         for ours, theirs in zip(after, last, strict=True):
             np.testing.assert_allclose(ours[row], theirs, **FLOAT32_NOISE)
-
-
-def test_every_layer_updates_copies_and_flushes():
-    """F1-T4: the loop knows no fourth case; here each of the three is met."""
-    cell, words = built(num_layers=3, seed=0), []
-    for row in random_inputs(batch=20):
-        words += hm_lstm_loop(cell, row, zeros(cell))[2]
+        words += of_row[1:]
     met = [set(of_layer) for of_layer in zip(*words, strict=True)]
-    assert met == [{"UPDATE", "FLUSH"}, {"UPDATE", "COPY", "FLUSH"}, {"UPDATE", "COPY"}]
+    possible = [{"UPDATE", "COPY", "FLUSH"} for _ in met]
+    possible[0] -= {"COPY"}
+    possible[-1] -= {"FLUSH"}
+    assert met == possible
 
 
 def test_golden_values_of_one_unit():

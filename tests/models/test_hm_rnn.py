@@ -137,10 +137,14 @@ def test_explain_shows_where_segments_begin():
     assert [state.shape for state in found.states.values()] == [(6, UNITS)] * 3
 
 
-def test_given_boundaries_are_the_sessions():
-    model = built(boundaries="given")
-    found = model.explain([1, 2, 3], session_start=[True, False, True])
-    assert found.boundaries["z1"].tolist() == [0.0, 0.0, 1.0]
+def test_given_boundaries_are_the_sessions_and_no_finding():
+    model = built(boundaries="given", num_layers=3)
+    two, one = (
+        model.explain([1, 2, 3], session_start=[True, False, second]) for second in (True, False)
+    )
+    assert set(two.boundaries) == {"z2"}
+    np.testing.assert_array_equal(two.states["h2"][:2], one.states["h2"][:2])
+    assert np.abs(two.states["h2"][2]).min() > 0 and not one.states["h2"].any()
 
 
 @pytest.mark.parametrize(

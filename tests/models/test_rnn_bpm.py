@@ -154,6 +154,21 @@ def test_networks_learn_apart_and_then_the_combination_alone():
 
 
 @pytest.mark.integration
+def test_compiled_updates_follow_the_stages():
+    """One `fit` over both: what was compiled for the first must not go on in the second."""
+    model, moved = built(rnn_epochs=1), []
+    seen = [values_of(model)]
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            moved.append(are_moved(model, seen[-1]))
+            seen.append(values_of(model))
+
+    fitted(model, 2, callbacks=[Watch()])
+    assert moved == [[True, True, True, False], [False, False, False, True]]
+
+
+@pytest.mark.integration
 def test_an_update_of_a_network_is_that_of_its_own_cross_entropy():
     model, fresh = built(), built()
     fitted(model, 1)

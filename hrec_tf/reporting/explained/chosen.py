@@ -14,16 +14,22 @@ MAX_EVENTS = 500
 LONGEST = "longest"
 
 
-def sessions_to_read(test: Histories) -> np.ndarray:
+def sessions_to_read(model: Any, test: Histories) -> np.ndarray:
     """Returns the numbers of the sessions of a test set that hold a target, in their order.
 
-    Example:
-        >>> test = Histories.from_lists([[[1, 2], [3]], [[4, 5, 6]]])
-        >>> sessions_to_read(test).tolist()
-        [0, 2]
+    Of a model that reads its users' whole histories the last of each user, which is read with
+    all before it.
     """
     is_target = (test.target_weights > 0) & ~test.session_starts
-    return np.unique(test.session_of_event()[is_target])
+    sessions = np.unique(test.session_of_event()[is_target])
+    if not model.explains_with_flags:
+        return sessions
+    users = _users(test, sessions)
+    return sessions[np.append(users[1:] != users[:-1], True)[: len(sessions)]]
+
+
+def _users(test: Histories, sessions: np.ndarray) -> np.ndarray:
+    return test.user_of_event()[test.session_offsets[sessions]]
 
 
 def lengths(model: Any, test: Histories, sessions: np.ndarray) -> np.ndarray:
@@ -40,8 +46,7 @@ def _read(model: Any, test: Histories, sessions: np.ndarray) -> tuple[np.ndarray
     """
     begins, ends = test.session_offsets[sessions], test.session_offsets[sessions + 1]
     if model.explains_with_flags:
-        users = np.searchsorted(test.user_offsets, begins, side="right") - 1
-        begins = test.user_offsets[users]
+        return test.user_offsets[_users(test, sessions)], ends
     return np.maximum(begins, ends - MAX_EVENTS), ends
 
 

@@ -103,12 +103,14 @@ def lead(found: Findings) -> str:
             "Weight of the latest event, in multiples of what it would be if all counted alike: "
             f"{', '.join(times)}."
         )
-    said += [
-        f"{name} finds {_plain(held.recall)} of the events that begin a session, and "
-        f"{_plain(held.precision)} of those that it finds do (F1 {_plain(held.f1)})."
-        for name, held in found.boundaries.items()
-        if held.said and held.true
-    ]
+    for name, held in found.boundaries.items():
+        if not held.said:
+            said.append(f"{name} begins no segment.")
+        elif held.true:
+            said.append(
+                f"{name} finds {_plain(held.recall)} of the events that begin a session, and "
+                f"{_plain(held.precision)} of those that it finds do (F1 {_plain(held.f1)})."
+            )
     gate = numbers.resetting_gate(found.gates)
     if found.runs is not None and found.runs.all_breaking and found.runs.all_continuing:
         both = (found.runs.all_continuing, found.runs.all_breaking)
@@ -157,7 +159,10 @@ def boundaries_grid(found: Findings) -> Grid | None:
     rows = [
         (
             Cell(name),
-            *(Cell(_plain(score)) for score in (held.precision, held.recall, held.f1)),
+            *(
+                Cell(NOTHING if np.isnan(score) else _plain(score))
+                for score in (held.precision, held.recall, held.f1)
+            ),
             *(Cell(f"{number:,}") for number in (held.said, held.true)),
         )
         for name, held in found.boundaries.items()

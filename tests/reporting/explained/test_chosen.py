@@ -29,8 +29,8 @@ def made(weights=None):
 def test_sessions_with_a_target_are_read():
     # Of one event, of events that bootstrap alone, and of a first event with a weight: no target.
     weights = [0, 0, 1, 1, 1, 0, 0, 0, 1, 0]
-    assert chosen.sessions_to_read(made()).tolist() == [0, 2, 3]
-    assert chosen.sessions_to_read(made(weights)).tolist() == [0, 3]
+    assert chosen.sessions_to_read(MODEL, made()).tolist() == [0, 2, 3]
+    assert chosen.sessions_to_read(MODEL, made(weights)).tolist() == [0, 3]
 
 
 def test_lengths_are_those_that_are_read(monkeypatch):
@@ -56,7 +56,8 @@ def test_a_model_of_whole_histories_reads_its_user_up_to_the_session_s_end(monke
     sessions = np.array([0, 1, 2, 3])
     assert chosen.lengths(model, made(), sessions).tolist() == [3, 4, 2, 6]
     monkeypatch.setattr(chosen, "MAX_EVENTS", 5)
-    assert chosen.lengths(model, made(), sessions).tolist() == [3, 4, 2, 5]
+    assert chosen.lengths(model, made(), sessions).tolist() == [3, 4, 2, 6], "all of it"
+    assert chosen.sessions_to_read(model, made()).tolist() == [0, 3], "every event once"
 
 
 @pytest.mark.parametrize("wanted", [3, 4, 100])

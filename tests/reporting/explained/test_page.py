@@ -12,6 +12,7 @@ from hrec_tf.models import ExplainedHistory, Explanation, GRU4Rec
 from hrec_tf.reporting.explained import findings, numbers, plain
 from hrec_tf.reporting.explained.numbers import PRODUCT, Reading
 from hrec_tf.reporting.explained.page import Items, lead, page
+from hrec_tf.reporting.sections import NOTHING
 from hrec_tf.reporting.tables import spread
 from tests.reference.html_page import Page
 from tests.reference.made_explanations import ExplainingGRU, made_explanation
@@ -223,6 +224,10 @@ def test_boundaries_are_drawn_and_counted_beside_the_sessions():
     }
     assert as_json["history"]["boundaries"] == {"z1": [0.0, 0.9, 0.4, 0.8]}
     assert as_json["history"]["session_start"] == [True, True, True, False]
+    told["boundaries"] = {"z1": np.zeros(4)}
+    none = found_in(ExplainedHistory(**{**vars(HISTORIES[0]), **told}))
+    assert "z1 begins no segment." in lead(none)
+    assert Page(text_of(none)).tables["boundaries-table"][1][:2] == ["z1", NOTHING]
     assert 'id="boundaries-table"' not in text_of(found_in(*HISTORIES))
 
 
