@@ -212,16 +212,14 @@ _DATASETS = {
             name="movielens",
             title="MovieLens latest-small, 100K, 1M, 20M and 25M",
             about="ratings of movies",
-            fetch="ml-latest-small.zip, ml-20m.zip or ml-25m.zip, from GroupLens, if it is not to "
-            "be downloaded by TensorFlow Datasets, which knows its checksum.",
+            fetch="ml-latest-small.zip, ml-100k.zip, ml-1m.zip, ml-20m.zip or ml-25m.zip, from "
+            "GroupLens; TensorFlow Datasets knows its checksum.",
             terms=_GROUPLENS,
             described_by="TensorFlow Datasets, catalogue entry movielens, whose builder it is",
             citation=_HARPER,
             times="seconds",
             tables=tuple(
-                f"{version}-{table}"
-                for version in ("latest-small", "100k", "1m", "20m", "25m")
-                for table in ("ratings", "movies")
+                f"{version}-ratings" for version in ("latest-small", "100k", "1m", "20m", "25m")
             ),
             origin=STOCK,
         ),
