@@ -73,8 +73,8 @@ class TableBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             for row in rows.iter_rows(named=True):
                 if place == _MOST_ROWS:
                     raise ValueError(
-                        f"{self._table.file} holds more than {_MOST_ROWS:,} rows, but no more than "
-                        "that can be built in order. Read it with read_files, or build a part of it."
+                        f"{self._table.file} holds more than {_MOST_ROWS:,} rows, but no more can "
+                        "be built in order. Read it with read_files, or build a part of it."
                     )
                 order = _MOST_ROWS - 1 - place if self._table.newest_first else place
                 yield order * _BETWEEN_KEYS, row

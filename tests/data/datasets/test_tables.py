@@ -42,9 +42,7 @@ def test_events_of_each_layout(tmp_path, name):
 @pytest.mark.parametrize(("name", "table"), published.OTHERS)
 def test_other_tables_of_each_layout(tmp_path, name, table):
     published.write(tmp_path, name)
-    first = rows_of(tables_of(name)[table], tmp_path, name)[0]
-    expected = published.OTHERS[name, table]
-    assert {column: first[column] for column in expected} == expected
+    assert rows_of(tables_of(name)[table], tmp_path, name) == published.OTHERS[name, table]
 
 
 def test_files_are_read_without_being_built_and_turned_round_if_the_latest_comes_first(tmp_path):
@@ -74,6 +72,18 @@ def test_an_unpacked_archive_is_read_as_well(tmp_path):
         archive.extractall(tmp_path)
     (tmp_path / "ml-1m.zip").unlink()
     assert rows_of(tables_of("ml_1m")["events"], tmp_path, "ml_1m") == published.EVENTS["ml_1m"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "decompress"),
+    [
+        ("steam", "steam_reviews.json.gz", gzip.decompress),
+        ("citeulike", "current.bz2", bz2.decompress),
+    ],
+)
+def test_an_unpacked_file_is_read_as_well(tmp_path, name, file, decompress):
+    (tmp_path / Path(file).stem).write_bytes(decompress(published.FILES[name][file]))
+    assert rows_of(tables_of(name)["events"], tmp_path, name) == published.EVENTS[name]
 
 
 def test_blocks_do_not_change_rows_or_line_numbers(tmp_path, monkeypatch):
@@ -109,7 +119,10 @@ def test_a_repeated_row_counts_once_even_in_another_block(tmp_path, monkeypatch)
         (b"1,a\n2,b,c\n", "has 3 fields in line 2"),
         (b"1,a\n\n1.5,b\n", "holds '1.5' as 'item' in line 3, which must be a whole number"),
         (b"1,a\n,b\n", "holds '' as 'item' in line 2"),
-        (b"1,a\n2,\xff\n", "cannot be read after line 0"),
+        (
+            b"1,a\n2,\xff\n",
+            "cannot be read in or just after lines 1 to 200000 .*invalid start byte",
+        ),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path, content, complaint):
@@ -148,6 +161,16 @@ def test_literals_are_parsed_and_never_run(tmp_path, line):
         rows_of(tables_of("steam")["events"], tmp_path, "steam")
 
 
+def test_what_a_literal_leaves_out_or_calls_none_is_empty(tmp_path):
+    (tmp_path / "steam_games.json").write_text("{'id': '7', 'title': None, 'tags': ['x', 'y']}\n")
+    (tmp_path / "steam_reviews.json").write_text(
+        "{'username': 'u', 'product_id': '7', 'date': '1970-01-02', 'hours': None}\n"
+    )
+    items = rows_of(tables_of("steam")["items"], tmp_path, "steam")
+    assert (items[0]["title"], items[0]["developer"], items[0]["tags"]) == ("", "", "x|y")
+    assert rows_of(tables_of("steam")["events"], tmp_path, "steam")[0]["hours"] is None
+
+
 def test_a_renamed_column_is_told(tmp_path):
     (tmp_path / "events.csv").write_bytes(b"time,visitorid,event,itemid\n1,2,view,3\n")
     with pytest.raises(ValueError, match="has no column 'timestamp', but 'time', 'visitorid'"):
@@ -169,7 +192,8 @@ def test_missing_files_are_told_by_name_without_an_address(tmp_path, name):
     with pytest.raises(FileNotFoundError) as raised:
         list(table.read(tmp_path, facts.entry(name)))
     told = str(raised.value)
-    assert table.file in told and table.archive in told and facts.entry(name).title in told
+    assert table.file in told and facts.entry(name).title in told
+    assert f"neither {table.archive} nor" in told if table.archive else "holds no " in told
     assert "not fetched for you" in told and "http" not in told
 
 
@@ -187,15 +211,32 @@ def test_files_of_two_data_sets_in_one_folder_are_refused(tmp_path):
     for year in ("2016", "2017"):
         (tmp_path / year).mkdir()
         published.write(tmp_path / year, f"xing_{year}")
-    with pytest.raises(ValueError, match=r"holds 2 files interactions.csv"):
+    with pytest.raises(ValueError, match=r"more than one file interactions.csv, but RecSys.* has "):
         list(tables_of("xing_2016")["events"].read(tmp_path, facts.entry("xing_2016")))
+
+
+def test_a_file_of_many_that_lies_in_two_folders_is_refused(tmp_path):
+    table, about = tables_of("globo")["events"], facts.entry("globo")
+    published.write(tmp_path, "globo")
+    with zipfile.ZipFile(tmp_path / "clicks.zip") as archive:
+        held = {f"again/{name}": archive.read(name) for name in archive.namelist()}
+        archive.extractall(tmp_path / "once")
+        archive.extractall(tmp_path / "again")
+    with zipfile.ZipFile(tmp_path / "clicks.zip", "a") as archive:
+        for name, content in held.items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match=r"clicks.zip' holds more than one file clicks_hour_000"):
+        list(table.read(tmp_path, about))
+    (tmp_path / "clicks.zip").unlink()
+    with pytest.raises(ValueError, match=r"holds more than one file clicks_hour_000.csv, but News"):
+        list(table.read(tmp_path, about))
 
 
 def test_a_file_that_was_cut_short_is_told(tmp_path):
     content = published.FILES["citeulike"]["current.bz2"]
     assert bz2.decompress(content)
     (tmp_path / "current.bz2").write_bytes(content[:-9])
-    with pytest.raises(ValueError, match=r"current.bz2 cannot be read after line 0"):
+    with pytest.raises(ValueError, match=r"current.bz2 cannot be read .*lines 1 to 200000"):
         rows_of(tables_of("citeulike")["events"], tmp_path, "citeulike")
 
 
