@@ -41,10 +41,11 @@ Last.fm.
 Rows are in the order of the publisher's file, except where that begins with the latest. A row that
 is not as its publisher describes it stops the build, with the file and the line.
 
-Layouts follow a public description, named below; a table without one has no builder. The builders are tested on small files in these layouts, not on the
-publishers' own. `movielens` is the builder of TensorFlow Datasets, for Python alone. It takes the
-archive as it is, not unpacked, its log has ratings alone, and it shuffles them: ratings of one user
-at one second lose their order, which `ml_100k` and `ml_1m` keep.
+Layouts follow a public description, named below; a table without one has no builder. The builders
+are tested on small files in these layouts, not on the publishers' own. `movielens` is the builder
+of TensorFlow Datasets, for Python alone. It takes the archive as it is, not unpacked, its log has
+ratings alone, and it shuffles them: ratings of one user at one second lose their order, which
+`ml_100k` and `ml_1m` keep.
 
 | name | what it is | has | built by |
 |---|---|---|---|

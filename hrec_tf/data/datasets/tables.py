@@ -227,12 +227,12 @@ class Table:
             found: set[str] = set()
             try:
                 with _members(archive, self.file) as members:
-                    for path, file in members:
-                        name = PurePosixPath(path).name
+                    for member, file in members:
+                        name = PurePosixPath(member).name
                         if name in found:
                             raise _twice(name, archive, dataset)
                         found.add(name)
-                        yield path, file
+                        yield member, file
             except _DAMAGE as error:
                 raise ValueError(
                     f"{self.archive} cannot be read to its end ({error}), but was expected to be "
