@@ -49,7 +49,7 @@ def build(name: str, *, files: str | Path, data_dir: str | Path | None = None) -
         if not (Path(files) / archive).is_file():
             raise FileNotFoundError(
                 f"`files` was {str(files)!r}, but holds no {archive}, which {name!r} is built from "
-                f"and which is not fetched for you. Fetch it from its publisher into that folder."
+                "and which is not fetched for you. Fetch it from its publisher into that folder."
             )
     download = import_tfds().download.DownloadConfig(manual_dir=files, try_download_gcs=False)
     builder.download_and_prepare(download_config=download)
