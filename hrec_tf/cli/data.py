@@ -44,7 +44,8 @@ def list_logs(
         f"{catalogue.FOLDER_VARIABLE} names.\nRecipes for all: {', '.join(files.of_data(None))}."
     )
     print(
-        "\nPublic data sets, built from the files of their publishers as docs/datasets.md tells\n"
+        "\nPublic data sets; `hrec data build` makes logs of those marked (builder), from the\n"
+        "files of their publishers, as docs/datasets.md tells\n"
     )
     for dataset in datasets:
         print(
@@ -63,8 +64,19 @@ def build(
 ) -> None:
     """Makes a log, or another table, of the files of a public data set."""
     from hrec_tf.data import atomic_files
-    from hrec_tf.data.datasets import built
+    from hrec_tf.data.datasets import built, facts
 
+    origin = facts.entry(name.partition("/")[0]).origin
+    if origin == facts.BUNDLED:
+        raise ValueError(
+            f"`name` was {name!r}, whose log is in the package and needs no building. Pass "
+            "--data online-retail to the other commands."
+        )
+    if origin == facts.STOCK:
+        raise ValueError(
+            f"`name` was {name!r}, which a builder of TensorFlow Datasets builds, from Python "
+            "alone. Use `hrec data build ml_1m` or `hrec data build ml_100k`."
+        )
     with console.Progress().watch(f"reading {name}"):
         table = built.read_files(name, files=files)
     with atomic_files.whole_file(out) as file:

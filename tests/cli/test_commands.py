@@ -141,9 +141,17 @@ def test_a_public_data_set_is_built_and_inspected(capfd, tmp_path):
     assert "neither ml-1m.zip nor ratings.dat" in capfd.readouterr().err
 
 
+def test_data_sets_that_are_not_built_by_this_command_name_what_is(capsys):
+    build = ["--files", "files", "--out", "log.parquet"]
+    assert "Use `hrec data build ml_1m`" in complaint(capsys, "data", "build", "movielens", *build)
+    told = complaint(capsys, "data", "build", "online_retail/full", *build)
+    assert "Pass --data online-retail to the other commands" in told
+
+
 def test_public_data_sets_are_listed_with_files_and_terms(capsys):
     assert main(["data", "list"]) == 0
     told = capsys.readouterr().out
+    assert "`hrec data build` makes logs of those marked (builder)" in told
     assert "ml_1m (builder)\n    MovieLens 1M: ratings of movies" in told
     assert "Fetch by hand: ml-1m.zip, from GroupLens." in told
     assert main(["data", "list", "--json"]) == 0

@@ -33,14 +33,19 @@ log = read_log("ml_1m", data_dir="built")
 
 Each table is a configuration with one split, `train`, one example per row. `user`, `item`,
 `session`, `timestamp`, `event_type` and `rating` are called alike everywhere. A `timestamp` counts
-seconds since 1970 in UTC, or milli- or microseconds where times are that exact; a log has seconds.
+seconds since 1970 in UTC, or milliseconds where times are that exact; a log has seconds. Not so
+Tmall, whose days are of an unnamed year and counted as if of 1970, XING 2016, whose times its
+publisher shifted, and Diginetica, whose times tell the day and the order in a session, but not the
+hour. Not kept are the transactions' numbers of Retailrocket and the tracks' MusicBrainz ids of
+Last.fm.
 Rows are in the order of the publisher's file, except where that begins with the latest. A row that
 is not as its publisher describes it stops the build, with the file and the line.
 
-Layouts follow a public description, named below; a table without one has no builder, as that of
-the users of XING 2017. The builders are tested on small files in these layouts, not on the
-publishers' own. `movielens` is the builder of TensorFlow Datasets, for Python alone: it downloads
-what the folder does not hold, and its log has ratings alone.
+Layouts follow a public description, named below; a table without one has no builder. The builders
+are tested on small files in these layouts, not on the publishers' own. `movielens` is the builder
+of TensorFlow Datasets, for Python alone. It takes the archive as it is, not unpacked, its log has
+ratings alone, and it shuffles them: ratings of one user at one second lose their order, which
+`ml_100k` and `ml_1m` keep.
 
 | name | what it is | has | built by |
 |---|---|---|---|

@@ -1,7 +1,7 @@
 """Tables and event logs of public data sets, built by TensorFlow Datasets or read of the files."""
 
 import importlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
@@ -44,7 +44,14 @@ def build(name: str, *, files: str | Path, data_dir: str | Path | None = None) -
             f"`files` was {str(files)!r}, but there is no such folder, or nothing in it. "
             f"{about.title} is not fetched for you: {about.fetch} Put it into that folder."
         )
-    download = import_tfds().download.DownloadConfig(manual_dir=files)
+    if about.origin == facts.STOCK:
+        archive = PurePosixPath(builder.builder_config.download_url).name
+        if not (Path(files) / archive).is_file():
+            raise FileNotFoundError(
+                f"`files` was {str(files)!r}, but holds no {archive}, which {name!r} is built from "
+                "and which is not fetched for you. Fetch it from its publisher into that folder."
+            )
+    download = import_tfds().download.DownloadConfig(manual_dir=files, try_download_gcs=False)
     builder.download_and_prepare(download_config=download)
 
 
@@ -73,7 +80,9 @@ def read_files(name: str, *, files: str | Path) -> pl.DataFrame:
 
 
 def read_table(name: str, *, data_dir: str | Path | None = None) -> pl.DataFrame:
-    """Reads a table that was built before, its rows in order; see `build` for the arguments.
+    """Reads a table that was built before; see `build` for the arguments.
+
+    Rows are in the publisher's order, but for those of `movielens`: its builder shuffles them.
 
     Raises:
         FileNotFoundError: it has not been built.

@@ -10,7 +10,7 @@ from hrec_tf import checks
 BUILDER, BUNDLED, STOCK = "builder", "bundled", "TensorFlow Datasets"
 """Where a data set is built: by us, from the package, or by a builder of TensorFlow Datasets."""
 
-_TIME_UNITS = {"milliseconds": "ms", "microseconds": "us"}
+_TIME_UNITS = {"milliseconds": "ms"}
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,12 @@ _DATASETS = {
             fetch="current.bz2, or the snapshot of a day under that name, the who-posted-what "
             "data of CiteULike (closed in 2019: a copy is needed).",
             terms="No licence is stated by the publisher.",
-            described_by="CiteULike, Available datasets, page of its FAQ, 2007 to 2019",
+            described_by="CiteULike, Available datasets, page of its FAQ, 2007 to 2019; "
+            "flaviovdf/tag_assess, src/tagassess/data_parser.py",
             citation="""@misc{citeulike,
   author = {{CiteULike}}, title = {Who-posted-what data}, year = {2007}
 }""",
-            times="microseconds",
+            times="seconds",
         ),
         PublicDataset(
             name="diginetica",
@@ -212,16 +213,14 @@ _DATASETS = {
             name="movielens",
             title="MovieLens latest-small, 100K, 1M, 20M and 25M",
             about="ratings of movies",
-            fetch="ml-latest-small.zip, ml-20m.zip or ml-25m.zip, from GroupLens, if it is not to "
-            "be downloaded by TensorFlow Datasets, which knows its checksum.",
+            fetch="ml-latest-small.zip, ml-100k.zip, ml-1m.zip, ml-20m.zip or ml-25m.zip, from "
+            "GroupLens; TensorFlow Datasets knows its checksum.",
             terms=_GROUPLENS,
             described_by="TensorFlow Datasets, catalogue entry movielens, whose builder it is",
             citation=_HARPER,
             times="seconds",
             tables=tuple(
-                f"{version}-{table}"
-                for version in ("latest-small", "100k", "1m", "20m", "25m")
-                for table in ("ratings", "movies")
+                f"{version}-ratings" for version in ("latest-small", "100k", "1m", "20m", "25m")
             ),
             origin=STOCK,
         ),
@@ -314,18 +313,19 @@ _DATASETS = {
             name="xing_2017",
             title="RecSys Challenge 2017 (XING)",
             about="impressions, clicks, bookmarks, replies, deletions and recruiters' interest",
-            fetch="interactions.csv and items.csv, of the challenge.",
+            fetch="interactions.csv, items.csv and users.csv, of the challenge.",
             terms=_XING_TERMS,
             described_by="ACM RecSys Challenge 2017, page of the challenge, quoted in "
             "cesarebernardis/WSDM-Cup-2022, RecSysFramework/DataManager/Reader/"
-            "XingChallenge2017Reader.py",
+            "XingChallenge2017Reader.py; yansh97/HappyRec, preprocess_scripts/xing.py; "
+            "Troublem1/PyTorchRec, torchrec/data/process/proprecess/xing.py",
             citation="""@inproceedings{abel2017recsys,
   author = {Abel, Fabian and Deldjoo, Yashar and Elahi, Mehdi and Kohlsdorf, Daniel},
   title = {RecSys Challenge 2017: Offline and Online Evaluation},
   booktitle = {RecSys}, year = {2017}, doi = {10.1145/3109859.3109954}
 }""",
             times="seconds",
-            tables=("events", "items"),
+            tables=("events", "items", "users"),
         ),
         PublicDataset(
             name="yoochoose",

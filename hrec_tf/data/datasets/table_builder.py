@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     tfds = import_tfds()
 
-_MOST_ROWS = 2**28
+_MOST_ROWS = 2**30
 # TFDS sorts by key what lies in one of 1,000 files, each a part of all 128-bit keys: keys that are
 # far apart keep these parts small, where 0, 1, 2, ... would all be sorted in memory at once.
 _BETWEEN_KEYS = 2**128 // _MOST_ROWS
@@ -71,6 +71,11 @@ class TableBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
         place = 0
         for rows in self._table.read(folder, facts.entry(self.name)):
             for row in rows.iter_rows(named=True):
+                if place == _MOST_ROWS:
+                    raise ValueError(
+                        f"{self._table.file} holds more than {_MOST_ROWS:,} rows, but no more can "
+                        "be built in order. Read it with read_files, or build a part of it."
+                    )
                 order = _MOST_ROWS - 1 - place if self._table.newest_first else place
                 yield order * _BETWEEN_KEYS, row
                 place += 1

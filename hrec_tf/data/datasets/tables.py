@@ -12,6 +12,7 @@ import math
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,14 +82,14 @@ def choice(field: str, names: Mapping[str, str]) -> Column:
 
 
 def time(field: str, format: str, *, unit: str = "s") -> Column:
-    """Text of one format, taken as UTC, as a whole number of "s", "ms" or "us" since 1970."""
+    """Text of one format, taken as UTC, as a whole number of "s" or "ms" since 1970."""
     return Column(field, epoch(pl.col(field), format, unit), pl.Int64(), f"a time like {format}")
 
 
 def epoch(values: pl.Expr, format: str, unit: str) -> pl.Expr:
     """Whole `unit`s between 1970 and times written in `format`; null where one is not."""
     moments = values.str.to_datetime(format, strict=False, time_unit="us").dt.epoch("us")
-    return moments // {"s": 1_000_000, "ms": 1_000, "us": 1}[unit]
+    return moments // {"s": 1_000_000, "ms": 1_000}[unit]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class Table:
         fields: names of the fields of a line; empty if the first line has them.
         skipped: lines at the head of the file that hold no row, where `fields` names them.
         separator: between fields; None where each line is a Python literal of a dict.
+        open_ended: a line may hold the separator in its last field, which is then cut there.
         encoding: of the text.
         comment: lines that begin like this are no rows; empty for none.
         keep: which rows are meant; None for all.
@@ -115,6 +117,7 @@ class Table:
     fields: Sequence[str] = ()
     skipped: int = 0
     separator: str | None = ","
+    open_ended: bool = False
     encoding: str = "utf-8"
     comment: str = ""
     keep: pl.Expr | None = None
@@ -192,7 +195,8 @@ class Table:
         self, reader: "_Lines", numbered: pl.DataFrame, fields: Sequence[str]
     ) -> pl.DataFrame:
         cut = numbered.with_columns(pl.col("line").str.split(self.separator))
-        bad = cut.filter(pl.col("line").list.len() != len(fields))
+        count = pl.col("line").list.len()
+        bad = cut.filter(count < len(fields) if self.open_ended else count != len(fields))
         if bad.height:
             raise reader.error(
                 f"has {len(bad['line'][0])} fields in line {bad['number'][0]}, but "
@@ -220,12 +224,15 @@ class Table:
     def _files(self, folder: Path, dataset: PublicDataset) -> Iterator[tuple[str, IO[bytes]]]:
         archive = folder / self.archive
         if self.archive and archive.is_file():
-            found = 0
+            found: set[str] = set()
             try:
                 with _members(archive, self.file) as members:
-                    for member in members:
-                        found += 1
-                        yield member
+                    for member, file in members:
+                        name = PurePosixPath(member).name
+                        if name in found:
+                            raise _twice(name, archive, dataset)
+                        found.add(name)
+                        yield member, file
             except _DAMAGE as error:
                 raise ValueError(
                     f"{self.archive} cannot be read to its end ({error}), but was expected to be "
@@ -237,18 +244,17 @@ class Table:
                     f"archive again: {dataset.fetch}"
                 )
             return
-        paths = sorted(folder.rglob(self.file))
+        unpacked = self.file.removesuffix(".gz").removesuffix(".bz2")
+        paths = sorted(folder.rglob(self.file)) or sorted(folder.rglob(unpacked))
         if not paths:
             either = f"neither {self.archive} nor" if self.archive else "no"
             raise FileNotFoundError(
                 f"{str(folder)!r} holds {either} {self.file}, which is a part of {dataset.title}. "
                 f"It is not fetched for you: {dataset.fetch} Put it into that folder."
             )
-        if len(paths) > 1 and "*" not in self.file:
-            raise ValueError(
-                f"{str(folder)!r} holds {len(paths)} files {self.file}, but {dataset.title} has "
-                "one. Pass a folder with the files of one data set."
-            )
+        for name, count in Counter(path.name for path in paths).items():
+            if count > 1:
+                raise _twice(name, folder, dataset)
         for path in paths:
             with _OPENERS.get(path.suffix, open)(path, "rb") as file:
                 yield path.name, file
@@ -267,7 +273,10 @@ class _Lines:
         try:
             lines = [line.rstrip("\r\n") for line in islice(self.file, count)]
         except (UnicodeDecodeError, *_DAMAGE) as error:
-            raise self.error(f"cannot be read after line {self.first - 1} ({error})") from error
+            last = self.first + count - 1  # or a few lines later: a buffer is read at once
+            raise self.error(
+                f"cannot be read in or just after lines {self.first} to {last} ({error})"
+            ) from error
         self.taken = len(lines)
         return lines
 
@@ -302,5 +311,14 @@ def _members(archive: Path, pattern: str) -> Iterator[Iterator[tuple[str, IO[byt
         )
 
 
+def _twice(name: str, where: Path, dataset: PublicDataset) -> ValueError:
+    return ValueError(
+        f"{str(where)!r} holds more than one file {name}, but {dataset.title} has one. Pass a "
+        "folder with the files of one data set, each of them once."
+    )
+
+
 def _as_text(value: object) -> str:
+    if value is None:
+        return ""
     return "|".join(map(str, value)) if isinstance(value, list) else str(value)

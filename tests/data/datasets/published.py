@@ -28,15 +28,34 @@ def tarred(files):
     return held.getvalue()
 
 
-XING_ITEM_FIELDS = (
-    "title\tcareer_level\tdiscipline_id\tindustry_id\tcountry\tregion\tlatitude\tlongitude\t"
-    "employment\ttags\tcreated_at"
-)
-XING_USER_FIELDS = (
-    "jobroles\tcareer_level\tdiscipline_id\tindustry_id\tcountry\tregion\t"
-    "experience_n_entries_class\texperience_years_experience\texperience_years_in_current\t"
-    "edu_degree\tedu_fieldofstudies"
-)
+def xing(row, export=""):
+    """A table of one row, its names behind that of the exported table."""
+    return f"{tabbed(export + name for name in row)}\n{tabbed(row.values())}\n".encode()
+
+
+def tabbed(fields):
+    return "\t".join(fields)
+
+
+# fmt: off
+XING_USER = {
+    "jobroles": "8,9", "career_level": "3", "discipline_id": "19", "industry_id": "17",
+    "country": "de", "region": "16", "experience_n_entries_class": "1",
+    "experience_years_experience": "2", "experience_years_in_current": "4",
+    "edu_degree": "NULL", "edu_fieldofstudies": "5,6",
+}
+XING_USER_2017 = {**XING_USER, "wtcj": "0", "premium": "7"}
+XING_ITEM_2016 = {
+    "title": "1,2", "career_level": "3", "discipline_id": "9", "industry_id": "7", "country": "de",
+    "region": "16", "latitude": "50.1", "longitude": "", "employment": "5", "tags": "4,5",
+    "created_at": "null", "active_during_test": "0",
+}
+XING_ITEM_2017 = {
+    "title": "1,2", "career_level": "3", "discipline_id": "9", "industry_id": "7", "country": "de",
+    "is_payed": "0", "region": "16", "latitude": "50.1", "longitude": "8.6", "employment": "5",
+    "tags": "4,5", "created_at": "1470000000",
+}
+# fmt: on
 XING_2017 = "recsyschallenge_v2017_interactions_final_anonym_training_export."
 
 FILES = {
@@ -44,7 +63,7 @@ FILES = {
         # Two tags of one posting, with another's line between them.
         "current.bz2": bz2.compress(
             b"42|a1b2|2004-11-04 02:25:05.373798+00|ecoli\n"
-            b"43|c3d4|2004-11-04 02:25:06+00|no-tag\n"
+            b"43|c3d4|2004-11-04 02:25:06+00|no|tag\n"
             b"42|a1b2|2004-11-04 02:25:05.373798+00|metabolism\n"
         )
     },
@@ -154,18 +173,21 @@ FILES = {
     "xing_2016": {
         "interactions.csv": b"user_id\titem_id\tinteraction_type\tcreated_at\n"
         b"7\t1006615\t1\t1440583725\n7\t1006616\t4\t1440583726\n",
-        "items.csv": (
-            f"id\t{XING_ITEM_FIELDS}\n1006615\t1,2\t3\t9\t7\tde\t1\t\t\t1\t4,5\tnull\n"
-        ).encode(),
-        "users.csv": f"id\t{XING_USER_FIELDS}\n7\t8,9\t3\t9\t7\tde\t1\t1\t2\t3\tNULL\t0\n".encode(),
+        "items.csv": xing({"id": "1006615", **XING_ITEM_2016}),
+        "users.csv": xing({"id": "77", **XING_USER}),
     },
     "xing_2017": {
         "interactions.csv": "\t".join(
             XING_2017 + name for name in ("user_id", "item_id", "interaction_type", "created_at")
         ).encode()
         + b"\n9\t55\t5\t1480000000\n8\t66\t0\t1480000001\n",
-        "items.csv": b"\t".join(b"header%d" % place for place in range(13))
-        + b"\n55\t1,2\t3\t9\t7\tde\t1\t2\t50.1\t8.6\t1\t4,5\t1470000000\n",
+        "items.csv": xing(
+            {"id": "55", **XING_ITEM_2017}, "recsyschallenge_v2017_items_final_training_export."
+        ),
+        "users.csv": xing(
+            {"id": "99", **XING_USER_2017},
+            "recsyschallenge_v2017_users_final_anonym_export_unique.",
+        ),
     },
     "yoochoose": {
         "yoochoose-clicks.dat": b"2,2014-04-07T13:57:19.373Z,214662742,0\n"
@@ -178,8 +200,8 @@ FILES = {
 DAY = 86_400
 EVENTS = {
     "citeulike": [
-        {"user": "a1b2", "item": 42, "timestamp": 1_099_535_105_373_798},
-        {"user": "c3d4", "item": 43, "timestamp": 1_099_535_106_000_000},
+        {"user": "a1b2", "item": 42, "timestamp": 1_099_535_105},
+        {"user": "c3d4", "item": 43, "timestamp": 1_099_535_106},
     ],
     # 2016-05-09 is day 16,930 since 1970.
     "diginetica": [
@@ -290,65 +312,83 @@ EVENTS = {
 """The rows of the table `events`, in the order of the file; None stands for NaN."""
 
 OTHERS = {
-    ("diginetica", "items"): {"item": 81766, "price_log2": 7.0, "name_tokens": "1,2,3"},
-    ("diginetica", "item_categories"): {"item": 81766, "category": 11},
-    ("foursquare", "events_tokyo"): {"user": 1541, "category": 'Café "x'},
-    ("globo", "items"): {"item": 0, "category": 5, "created_at_ms": 1513144419000, "words": 168},
-    ("lastfm_1k", "users"): {
-        "user": "user_000001",
-        "gender": "m",
-        "age": "",
-        "country": "Japan",
-        "signup": "Aug 13, 2006",
-    },
-    ("ml_100k", "items"): {
-        "item": 543,
-        "title": "Misérables, Les (1995)",
-        "release_date": "01-Jan-1995",
-        "genres": "Action|Adventure",
-    },
-    ("ml_100k", "users"): {
-        "user": 1,
-        "age": 24,
-        "gender": "M",
-        "occupation": "technician",
-        "zip_code": "85711",
-    },
-    ("ml_1m", "items"): {"item": 73, "title": "Misérables, Les (1995)", "genres": "Drama|Musical"},
-    ("ml_1m", "users"): {
-        "user": 1,
-        "gender": "F",
-        "age": 1,
-        "occupation": 10,
-        "zip_code": "48067",
-    },
-    ("retailrocket", "item_properties"): {
-        "item": 1,
-        "timestamp": 1435460400000,
-        "property": "cat",
-        "value": "1338",
-    },
-    ("steam", "items"): {
-        "item": "761140",
-        "title": "Lost",
-        "genres": "Action|Indie",
-        "tags": "",
-        "developer": "",
-        "publisher": "",
-    },
-    ("tmall", "users"): {"user": 376517, "age_range": "", "gender": "1"},
-    ("xing_2016", "items"): {"item": 1006615, "title": "1,2", "tags": "4,5", "created_at": "null"},
-    ("xing_2016", "users"): {"user": 7, "jobroles": "8,9", "edu_fieldofstudies": "0"},
-    ("xing_2017", "items"): {"item": 55, "title": "1,2", "is_payed": "1", "tags": "4,5"},
-    ("yoochoose", "purchases"): {
-        "session": 420374,
-        "item": 214537888,
-        "timestamp": 1_396_809_898_314,
-        "price": 12462.0,
-        "quantity": 1,
-    },
+    ("diginetica", "items"): [{"item": 81766, "price_log2": 7.0, "name_tokens": "1,2,3"}],
+    ("diginetica", "item_categories"): [{"item": 81766, "category": 11}],
+    ("foursquare", "events_tokyo"): [{**EVENTS["foursquare"][0], "user": 1541}],
+    ("globo", "items"): [{"item": 0, "category": 5, "created_at_ms": 1513144419000, "words": 168}],
+    ("lastfm_1k", "users"): [
+        {
+            "user": "user_000001",
+            "gender": "m",
+            "age": "",
+            "country": "Japan",
+            "signup": "Aug 13, 2006",
+        }
+    ],
+    ("ml_100k", "items"): [
+        {
+            "item": 543,
+            "title": "Misérables, Les (1995)",
+            "release_date": "01-Jan-1995",
+            "genres": "Action|Adventure",
+        }
+    ],
+    ("ml_100k", "users"): [
+        {
+            "user": 1,
+            "age": 24,
+            "gender": "M",
+            "occupation": "technician",
+            "zip_code": "85711",
+        }
+    ],
+    ("ml_1m", "items"): [
+        {"item": 73, "title": "Misérables, Les (1995)", "genres": "Drama|Musical"}
+    ],
+    ("ml_1m", "users"): [
+        {
+            "user": 1,
+            "gender": "F",
+            "age": 1,
+            "occupation": 10,
+            "zip_code": "48067",
+        }
+    ],
+    ("retailrocket", "item_properties"): [
+        {
+            "item": 1,
+            "timestamp": 1435460400000,
+            "property": "cat",
+            "value": "1338",
+        },
+        {"item": 2, "timestamp": 1433041200000, "property": "888", "value": "n7 8"},
+    ],
+    ("steam", "items"): [
+        {
+            "item": "761140",
+            "title": "Lost",
+            "genres": "Action|Indie",
+            "tags": "",
+            "developer": "",
+            "publisher": "",
+        }
+    ],
+    ("tmall", "users"): [{"user": 376517, "age_range": "", "gender": "1"}],
+    ("xing_2016", "items"): [{"item": 1006615, **XING_ITEM_2016}],
+    ("xing_2016", "users"): [{"user": 77, **XING_USER}],
+    ("xing_2017", "items"): [{"item": 55, **XING_ITEM_2017}],
+    ("xing_2017", "users"): [{"user": 99, **XING_USER_2017}],
+    ("yoochoose", "purchases"): [
+        {
+            "session": 420374,
+            "item": 214537888,
+            "timestamp": 1_396_809_898_314,
+            "price": 12462.0,
+            "quantity": 1,
+        }
+    ],
 }
-"""What the first row of each other table holds."""
+"""The rows of each other table; None stands for NaN."""
 
 
 def write(folder, name):

@@ -82,6 +82,15 @@ def test_rows_keep_their_order_where_keys_lie_in_many_files(tmp_path, monkeypatc
     assert log.frame["user"].to_list() == list(range(1, 50))
 
 
+def test_more_rows_than_there_are_keys_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("hrec_tf.data.datasets.table_builder._MOST_ROWS", 2)
+    (tmp_path / "ratings.dat").write_text("1::2::3::4\n" * 2)
+    build("ml_1m", files=tmp_path, data_dir=tmp_path / "two")
+    (tmp_path / "ratings.dat").write_text("1::2::3::4\n" * 3)
+    with pytest.raises(ValueError, match=r"ratings.dat holds more than 2 rows.*Read it with read_"):
+        build("ml_1m", files=tmp_path, data_dir=tmp_path / "three")
+
+
 @pytest.mark.parametrize("name", BUILT)
 def test_every_data_set_is_built_and_read(name, tmp_path):
     log = read_log(name, data_dir=build_small(name, tmp_path))
@@ -89,7 +98,7 @@ def test_every_data_set_is_built_and_read(name, tmp_path):
     assert log.num_events == len(published.EVENTS[name])
     assert log.has_users == about.users
     assert ("session" in log.frame.columns) == about.sessions
-    unit = {"ms": 1_000, "us": 1_000_000}.get(about.timestamp_unit, 1)
+    unit = {"ms": 1_000}.get(about.timestamp_unit, 1)
     expected = sorted(row["timestamp"] // unit for row in published.EVENTS[name])
     assert sorted(log.frame["timestamp"]) == expected
 
@@ -128,6 +137,19 @@ def test_the_stock_builder_takes_the_archive_from_the_folder(tmp_path):
     published.write(tmp_path, "ml_100k")
     with pytest.raises(tfds.download.download_manager.NonMatchingChecksumError):
         build("movielens/100k-ratings", files=tmp_path, data_dir=tmp_path / "built")
+
+
+def test_the_stock_builder_needs_the_archive_that_it_reads(tmp_path):
+    published.write(tmp_path, "ml_100k")
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no ml-1m.zip, which 'movielens/1m-ratings'"
+    ):
+        build("movielens/1m-ratings", files=tmp_path, data_dir=tmp_path / "built")
+
+
+def test_the_stock_builder_is_asked_for_events_alone(tmp_path):
+    with pytest.raises(ValueError, match=r"`table` was '100k-movies', but must be one of"):
+        read_table("movielens/100k-movies", data_dir=tmp_path)
 
 
 def test_what_cannot_be_read_is_told(tmp_path):

@@ -21,8 +21,9 @@ class Builder(TableBuilder):
     """Last.fm 1K: who listened to what; the item is the artist.
 
     A line is user, ISO time, MusicBrainz id of the artist, artist, MusicBrainz id of the track,
-    track. Artists without an id (the readme counts 69,420) go by their names. Quotes in names are
-    part of the names. The latest event of a user comes first, so the file is read backwards.
+    track; the track's id is not kept. Artists without an id (the readme counts 69,420) go by
+    their names. Quotes in names are part of the names. The latest event of a user comes first, so
+    the file is read backwards.
 
     Source: Celma (2010), README of the data set. Lines that begin with # are taken for headers.
 

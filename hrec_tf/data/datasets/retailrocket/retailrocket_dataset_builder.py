@@ -13,7 +13,8 @@ class Builder(TableBuilder):
     """Retailrocket: what visitors of a shop saw, put into the cart and bought.
 
     `events.csv` has `timestamp,visitorid,event,itemid,transactionid`, times in milliseconds, rows
-    in no order of time. Properties of items change with time; their text is hashed.
+    in no order of time; `transactionid` is not kept. Properties of items change with time; their
+    text is hashed.
 
     Source: Retail Rocket (2016), page of the data set.
 

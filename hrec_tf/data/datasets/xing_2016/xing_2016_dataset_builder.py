@@ -10,7 +10,7 @@ _TYPES = {"1": "click", "2": "bookmark", "3": "reply", "4": "delete"}
 # fmt: off
 _OF_ITEMS = texts(
     "title", "career_level", "discipline_id", "industry_id", "country", "region", "latitude",
-    "longitude", "employment", "tags", "created_at",
+    "longitude", "employment", "tags", "created_at", "active_during_test",
 )
 _OF_USERS = texts(
     "jobroles", "career_level", "discipline_id", "industry_id", "country", "region",

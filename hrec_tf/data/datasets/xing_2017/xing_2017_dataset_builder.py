@@ -19,6 +19,11 @@ _OF_ITEMS = texts(
     "title", "career_level", "discipline_id", "industry_id", "country", "is_payed", "region",
     "latitude", "longitude", "employment", "tags", "created_at",
 )
+_OF_USERS = texts(
+    "jobroles", "career_level", "discipline_id", "industry_id", "country", "region",
+    "experience_n_entries_class", "experience_years_experience", "experience_years_in_current",
+    "edu_degree", "edu_fieldofstudies", "wtcj", "premium",
+)
 # fmt: on
 
 
@@ -26,16 +31,18 @@ class Builder(TableBuilder):
     """XING 2017: what users did with job postings, and which of these they were shown.
 
     Files are set apart by tabs and have a header, whose names may stand behind that of the
-    exported table and a dot. What is known of items is kept as text. Users have a table that is
-    left out: no description of it was found that could be cited.
+    exported table and a dot; columns of items and users are told by their places. What is known
+    of items and users is kept as text.
 
     Source: page of the challenge, as quoted in cesarebernardis/WSDM-Cup-2022,
-    RecSysFramework/DataManager/Reader/XingChallenge2017Reader.py.
+    RecSysFramework/DataManager/Reader/XingChallenge2017Reader.py; columns of items and users by
+    yansh97/HappyRec, preprocess_scripts/xing.py, and Troublem1/PyTorchRec,
+    torchrec/data/process/proprecess/xing.py.
 
     Example:
         >>> from hrec_tf.data.datasets.xing_2017 import Builder
         >>> list(Builder.TABLES)
-        ['events', 'items']
+        ['events', 'items', 'users']
     """
 
     TABLES = {
@@ -55,5 +62,12 @@ class Builder(TableBuilder):
             fields=(ITEM, *_OF_ITEMS),
             skipped=1,
             columns={ITEM: whole(ITEM), **_OF_ITEMS},
+        ),
+        "users": Table(
+            "users.csv",
+            separator="\t",
+            fields=(USER, *_OF_USERS),
+            skipped=1,
+            columns={USER: whole(USER), **_OF_USERS},
         ),
     }
