@@ -42,6 +42,7 @@ LOSSES = {
     "bpr": "hrec_tf.losses:BPR",
     "top1_max": "hrec_tf.losses:TOP1Max",
     "bpr_max": "hrec_tf.losses:BPRMax",
+    "binary_cross_entropy": "hrec_tf.losses:BinaryCrossEntropy",
 }
 NEGATIVES: dict[str, dict[str, Any]] = {
     "in_batch": {"extra": 0, "alpha": None, "mask_collisions": False},
