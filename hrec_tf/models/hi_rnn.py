@@ -16,6 +16,7 @@ from hrec_tf.schema import (
     CONCATENATED,
     GAP,
     ITEM_IDS,
+    LARGEST_GAP,
     PADDING_ID,
     SESSION_START,
     USER_START,
@@ -47,7 +48,8 @@ class HiRNN(NextItemModel):
         item_dim: size of an item's vector, which is read and scored by.
         short_units, long_units: sizes of s and l.
         segments: what ends a segment: "gap", or "session", the sessions of the log.
-        segment_minutes: gap that ends a segment, with "gap" only; a day if None.
+        segment_minutes: gap that ends a segment, with "gap" only; a day if None. In a recipe
+            "log:0.9" takes that quantile, see `hrec_tf.data.gaps.gap_quantile`.
         time_dim: size of what a gap becomes as an input; 0 reads no times.
         decay: let s decay with the gap.
         gap_mean, gap_sd: of δ in the training histories, see `hrec_tf.data.gaps.gap_moments`.
@@ -122,7 +124,9 @@ class HiRNN(NextItemModel):
         # Flags and logarithms of gaps before anything is cast: seconds are no half numbers.
         if self.segments == "gap":
             minutes = 1440.0 if self.segment_minutes is None else self.segment_minutes
-            ends = gap > tf.constant(int(min(60 * minutes, 2**31 - 1)), gap.dtype)
+            # Rounded: 60 * (123 / 60) is a little below 123, and would be cut to 122.
+            seconds = int(min(round(60 * minutes, 3), LARGEST_GAP))
+            ends = gap > tf.constant(seconds, gap.dtype)
         else:
             ends = events[SESSION_START]
         delta = tf.math.log1p(tf.cast(gap, tf.float32) / UNIT_SECONDS)

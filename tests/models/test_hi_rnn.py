@@ -7,8 +7,9 @@ import tensorflow as tf
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import concatenated_stream, lane_stream
 from hrec_tf.evaluation import rank_model
-from hrec_tf.losses import CrossEntropy
+from hrec_tf.losses import BinaryCrossEntropy, CrossEntropy
 from hrec_tf.models import HiRNN
+from hrec_tf.recipe import Recipe, ready_to_train
 from hrec_tf.schema import CONCATENATED, GAP, ITEM_IDS, SESSION_START, USER_START
 from tests.reference.recurrent import hi_rnn_loop
 from tests.reference.weights import fill_distinct
@@ -120,3 +121,50 @@ def test_bad_options_are_named_and_mended():
         HiRNN(**SIZES, segments="session", segment_minutes=5.0)
     with pytest.raises(ValueError, match=r"`segments` was 'gaps'.*Did you mean 'gap'"):
         HiRNN(**SIZES, segments="gaps")
+
+
+def recipe_of(**arguments):
+    return Recipe.from_dict(
+        {
+            "model": "hi-rnn",
+            "arguments": {"item_dim": 3, "short_units": 4, "long_units": 2} | arguments,
+            "optimizer": {"name": "adam"},
+            "loss": {"name": "binary_cross_entropy", "normalise": "valid"},
+            "stream": {"num_lanes": 2},
+            "epochs": 1,
+        }
+    )
+
+
+def test_a_recipe_takes_a_quantile_of_the_gaps_in_training():
+    """Minutes between a user's events: 30, 70, 3 and 290, whose median is 50."""
+    fitted = recipe_of(segment_minutes="log:0.5", gap_mean="log").fitted_to(None, HISTORIES)
+    assert fitted.arguments["segment_minutes"] == 50.0
+    assert fitted.arguments["gap_mean"] > 0
+    model, _ = ready_to_train(fitted, HISTORIES, seed=0)
+    assert model.segment_minutes == 50.0
+    assert isinstance(model.sampled_loss, BinaryCrossEntropy)
+    assert recipe_of(segment_minutes=5).fitted_to(None, HISTORIES).arguments["segment_minutes"] == 5
+    assert recipe_of().fitted_to(None, HISTORIES).complete().arguments["segment_minutes"] is None
+
+
+@pytest.mark.parametrize("text", ["log", "log:1.5", "log:nan", "median", "lag:0.5"])
+def test_a_quantile_that_there_is_not_is_refused_before_anything_is_read(text):
+    with pytest.raises(ValueError, match=rf"`segment_minutes` was '{text}'.*or e.g. 'log:0.9'"):
+        recipe_of(segment_minutes=text)
+
+
+def test_a_gap_as_long_as_segment_minutes_does_not_end_a_segment():
+    """60 * (123 / 60) is below 123 in floating point, which no gap of 123 seconds may feel."""
+    first, later = tf.constant([True]), tf.constant([False])
+    hidden = {}
+    for seconds in (123, 124):
+        for minutes in (123 / 60, 1440.0):
+            model = built(segment_minutes=minutes)
+            _, states = model.step(
+                tf.constant([1]), first, first, model.step_states(1), gap=tf.constant([0])
+            )
+            one, _ = model.step(tf.constant([2]), later, later, states, gap=tf.constant([seconds]))
+            hidden[seconds, minutes] = one.numpy()
+    np.testing.assert_array_equal(hidden[123, 123 / 60], hidden[123, 1440.0])
+    assert np.abs(hidden[124, 123 / 60] - hidden[124, 1440.0]).max() > 1e-3
