@@ -274,7 +274,11 @@ CASES = [
         HiRNN,
         HI_RNN_SIZES | {"segments": "session", "time_dim": 0, "decay": False, "dropout": 0.1},
     ),
-    Case("Hi-RNN that is told when it is asked", HiRNN, HI_RNN_SIZES | {"use_query_gap": True}),
+    Case(
+        "Hi-RNN that is told when it is asked",
+        HiRNN,
+        HI_RNN_SIZES | {"time_dim": 3, "use_query_gap": True},
+    ),
     Case("HM-RNN", HMRNN, HM_RNN_SIZES),
     Case(
         "HM-RNN of gaps, supervised",
