@@ -41,12 +41,15 @@ class HiRNN(NextItemModel):
 
     With `use_query_gap` they know Δ', the seconds from the event to the predicted one:
 
-        δ' = log(1 + Δ' / 60);  r̂ = [drop([s; l]); (δ' - gap_mean) / gap_sd] W_o + b_o
+        δ' = log(1 + Δ' / 60);  r̂ = (drop([s; l]) ⊙ (1 + (δ' - gap_mean) / gap_sd · w_q)) W_o + b_o
+
+    w_q begins with 0. A term beside [s; l] would move the scores after every history alike.
 
     Source: our reconstruction of Choe, Kang and Jung, "Hierarchical RNN-based recommendation with
     short and long times", 2021: two layers, order and time intervals are what is known of it;
-    every equation is inferred; docs/equations.md E. Without `use_query_gap` it compares with
-    methods that are not told when they are asked.
+    every equation is inferred; docs/equations.md E. The factor of `use_query_gap` is that of
+    Beutel et al., "Latent Cross", WSDM 2018, doi:10.1145/3159652.3159727; without it the model
+    compares with methods that are not told when they are asked.
 
     Args:
         num_items: N; ids run 1..N.
@@ -124,7 +127,11 @@ class HiRNN(NextItemModel):
         self.output_map = keras.layers.Dense(
             item_dim, kernel_initializer=BlockGlorot(seed=self._seed_of(2)), name="output"
         )
-        self.output_map.build((None, cell.output_size + use_query_gap))
+        self.output_map.build((None, cell.output_size))
+        if use_query_gap:
+            self.query_kernel = self.add_weight(
+                name="query_kernel", shape=(cell.output_size,), initializer="zeros"
+            )
         self.drop_items = keras.layers.Dropout(dropout, seed=self._seed_of(3))
         self.drop_output = keras.layers.Dropout(dropout, seed=self._seed_of(4))
         self.built = True
@@ -156,7 +163,7 @@ class HiRNN(NextItemModel):
             cell = self.recurrence.cell
             standard = (_delta(events[NEXT_GAP]) - cell.gap_mean) / cell.gap_sd
             asked = tf.cast(standard, hidden.dtype)[..., None]
-            hidden = ops.concatenate([hidden, asked], axis=-1)
+            hidden *= 1.0 + asked * ops.cast(self.query_kernel, hidden.dtype)
         return self.output_map(hidden), states
 
     def score(self, hidden, item_ids=None):

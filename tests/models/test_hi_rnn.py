@@ -71,7 +71,7 @@ def test_no_time_passes_to_an_event_that_is_not_predicted():
 @pytest.mark.parametrize("use_query_gap", [False, True])
 @pytest.mark.parametrize("segments", ["gap", "session"])
 def test_scores_are_the_equations(segments, use_query_gap):
-    """equations E.2: δ = log(1 + Δ / 60), g = Δ above an hour, r̂ = [s; l; δ~'] W_o + b_o."""
+    """equations E.2: δ = log(1 + Δ / 60), g = Δ above an hour, r̂ = ([s; l] ⊙ told) W_o + b_o."""
     arguments = {"segment_minutes": 60.0} if segments == "gap" else {}
     model = built(segments=segments, use_query_gap=use_query_gap, **MOMENTS, **arguments)
     gap = np.array([[0, 3600, 3601, 20, 90_000]])
@@ -93,40 +93,32 @@ def test_scores_are_the_equations(segments, use_query_gap):
     states, _, _ = hi_rnn_loop(cell, inputs, np.zeros((1, 4)), np.zeros((1, 2)))
     if use_query_gap:
         standard = (np.log1p(next_gap / 60) - 2.0) / 1.5
-        states = np.concatenate([states, standard[..., None]], -1)
+        states = states * (1 + standard[..., None] * np.asarray(model.query_kernel, np.float64))
     kernel, output_bias = (np.asarray(w, np.float64) for w in model.output_map.weights)
     expected = (states @ kernel + output_bias) @ table[1:].T + bias.ravel()[1:]
     np.testing.assert_allclose(model.score(model(events)), expected, **FLOAT32_NOISE)
 
 
 def test_the_query_gap_golden_value():
-    """Of weights 0 but that of δ~', an hour is log 61 standardised, and three times that scores."""
+    """Of l = (1, 2) an hour makes (1 + q / 2) + 2 (1 + q / 4) = 3 + q, q = (log 61 - 2) / 1.5."""
     model = HiRNN(**SIZES | {"item_dim": 1}, use_query_gap=True, **MOMENTS)
     for weight in model.weights:
         weight.assign(tf.zeros_like(weight))
-    model.output_map.kernel[-1, 0].assign(3.0)
+    model.query_kernel.assign([0, 0, 0, 0, 0.5, 0.25])
+    model.output_map.kernel.assign([[0], [0], [0], [0], [1], [1]])
     model.item_scores.weights[1][2, 0].assign(1.0)
-    first = tf.constant([True])
-    hidden, _ = model.step(
-        tf.constant([1]),
-        first,
-        first,
-        model.step_states(1),
-        gap=tf.constant([0]),
-        next_gap=tf.constant([3600]),
-    )
-    expected = [0, 3 * (np.log(61) - 2.0) / 1.5, 0, 0, 0, 0]
+    no, states = tf.constant([False]), [tf.zeros((1, 4)), tf.constant([[1.0, 2.0]])]
+    told = {"gap": tf.constant([0]), "next_gap": tf.constant([3600])}
+    hidden, _ = model.step(tf.constant([1]), no, no, states, **told)
+    expected = [0, 3 + (np.log(61) - 2.0) / 1.5, 0, 0, 0, 0]
     np.testing.assert_allclose(model.score(hidden)[0], expected, **FLOAT32_NOISE)
 
 
-def test_a_query_gap_of_no_weight_is_no_query_gap():
-    told, plain = built(use_query_gap=True), built()
-    for mine, other in zip(told.weights, plain.weights, strict=True):
-        other.assign(mine if mine.shape == other.shape else mine[:-1])
-    told.output_map.kernel[-1].assign(tf.zeros(3))
+def test_before_training_a_query_gap_changes_nothing():
+    told, plain = HiRNN(**SIZES, use_query_gap=True, seed=1), HiRNN(**SIZES, seed=1)
     stream = lane_stream(HISTORIES, layout=CONCATENATED, num_lanes=2, steps=2, with_gaps=True)
     for events, *_ in stream:
-        np.testing.assert_allclose(told(events), plain(events), **FLOAT32_NOISE)
+        np.testing.assert_array_equal(told(events), plain(events))
 
 
 def test_the_query_gap_changes_what_is_asked_and_nothing_that_is_remembered():
