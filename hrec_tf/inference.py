@@ -66,8 +66,8 @@ class Inference:
             its weights and its session rule.
 
     Raises:
-        ValueError: supports that do not fit the model, a bad idle time, a model that `reads_users`,
-            or one without an exact `step` that does not read padded rows.
+        ValueError: supports that do not fit the model, a bad idle time, a model that `reads_users`
+            or `reads_next_gap`, or one without an exact `step` that does not read padded rows.
     """
 
     def __init__(
@@ -82,6 +82,12 @@ class Inference:
                 f"`model` is a {type(model).__name__}, which knows users by their numbers in "
                 "training, but no question says who asks. Use a model that reads a user's history, "
                 'e.g. "hrnn-init".'
+            )
+        if model.reads_next_gap:
+            raise ValueError(
+                f"`model` is a {type(model).__name__} that is told how long after the last event "
+                "the next one comes, but no question says when it is asked. Use one with "
+                'use_query_gap=False, or "hrnn-meta", whose questions say it.'
             )
         self.model, self.idle_minutes = model, idle_minutes
         # Gaps are whole seconds: one is above 60.5 s exactly when it is above 60 s.

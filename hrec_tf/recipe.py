@@ -11,7 +11,7 @@ import numpy as np
 
 from hrec_tf import checks, registry
 from hrec_tf.data import plain_toml
-from hrec_tf.data.gaps import gap_moments
+from hrec_tf.data.gaps import gap_moments, gap_quantile
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
 from hrec_tf.recipes import files, keys
@@ -24,15 +24,18 @@ class Recipe:
     """One model's settings: what it is, how it is trained, how it is measured.
 
     Sections hold plain values. `optimizer`, `loss` and `negatives` each have a `name`
-    ("adagrad_momentum", "adam"; "cross_entropy", "top1", "bpr", "top1_max", "bpr_max";
-    "in_batch", "full") beside that class's arguments. What a section leaves out has the
-    default of its class. Baselines are counted: they have `arguments` and `evaluation` only.
+    ("adagrad_momentum", "adam"; "cross_entropy", "top1", "bpr", "top1_max", "bpr_max",
+    "binary_cross_entropy"; "in_batch", "full") beside that class's arguments. What a section
+    leaves out has the default of its class. Baselines are counted: they have `arguments` and
+    `evaluation` only.
 
     Args:
         name: what it is called in its file.
         model: a name of `hrec_tf.registry`.
         source: where the settings come from.
-        arguments: of the model's class. A width of features may be "log": that of the log.
+        arguments: of the model's class. A width of features may be "log": that of the log; so may
+            moments of gaps and the number of users. `segment_minutes` may be "log:0.9": the time
+            that nine of ten gaps of the training histories are not above.
         optimizer, loss, negatives: see above.
         stream: `num_lanes`, `steps`, `order`, see `hrec_tf.data.lanes.lane_stream`, or of
             HRNN-meta `hrec_tf.data.aligned.aligned_stream`; for models that read padded rows
@@ -243,12 +246,12 @@ class Recipe:
         return replace(self, **filled)
 
     def fitted_to(self, features: LogFeatures | None, histories: Histories | None = None) -> Self:
-        """Returns this recipe with what a log says where the recipe says "log".
+        """Returns this recipe with what a log says where the recipe says "log", or "log:0.9".
 
         Args:
             features: `PreparedLog.features`; None, and a part that it lacks, has width 0.
             histories: those to be trained on, whose gaps and users count; without them moments of
-                gaps are 0 and 1.
+                gaps are 0 and 1, and a quantile of gaps stays as it is.
         """
         widths = (features.schemas if features else FeatureSchemas()).widths
         said: dict[str, float] = {name: widths[part] for name, part in keys.WIDTHS.items()}
@@ -261,7 +264,15 @@ class Recipe:
             name: said[name] if name in said and value == "log" else value
             for name, value in self.arguments.items()
         }
+        for name, share in self._quantiles().items():
+            if histories is not None:
+                filled[name] = gap_quantile(histories, share) / 60
         return replace(self, arguments=filled)
+
+    def _quantiles(self) -> dict[str, float]:
+        """Arguments that are a quantile of the log's gaps -> which one."""
+        asked = {name: keys.quantile_of(name, self.arguments.get(name)) for name in keys.QUANTILES}
+        return {name: share for name, share in asked.items() if share is not None}
 
     def _sections(self) -> tuple[str, ...]:
         return ("arguments", "evaluation") if self.entry.is_baseline else SECTIONS
@@ -294,6 +305,7 @@ class Recipe:
             held = getattr(self, section)
             if held:
                 checks.require_choice(f"{section}.name", held.get("name"), choices)
+        self._quantiles()
         for key in self.evaluation:
             checks.require_choice(f"evaluation of {self.name}", key, keys.EVALUATION)
 

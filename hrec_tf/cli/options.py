@@ -162,7 +162,10 @@ class RecipeOptions:
     order: Annotated[Text, option("random, time or given.", _RECIPE)] = None
     learning_rate: Annotated[Real, option("Of the optimizer.", _RECIPE)] = None
     momentum: Annotated[Real, option("Of the optimizer.", _RECIPE)] = None
-    loss: Annotated[Text, option("cross_entropy, top1, bpr, top1_max or bpr_max.", _RECIPE)] = None
+    loss: Annotated[
+        Text,
+        option("cross_entropy, top1, bpr, top1_max, bpr_max or binary_cross_entropy.", _RECIPE),
+    ] = None
     extra: Annotated[Whole, option("Negatives drawn per step.", _RECIPE)] = None
     set: Annotated[
         list[str] | None,

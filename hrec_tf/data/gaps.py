@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hrec_tf import checks
 from hrec_tf.data.histories import Histories
 from hrec_tf.schema import LARGEST_GAP
 
@@ -23,9 +24,41 @@ def gap_moments(histories: Histories) -> tuple[float, float]:
         >>> [round(moment, 4) for moment in gap_moments(histories)]
         [0.0165, 1.0]
     """
-    gaps = np.diff(histories.timestamps)[~histories.user_starts[1:]]
+    gaps = _gaps(histories)
     if not len(gaps):
         return 0.0, 1.0
-    deltas = np.log1p(np.clip(gaps, 0, LARGEST_GAP) / UNIT_SECONDS)
+    deltas = np.log1p(gaps / UNIT_SECONDS)
     sd = float(deltas.std())
     return float(deltas.mean()), sd if sd > 1e-6 else 1.0
+
+
+def gap_quantile(histories: Histories, share: float) -> float:
+    """Returns the seconds that a share of the gaps in training histories is not above.
+
+    Args:
+        histories: whose times are seconds. Each event counts that has one of its user before it.
+        share: from 0, the shortest gap, to 1, the longest; between two gaps it is interpolated.
+
+    Raises:
+        ValueError: a share that there is not, or histories without a gap.
+
+    Example:
+        >>> histories = Histories.from_lists([[[1, 2, 3]]])  # a second apart
+        >>> gap_quantile(histories, 0.9)
+        1.0
+    """
+    checks.require_number("share", share, minimum=0, mend="Pass e.g. 0.9.")
+    if share > 1:
+        raise ValueError(f"`share` was {share}, but must be at most 1, all gaps. Pass e.g. 0.9.")
+    gaps = _gaps(histories)
+    if not len(gaps):
+        raise ValueError(
+            f"`histories` holds {histories.num_events} events of {histories.num_users} users, but "
+            "a gap lies between two events of a user. Pass a time instead of a share of gaps."
+        )
+    return float(np.quantile(gaps, share))
+
+
+def _gaps(histories: Histories) -> np.ndarray:
+    """Seconds before each event that has one of its user before it, as streams tell them."""
+    return np.diff(histories.timestamps)[~histories.user_starts[1:]].clip(0, LARGEST_GAP)

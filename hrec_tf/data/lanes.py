@@ -26,6 +26,7 @@ from hrec_tf.schema import (
     ITEM_IDS,
     LANE_LAYOUTS,
     LARGEST_GAP,
+    NEXT_GAP,
     PADDING_ID,
     SESSION_PARALLEL,
     SESSION_START,
@@ -202,7 +203,12 @@ def lay_out(
     }
     if with_gaps:
         passed = histories.timestamps[fed] - histories.timestamps[np.maximum(fed - 1, 0)]
-        events[GAP] = np.where(is_idle | begins, 0, passed).clip(0, LARGEST_GAP).astype(np.int32)
+        passes = histories.timestamps[target] - histories.timestamps[fed]
+        for name, there_is, gaps in (
+            (GAP, ~is_idle & ~begins, passed),
+            (NEXT_GAP, has_target, passes),
+        ):
+            events[name] = np.where(there_is, gaps, 0).clip(0, LARGEST_GAP).astype(np.int32)
     if with_users:
         user = np.searchsorted(histories.user_offsets, np.maximum(fed, 0), side="right") - 1
         known = np.asarray(histories.user_ids)[user]
@@ -298,14 +304,16 @@ def lane_stream(
         feed_last_item: also feed each session's last event, with weight 0.
         reference_tail: end an epoch as soon as a lane finds no unit left, as the HRNN
             authors' code does. The pairs after that step are NOT seen in that epoch.
-        with_gaps: also say how long ago the event before was, for a model that `reads_gaps`.
+        with_gaps: also say how long ago the event before was, and how long it takes to the next
+            one, for a model that `reads_gaps`.
         with_users: also say whose event it is, for a model that `reads_users`.
         first_epoch: number of the first iteration, for a run that is resumed.
 
     Returns:
         Dataset of `(events, next_item_ids, weights)`: events a dict of `item_ids` int32,
         `session_start` and `user_start` bool, and `with_gaps` `gap` int32, seconds since the
-        unit's event before, 0 at its first, `with_users` `user_ids` int32 as the histories
+        unit's event before, 0 at its first, and `next_gap` int32, seconds to the event that is
+        predicted, 0 where none is, `with_users` `user_ids` int32 as the histories
         number them; next_item_ids int32; weights float32; each (num_lanes, steps).
 
     Raises:
@@ -364,7 +372,7 @@ def lane_stream(
 
     events = {ITEM_IDS: spec(tf.int32), SESSION_START: spec(tf.bool), USER_START: spec(tf.bool)}
     if with_gaps:
-        events[GAP] = spec(tf.int32)
+        events[GAP] = events[NEXT_GAP] = spec(tf.int32)
     if with_users:
         events[USER_IDS] = spec(tf.int32)
     stream = window_stream(

@@ -1,5 +1,6 @@
 """Losses over sampled or full score rows, and where their negatives come from."""
 
+from hrec_tf.losses.binary_cross_entropy import BinaryCrossEntropy
 from hrec_tf.losses.bpr import BPR, BPRMax
 from hrec_tf.losses.cross_entropy import CrossEntropy
 from hrec_tf.losses.negatives import InBatch
@@ -10,6 +11,7 @@ __all__ = [
     "BPR",
     "TOP1",
     "BPRMax",
+    "BinaryCrossEntropy",
     "CrossEntropy",
     "InBatch",
     "SampledLoss",

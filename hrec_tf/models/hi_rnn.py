@@ -16,6 +16,8 @@ from hrec_tf.schema import (
     CONCATENATED,
     GAP,
     ITEM_IDS,
+    LARGEST_GAP,
+    NEXT_GAP,
     PADDING_ID,
     SESSION_START,
     USER_START,
@@ -37,19 +39,29 @@ class HiRNN(NextItemModel):
 
         r̂ = drop([s; l]) W_o + b_o;    scores = r̂ Eᵀ + b        x = drop(E[item])
 
+    With `use_query_gap` they know Δ', the seconds from the event to the predicted one:
+
+        δ' = log(1 + Δ' / 60);  r̂ = (drop([s; l]) ⊙ (1 + (δ' - gap_mean) / gap_sd · w_q)) W_o + b_o
+
+    w_q begins with 0. A term beside [s; l] would move the scores after every history alike.
+
     Source: our reconstruction of Choe, Kang and Jung, "Hierarchical RNN-based recommendation with
     short and long times", 2021: two layers, order and time intervals are what is known of it;
-    every equation is inferred; docs/equations.md E. The gap to the event that is predicted is
-    never read, so that it compares with methods that are not told when they are asked.
+    every equation is inferred; docs/equations.md E. The factor of `use_query_gap` is that of
+    Beutel et al., "Latent Cross", WSDM 2018, doi:10.1145/3159652.3159727; without it the model
+    compares with methods that are not told when they are asked.
 
     Args:
         num_items: N; ids run 1..N.
         item_dim: size of an item's vector, which is read and scored by.
         short_units, long_units: sizes of s and l.
         segments: what ends a segment: "gap", or "session", the sessions of the log.
-        segment_minutes: gap that ends a segment, with "gap" only; a day if None.
+        segment_minutes: gap that ends a segment, with "gap" only; a day if None. In a recipe
+            "log:0.9" takes that quantile, see `hrec_tf.data.gaps.gap_quantile`.
         time_dim: size of what a gap becomes as an input; 0 reads no times.
         decay: let s decay with the gap.
+        use_query_gap: tell the scores the gap to the predicted event. Such a model is trained and
+            evaluated, but not exported.
         gap_mean, gap_sd: of δ in the training histories, see `hrec_tf.data.gaps.gap_moments`.
         dropout: rate of drop, of the items' vectors and of [s; l].
         seed: of initial values and dropout.
@@ -69,6 +81,7 @@ class HiRNN(NextItemModel):
         segment_minutes: float | None = None,
         time_dim: int = 8,
         decay: bool = True,
+        use_query_gap: bool = False,
         gap_mean: float = 0.0,
         gap_sd: float = 1.0,
         dropout: float = 0.0,
@@ -86,11 +99,16 @@ class HiRNN(NextItemModel):
             checks.require_number(
                 "segment_minutes", segment_minutes, minimum=0, mend="Pass minutes, e.g. 1440."
             )
+        if use_query_gap and not time_dim:
+            raise ValueError(
+                "`use_query_gap` was True with time_dim=0, where no times are read. Leave it out, "
+                "or pass a time_dim, e.g. 8."
+            )
         self.item_dim = checks.require_positive_int(
             "item_dim", item_dim, mend="Pass the vectors' size, e.g. 100."
         )
         self.segments, self.segment_minutes = segments, segment_minutes
-        self.dropout = checks.require_rate("dropout", dropout)
+        self.reads_next_gap, self.dropout = use_query_gap, checks.require_rate("dropout", dropout)
         self.cell_arguments: dict[str, Any] = {
             "short_units": short_units,
             "long_units": long_units,
@@ -110,6 +128,10 @@ class HiRNN(NextItemModel):
             item_dim, kernel_initializer=BlockGlorot(seed=self._seed_of(2)), name="output"
         )
         self.output_map.build((None, cell.output_size))
+        if use_query_gap:
+            self.query_kernel = self.add_weight(
+                name="query_kernel", shape=(cell.output_size,), initializer="zeros"
+            )
         self.drop_items = keras.layers.Dropout(dropout, seed=self._seed_of(3))
         self.drop_output = keras.layers.Dropout(dropout, seed=self._seed_of(4))
         self.built = True
@@ -122,10 +144,12 @@ class HiRNN(NextItemModel):
         # Flags and logarithms of gaps before anything is cast: seconds are no half numbers.
         if self.segments == "gap":
             minutes = 1440.0 if self.segment_minutes is None else self.segment_minutes
-            ends = gap > tf.constant(int(min(60 * minutes, 2**31 - 1)), gap.dtype)
+            # Rounded: 60 * (123 / 60) is a little below 123, and would be cut to 122.
+            seconds = int(min(round(60 * minutes, 3), LARGEST_GAP))
+            ends = gap > tf.constant(seconds, gap.dtype)
         else:
             ends = events[SESSION_START]
-        delta = tf.math.log1p(tf.cast(gap, tf.float32) / UNIT_SECONDS)
+        delta = _delta(gap)
         x = self.drop_items(self.item_scores.items(item_ids), training=training)
         told = [tf.cast(values, x.dtype) for values in (delta, ends, events[USER_START])]
         hidden, states = self.recurrence(
@@ -134,7 +158,13 @@ class HiRNN(NextItemModel):
             is_event=item_ids != PADDING_ID,
             training=training,
         )
-        return self.output_map(self.drop_output(hidden, training=training)), states
+        hidden = self.drop_output(hidden, training=training)
+        if self.reads_next_gap:
+            cell = self.recurrence.cell
+            standard = (_delta(events[NEXT_GAP]) - cell.gap_mean) / cell.gap_sd
+            asked = tf.cast(standard, hidden.dtype)[..., None]
+            hidden *= 1.0 + asked * ops.cast(self.query_kernel, hidden.dtype)
+        return self.output_map(hidden), states
 
     def score(self, hidden, item_ids=None):
         return self.item_scores(hidden, item_ids)
@@ -147,6 +177,12 @@ class HiRNN(NextItemModel):
                 "item_dim": self.item_dim,
                 "segments": self.segments,
                 "segment_minutes": self.segment_minutes,
+                "use_query_gap": self.reads_next_gap,
                 "dropout": self.dropout,
             }
         )
+
+
+def _delta(gap):
+    """δ of seconds, in single precision: seconds are no half numbers."""
+    return tf.math.log1p(tf.cast(gap, tf.float32) / UNIT_SECONDS)

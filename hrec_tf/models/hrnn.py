@@ -116,7 +116,7 @@ class HRNN(NextItemModel):
         # Those after the last event, and those before it.
         return [*states, *states, nothing_fed]
 
-    def step(self, item_ids, session_start, user_start, states, gap=None):
+    def step(self, item_ids, session_start, user_start, states, gap=None, next_gap=None):
         """Reads one event per row; see `NextItemModel.step`.
 
         With `feed_last_item=False` an event counts as fed only once the next one of the same

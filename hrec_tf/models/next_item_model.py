@@ -18,6 +18,7 @@ from hrec_tf.metrics.window import require_rank_metrics, update_rank_metrics
 from hrec_tf.schema import (
     GAP,
     ITEM_IDS,
+    NEXT_GAP,
     PADDED_LAYOUTS,
     SESSION_PARALLEL,
     SESSION_START,
@@ -55,6 +56,11 @@ class NextItemModel(keras.Model):
 
     reads_gaps: bool = False
     """Whether events say how many seconds passed since the user's event before."""
+
+    reads_next_gap: bool = False
+    """Whether it makes use of the seconds from an event to the predicted one, too. Such a model
+    `reads_gaps`, and is trained and evaluated, but not exported: its scores change with the time
+    of asking, which no state of it holds."""
 
     reads_users: bool = False
     """Whether events say whose they are. Such a model is trained and evaluated, but not exported:
@@ -159,6 +165,7 @@ class NextItemModel(keras.Model):
         user_start: tf.Tensor,
         states: list[tf.Tensor],
         gap: tf.Tensor | None = None,
+        next_gap: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Reads one event per row; `score` the result to know what comes next.
 
@@ -168,13 +175,16 @@ class NextItemModel(keras.Model):
             states: from `step_states`, or from the step before.
             gap: int32 (batch,), seconds since the user's event before, for a model that
                 `reads_gaps`.
+            next_gap: int32 (batch,), seconds from this event to the time that is asked about, for
+                a model that `reads_next_gap`.
 
         Returns:
             Hidden (batch, units), and states.
         """
         events = self.one_event(item_ids, session_start, user_start)
-        if gap is not None:
-            events[GAP] = gap[:, None]
+        for name, seconds in ((GAP, gap), (NEXT_GAP, next_gap)):
+            if seconds is not None:
+                events[name] = seconds[:, None]
         hidden, states = self.encode(events, states)
         return hidden[:, 0], states
 

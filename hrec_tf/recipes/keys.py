@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ LOSSES = {
     "bpr": "hrec_tf.losses:BPR",
     "top1_max": "hrec_tf.losses:TOP1Max",
     "bpr_max": "hrec_tf.losses:BPRMax",
+    "binary_cross_entropy": "hrec_tf.losses:BinaryCrossEntropy",
 }
 NEGATIVES: dict[str, dict[str, Any]] = {
     "in_batch": {"extra": 0, "alpha": None, "mask_collisions": False},
@@ -70,6 +72,10 @@ MOMENTS = ("gap_mean", "gap_sd")
 
 NUM_USERS = "num_users"
 """An argument that may be "log": how many users the training histories tell apart."""
+
+QUANTILES = ("segment_minutes",)
+"""Arguments that may be "log:" and a share, e.g. "log:0.9": the minutes of that
+`hrec_tf.data.gaps.gap_quantile` of the training histories."""
 
 REQUIRED = inspect.Parameter.empty
 """Stands for the default of a key that has none."""
@@ -116,3 +122,25 @@ def class_of(place: str) -> type:
     """Imports and returns the class at "module:Class"."""
     module, name = place.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def quantile_of(name: str, value: Any) -> float | None:
+    """Returns the share of a value "log:share" of one of `QUANTILES`, None of another value.
+
+    Raises:
+        ValueError: text that is none of these.
+
+    Example:
+        >>> quantile_of("segment_minutes", "log:0.9"), quantile_of("segment_minutes", 30.0)
+        (0.9, None)
+    """
+    if not isinstance(value, str):
+        return None
+    start, _, share = value.partition(":")
+    # Digits alone: `float` takes "nan" and "1e-1", too.
+    if start != "log" or not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", share):
+        raise ValueError(
+            f"`{name}` was {value!r}, but must be a number, or 'log:' and a share from 0 to 1, the "
+            "quantile of the training's gaps. Pass minutes, e.g. 1440, or e.g. 'log:0.9'."
+        )
+    return float(share)

@@ -88,6 +88,11 @@ class Case:
         return self.model.reads_users and not self.arguments.get("shared", False)
 
     @property
+    def is_served(self) -> bool:
+        """Whether what serves it can tell it all that it reads."""
+        return not self.reads_users and not self.build().reads_next_gap
+
+    @property
     def windows_per_chunk(self) -> int:
         return 1 if self.is_padded else 6
 
@@ -166,6 +171,8 @@ class Case:
             if self.reads_gaps:
                 gaps = generator.choice([0, 3, 70, 4000], (rows, steps))
                 events[GAP] = tf.constant(np.where(user_start, 0, gaps), tf.int32)
+                passes = generator.choice([3, 70, 4000], (rows, steps))
+                events[NEXT_GAP] = tf.constant(passes, tf.int32)
             if self.reads_users:
                 events[USER_IDS] = tf.constant(generator.integers(0, 13, (rows, steps)), tf.int32)
             if self.layout == ALIGNED:
@@ -266,6 +273,11 @@ CASES = [
         "Hi-RNN of sessions",
         HiRNN,
         HI_RNN_SIZES | {"segments": "session", "time_dim": 0, "decay": False, "dropout": 0.1},
+    ),
+    Case(
+        "Hi-RNN that is told when it is asked",
+        HiRNN,
+        HI_RNN_SIZES | {"time_dim": 3, "use_query_gap": True},
     ),
     Case("HM-RNN", HMRNN, HM_RNN_SIZES),
     Case(

@@ -32,7 +32,7 @@ TINY_CASES = [
     Case("sequences", TinySequenceModel),
 ]
 NAMED = {case.name: case for case in CASES + PREFIX_CASES}
-ALL_CASES = [case for case in NAMED.values() if not case.reads_users] + TINY_CASES
+ALL_CASES = [case for case in NAMED.values() if case.is_served] + TINY_CASES
 WITHOUT_STEP = {
     "recommender",
     "evaluation",

@@ -8,7 +8,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrec_tf.losses import BPR, TOP1, BPRMax, CrossEntropy, TOP1Max, reduce_rows
+from hrec_tf.losses import (
+    BPR,
+    TOP1,
+    BinaryCrossEntropy,
+    BPRMax,
+    CrossEntropy,
+    TOP1Max,
+    reduce_rows,
+)
 from tests.reference import losses as reference
 
 FLOAT32_NOISE = {"rtol": 2e-5, "atol": 1e-6}
@@ -51,6 +59,12 @@ CASES = {
         functools.partial(reference.bpr_max, penalty=0.9),
         "elu",
         1.0,
+    ),
+    "binary_cross_entropy": (
+        BinaryCrossEntropy(),
+        reference.binary_cross_entropy,
+        "linear",
+        None,
     ),
 }
 each_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -292,6 +306,33 @@ def test_max_losses_golden_values():
     top1_max = TOP1Max().row_losses(logits, tf.ones(3))
     square = 1 / (1 + math.exp(-(log3**2)))
     np.testing.assert_allclose(top1_max, [0.25 * (0.25 + 0.5) + 0.75 * (0.5 + square)])
+
+
+def test_binary_cross_entropy_golden_value():
+    # σ(log 3) = 3/4: the positive is granted 3/4, the negatives log 3 and 0 refused 1/4 and 1/2.
+    logits = tf.constant([[math.log(3), math.log(3), 0.0]], tf.float64)
+    rows = BinaryCrossEntropy().row_losses(logits, tf.ones(3))
+    np.testing.assert_allclose(rows, [math.log(4 / 3) + (math.log(4) + math.log(2)) / 2])
+
+
+def test_binary_cross_entropy_of_one_negative_is_keras_own():
+    """SASRec's case: labels 1 and 0 of two scores, whose mean Keras takes and SASRec the sum."""
+    logits = distinct_logits(5, 2)[:, None]
+    rows = BinaryCrossEntropy().row_losses(tf.constant(logits), tf.ones((5, 2)))
+    labels = np.tile([1.0, 0.0], (5, 1))
+    mean = keras.losses.binary_crossentropy(labels, logits[:, 0], from_logits=True)
+    np.testing.assert_allclose(rows[:, 0], 2 * mean, rtol=1e-6)
+
+
+def test_binary_cross_entropy_of_all_items_is_the_mean_of_every_draw():
+    """What one negative, drawn uniformly from the other items, costs in the mean."""
+    logits = distinct_logits(1, 6)
+    draws = [
+        BinaryCrossEntropy().row_losses(tf.constant(logits[:, [0, drawn]]), tf.ones(2))[0]
+        for drawn in range(1, 6)
+    ]
+    whole = BinaryCrossEntropy().full_row_losses(tf.constant(logits), [1])
+    np.testing.assert_allclose(whole[0], np.mean(draws), rtol=1e-12)
 
 
 def test_bpr_max_of_equal_scores():

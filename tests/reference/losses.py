@@ -81,6 +81,12 @@ def bpr_max(r, i, columns, penalty):
     return -math.log(won + 1e-24) + penalty * small
 
 
+def binary_cross_entropy(r, i, columns):
+    others = [j for j in columns if j != i]
+    refused = sum(math.log(1.0 - sigmoid(r[j])) for j in others) / len(others)
+    return -math.log(sigmoid(r[i])) - refused
+
+
 def rows(row_loss, logits, column_weights, *, activation="linear", alpha=None, collisions=None):
     """`row_loss(r, i, columns)` of every row of (B, M) raw scores."""
     losses = []
