@@ -48,16 +48,22 @@ USER_AWARE = ("sknn-user", "v-sknn-user", "stan-user")
 CHOE = ("pop", "bpr-mf", "fmc", "fpmc", "gru4rec", "gru4rec+", "hi-rnn")
 BY_SESSION = (*ZOO, *NEIGHBOURS, *USER_AWARE)
 MORE = ("gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max")
+OF_SESSIONS = (
+    *("bpr-mf", "fmc", "coevent-mf", "lstm4rec", "stacked-gru"),
+    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp-2018", "hcrnn-3-bi", "rnn-bpm"),
+)
+OF_USERS = ("user-gru", "collaborative-rnn", "hi-rnn", "hm-rnn", "hs-lstm")
 RECIPES = {
     **dict.fromkeys(LEAVE_ONE_OUT, CHOE),
     "online-retail": (*BY_SESSION, *MORE),
     "globo-10k": (*BY_SESSION, *MORE),
-    "globo-news": BY_SESSION,
+    "globo-news": (*BY_SESSION, *OF_SESSIONS, *OF_USERS),
     "foursquare-nyc": BY_SESSION,
     "yoochoose-100k": (
         *NEIGHBOURS,
         *("pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
+        *OF_SESSIONS,
     ),
     **dict.fromkeys(
         ("citeulike-hcrnn", "movielens-hcrnn-sequences", "lastfm-hcrnn-sequences"), SONG
