@@ -38,12 +38,12 @@ def simulated(num_sessions: int, seed: int):
 
 def lists_per_second(model, asked) -> float:
     """Best items after each event of the asked sessions, all scores of a part at once."""
+    import tensorflow as tf
+
     begin = time.perf_counter()
     for first in range(0, asked.num_events, AT_ONCE):
         targets = np.arange(first, min(first + AT_ONCE, asked.num_events))
-        scores = model.score(asked, targets)
-        best = np.argpartition(scores, -K, axis=1)[:, -K:]
-        np.take_along_axis(scores, best, axis=1).argsort(axis=1)
+        tf.math.top_k(model.score(asked, targets), K)
     return asked.num_events / (time.perf_counter() - begin)
 
 
