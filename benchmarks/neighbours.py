@@ -16,8 +16,8 @@ COMMAND = "python -m benchmarks.neighbours"
 SESSIONS, ITEMS, ASKED, AT_ONCE, K, ROUNDS = 1_000_000, 50_000, 500, 100, 20, 5
 TARGET = 2_000
 NOTE = (
-    "Scores are dense: to find the best 20 of 50,000 takes longer than to score them. Tried: "
-    "NumPy's argpartition, which is slowed down by ties, half as fast."
+    "Scores are dense: to find the best 20 of 50,000 takes longer than to score them. NumPy's "
+    "argpartition was tried, which ties slow down."
 )
 NAMES = ("sknn", "v-sknn", "stan")
 
