@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers import in_turn, told_by
+from benchmarks.peers import in_turn, speed_told_by
 
 BENCHMARK = "Training against implicit"
 PEER = "implicit BayesianPersonalizedRanking"
@@ -72,14 +72,6 @@ def ours() -> dict[str, float]:
     return {"speed": speed, "examples": train.num_events}
 
 
-def speed_told_by(command: list[str], examples: int) -> dict[str, float]:
-    """The examples per second that a command tells, if it learnt from as many as are asked for."""
-    told = told_by(command)
-    if told["examples"] != examples:
-        raise RuntimeError(f"{command[:2]} learnt from {told['examples']} examples, not {examples}")
-    return {CONFIG: told["speed"]}
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--python", default=sys.executable, help="with implicit")
@@ -100,8 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
         found = in_turn(
             options.rounds,
             [CONFIG],
-            ours=lambda _: speed_told_by(here, train.num_events),
-            theirs=lambda _: speed_told_by(there, train.num_events),
+            ours=lambda _: speed_told_by(CONFIG, here, train.num_events),
+            theirs=lambda _: speed_told_by(CONFIG, there, train.num_events),
         )
     mine, peer = found[CONFIG]
     record = compared(

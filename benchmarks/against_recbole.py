@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.peers import in_turn, told_by
+from benchmarks.peers import in_turn, speed_told_by
 
 BENCHMARK = "Training against RecBole"
 PEER = "RecBole GRU4Rec"
@@ -79,14 +79,6 @@ def ours() -> dict[str, float]:
     return {"speed": history["events_per_second"][-1], "examples": train.num_pairs}
 
 
-def speed_told_by(command: list[str], examples: int) -> dict[str, float]:
-    """The examples per second that a command tells, if it learnt from as many as are asked for."""
-    told = told_by(command)
-    if told["examples"] != examples:
-        raise RuntimeError(f"{command[:2]} learnt from {told['examples']} examples, not {examples}")
-    return {CONFIG: told["speed"]}
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--python", default=sys.executable, help="with recbole")
@@ -111,8 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
         found = in_turn(
             options.rounds,
             [CONFIG],
-            ours=lambda _: speed_told_by(here, examples),
-            theirs=lambda _: speed_told_by(there, examples),
+            ours=lambda _: speed_told_by(CONFIG, here, examples),
+            theirs=lambda _: speed_told_by(CONFIG, there, examples),
         )
     mine, peer = found[CONFIG]
     record = compared(

@@ -34,6 +34,14 @@ def told_by(command: list[str], **environment: str) -> Any:
     return json.loads(said_by(command, **environment).splitlines()[-1])
 
 
+def speed_told_by(name: str, command: list[str], examples: int) -> Speeds:
+    """The examples per second that a command tells, if it learnt from as many as are asked for."""
+    told = told_by(command)
+    if told["examples"] != examples:
+        raise RuntimeError(f"{command[:2]} learnt from {told['examples']} examples, not {examples}")
+    return {name: told["speed"]}
+
+
 def in_turn(
     rounds: int,
     names: Iterable[str],
