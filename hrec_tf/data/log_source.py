@@ -264,14 +264,16 @@ class PreparedLog:
     def for_validation(self) -> tuple[Histories, Histories]:
         """Returns training and validation histories: the split's own, or the last sessions.
 
-        Both are numbered by `vocabulary`.
+        The last sessions are each user's last one. Where every user has one session, as in logs
+        without users, they are the tenth of all sessions that start last.
+        Both histories are numbered by `vocabulary`.
 
         Raises:
-            ValueError: the split makes no validation part, and no user has a session to spare.
+            ValueError: the split makes no validation part, and no session can be spared.
         """
         split = self.split
         if split.validation is None:
-            split = _last_sessions(split.train)
+            split = _held_back(split.train)
             train, held_out = split.train, split.test
         else:
             train, held_out = split.train, split.validation
@@ -288,9 +290,11 @@ class PreparedLog:
         )
 
 
-def _last_sessions(train: EventLog) -> Split:
+def _held_back(train: EventLog) -> Split:
+    """Each user's last session; where none has two, the sessions that start last, a tenth."""
+    single = train.counts.sessions == train.counts.users
     try:
-        return splits.last_session_out(train)
+        return splits.latest_sessions(train) if single else splits.last_session_out(train)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -114,6 +114,38 @@ def temporal(log: EventLog, *, at: int) -> Split:
     return _cleaned(log, marked, f"temporal(at={at})")
 
 
+def latest_sessions(log: EventLog, share: float = 0.1) -> Split:
+    """Puts a share of the sessions, those that start last, in the test.
+
+    Test items that training lacks are dropped, then test sessions left with fewer than 2
+    events. Of sessions that start at once all go the same way.
+
+    Args:
+        log: a sessionised log with times.
+        share: of the sessions, above 0 and below 1.
+
+    Raises:
+        ValueError: a share that is none, a log without times, or nothing is left on one side.
+
+    Example:
+        >>> log = EventLog.from_frame(
+        ...     {"user": [1, 1, 2, 2], "item": [7, 8, 8, 7], "timestamp": [0, 60, 7200, 7260]}
+        ... )
+        >>> latest_sessions(sessions.by_idle_gap(log), share=0.5).test.frame["item"].to_list()
+        [8, 7]
+    """
+    share = checks.require_number("share", share, minimum=0, mend="Pass a share, e.g. 0.1.")
+    if not 0 < share < 1:
+        raise ValueError(
+            f"`share` was {share}, but must lie between 0 and 1, so that both parts have "
+            "sessions. Pass e.g. 0.1."
+        )
+    log.require_sessions("latest_sessions")
+    starts = log.frame.group_by(number_of_session()).agg(pl.col(TIMESTAMP).min())[TIMESTAMP].sort()
+    kept = int(np.floor(len(starts) * (1 - share)))
+    return temporal(log, at=int(starts[kept]))
+
+
 def by_users(log: EventLog, fractions: Sequence[float], *, seed: int = 0) -> Split:
     """Splits the users at random, so that test users are new to the model.
 

@@ -17,16 +17,30 @@ def test_file_is_prepared_and_split(tmp_path):
     assert (train.num_sessions, held_out.target_weights.sum()) == (12 * 4, 12 * 4)
 
 
-def test_validation_needs_sessions_to_hold_back(tmp_path):
+def test_validation_of_a_log_without_users_is_its_latest_sessions(tmp_path):
     path = write_ring_log(tmp_path / "log.csv")
     source = LogSource(
         str(path),
         reading=COLUMNS | {"user": None},
         split={"name": "temporal", "at": 1_500_500_000},
     )
+    prepared = source.load()
+    train, held_out = prepared.for_validation()
+    # The tenth of 48 sessions, rounded up.
+    assert (prepared.train.num_sessions, train.num_sessions, held_out.num_sessions) == (48, 43, 5)
+    assert train.timestamps.max() < held_out.timestamps.min()
+    assert held_out.target_weights.sum() == 5 * 4
+
+
+def test_validation_needs_sessions_to_hold_back(tmp_path):
+    path = write_ring_log(tmp_path / "log.csv")
+    source = LogSource(
+        str(path),
+        reading=COLUMNS | {"user": None, "timestamp": None},
+        split={"name": "by_users", "fractions": [0.5, 0.5]},
+    )
     with pytest.raises(
-        ValueError,
-        match=r"Validation was asked for, .* of the 48 training ses.*leaves no events of 240.*Use",
+        ValueError, match=r"Validation was asked for, .* of the \d+ training ses.*no times.*Use"
     ):
         source.load().for_validation()
 
