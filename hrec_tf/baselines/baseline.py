@@ -2,13 +2,27 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
 
+from hrec_tf import checks
 from hrec_tf.data.histories import Histories
 from hrec_tf.schema import PADDING_ID
+
+
+class Best(NamedTuple):
+    """The best items of some targets, best first; of equally good ones the lower id is first.
+
+    Attributes:
+        item_ids: int64 (num_targets, k).
+        scores: float64 (num_targets, k).
+    """
+
+    item_ids: np.ndarray
+    scores: np.ndarray
 
 
 class Baseline(ABC):
@@ -81,6 +95,35 @@ class Baseline(ABC):
             )
         return self._score(histories, checked_targets(self, histories, targets))
 
+    def best(self, histories: Histories, targets: np.ndarray, k: int) -> Best:
+        """Finds the k items that `score` puts first, faster where most scores are 0.
+
+        Args:
+            histories, targets: as for `score`.
+            k: length of a list, at most `num_items`.
+
+        Raises:
+            ValueError: what `score` refuses, or a k that is not 1..num_items.
+            TypeError: targets that are not whole numbers.
+
+        Example:
+            >>> from hrec_tf.baselines import Popularity
+            >>> histories = Histories.from_lists([[[1, 2, 1]]], num_items=3)
+            >>> Popularity().fit(histories).best(histories, [1], k=2).item_ids.tolist()
+            [[1, 2]]
+        """
+        if self.num_items is None:
+            raise ValueError(
+                f"`best` was called on a {type(self).__name__} without counts. "
+                "Call `fit(training_histories)` first."
+            )
+        checks.require_positive_int("k", k, mend="Pass the length of the list, e.g. 10.")
+        if k > self.num_items:
+            raise ValueError(
+                f"`k` was {k}, but the catalogue has {self.num_items} items. Pass a smaller number."
+            )
+        return self._best(histories, checked_targets(self, histories, targets), k)
+
     @abstractmethod
     def _fit(self, histories: Histories) -> None:
         """Counts or learns; `histories` holds at least one event."""
@@ -88,6 +131,45 @@ class Baseline(ABC):
     @abstractmethod
     def _score(self, histories: Histories, targets: np.ndarray) -> np.ndarray:
         """Scores; arguments are checked."""
+
+    def _best(self, histories: Histories, targets: np.ndarray, k: int) -> Best:
+        """Lists; arguments are checked. One whose scores are sparse has a faster way."""
+        scores = self._score(histories, targets)
+        places = np.array([best_places(row, k) for row in scores], np.int64).reshape(-1, k)
+        return Best(places + 1, np.take_along_axis(scores, places, axis=1))
+
+
+def best_of_sparse(scores: sparse.csr_matrix, k: int) -> Best:
+    """The best of each row; what is left out of it is 0, and no value is below that."""
+    item_ids = np.empty((scores.shape[0], k), np.int64)
+    values = np.zeros((scores.shape[0], k))
+    scores.sum_duplicates()
+    for row, (first, end) in enumerate(pairwise(scores.indptr)):
+        columns, row_values = scores.indices[first:end], scores.data[first:end]
+        places = best_places(row_values, k)
+        # Items that were given 0 stand in one order with those that were left out.
+        places = places[row_values[places] > 0]
+        above = len(places)
+        item_ids[row, :above], values[row, :above] = columns[places] + 1, row_values[places]
+        if above < k:
+            others = np.setdiff1d(np.arange(min(k, scores.shape[1])), columns[places])
+            item_ids[row, above:] = others[: k - above] + 1
+    return Best(item_ids, values)
+
+
+def best_places(values: np.ndarray, k: int) -> np.ndarray:
+    """Int64 (k,), places of the k largest, largest first; of equal ones the first."""
+    kept = largest(values, k)
+    return kept[np.argsort(-values[kept], kind="stable")]
+
+
+def largest(values: np.ndarray, keep: int) -> np.ndarray:
+    """Places of the `keep` largest, or of all; of equal ones the first."""
+    if len(values) <= keep:
+        return np.arange(len(values))
+    cut = np.partition(values, len(values) - keep)[len(values) - keep]
+    above, equal = np.flatnonzero(values > cut), np.flatnonzero(values == cut)
+    return np.concatenate([above, equal[: keep - len(above)]])
 
 
 def checked_targets(fitted: Any, histories: Histories, targets: np.ndarray) -> np.ndarray:

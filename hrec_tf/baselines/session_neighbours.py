@@ -9,7 +9,10 @@ from scipy import sparse
 from hrec_tf import checks
 from hrec_tf.baselines.baseline import (
     Baseline,
+    Best,
+    best_of_sparse,
     blocks_within,
+    largest,
     session_firsts,
     stretch_events,
     user_firsts,
@@ -113,6 +116,10 @@ class Entries(NamedTuple):
     starts: np.ndarray
 
 
+Votes = tuple[int, np.ndarray, np.ndarray]
+"""Whose query, columns of items, and what each gains."""
+
+
 class SessionKNN(Baseline):
     """SKNN: items of the training sessions that are most like the session so far.
 
@@ -183,22 +190,42 @@ class SessionKNN(Baseline):
         self.postings = _latest_sessions(self.sessions, histories.num_items, self.sample_size)
 
     def _score(self, histories: Histories, targets: np.ndarray) -> np.ndarray:
-        scores = np.zeros((len(targets), histories.num_items))
+        return self._sparse_scores(histories, targets).toarray()
+
+    def _best(self, histories: Histories, targets: np.ndarray, k: int) -> Best:
+        return best_of_sparse(self._sparse_scores(histories, targets), k)
+
+    def _sparse_scores(self, histories: Histories, targets: np.ndarray) -> sparse.csr_matrix:
+        """The (num_targets, num_items) scores; items that no neighbour holds are left out."""
         queries = self._queries(histories, targets)
+        votes = [
+            *self._votes_of_neighbours(queries),
+            *(self._votes_of_own(histories, targets, queries) if self.boost else ()),
+        ]
+        rows, items, values = zip(*votes, strict=True) if votes else ((), (), ())
+        row = np.repeat(np.array(rows, np.int64), [len(some) for some in items])
+        columns, data = (np.concatenate([[], *some]) for some in (items, values))
+        return sparse.csr_matrix(
+            (data, (row, columns.astype(np.int64))), shape=(len(targets), histories.num_items)
+        )
+
+    def _votes_of_neighbours(self, queries: list[Query]) -> Iterator[Votes]:
         for row, sessions, overlap in self._latest_that_share(queries):
             similarity = self._similarities(queries[row], overlap, self.sessions, sessions)
-            nearest = _largest(similarity, self.neighbours)
-            self._vote(
-                scores[row], queries[row], self.sessions, sessions[nearest], similarity[nearest]
-            )
-        if self.boost:
-            for row, own in self._own_sessions(histories, targets, queries):
-                weights = queries[row].look_up(queries[row].weights, own.items)
-                overlap = np.add.reduceat(weights, own.offsets[:-1])
-                alike = np.flatnonzero(overlap)
+            nearest = largest(similarity, self.neighbours)
+            said = self._votes(queries[row], self.sessions, sessions[nearest], similarity[nearest])
+            yield row, *said
+
+    def _votes_of_own(
+        self, histories: Histories, targets: np.ndarray, queries: list[Query]
+    ) -> Iterator[Votes]:
+        for row, own in self._own_sessions(histories, targets, queries):
+            weights = queries[row].look_up(queries[row].weights, own.items)
+            overlap = np.add.reduceat(weights, own.offsets[:-1])
+            alike = np.flatnonzero(overlap)
+            if len(alike):
                 similarity = self._similarities(queries[row], overlap[alike], own, alike)
-                self._vote(scores[row], queries[row], own, alike, self.boost * similarity)
-        return scores
+                yield row, *self._votes(queries[row], own, alike, self.boost * similarity)
 
     def _queries(self, histories: Histories, targets: np.ndarray) -> list[Query]:
         first = session_firsts(histories, targets)
@@ -255,17 +282,10 @@ class SessionKNN(Baseline):
                 held = (first, end), Sessions.of(histories, np.arange(first, end))
             yield row, held[1]
 
-    def _vote(
-        self,
-        scores: np.ndarray,
-        query: Query,
-        sessions: Sessions,
-        rows: np.ndarray,
-        similarity: np.ndarray,
-    ) -> None:
-        """Adds what some sessions say of their items to (num_items,) scores."""
-        if not len(rows):
-            return
+    def _votes(
+        self, query: Query, sessions: Sessions, rows: np.ndarray, similarity: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What some sessions, at least one, say of their items: columns, and what each gains."""
         first, end = sessions.offsets[rows], sessions.offsets[rows + 1]
         entries = stretch_events(first, end)
         items, row = sessions.items[entries], np.repeat(np.arange(len(rows)), end - first)
@@ -276,7 +296,7 @@ class SessionKNN(Baseline):
         )
         if not self.remind:
             credit = np.where(places_asked > 0, 0.0, credit)
-        np.add.at(scores, items, similarity[row] * credit)
+        return items, similarity[row] * credit
 
     def _weights(self, places: np.ndarray, length: int) -> np.ndarray:
         """Float64 (items,), w of items whose last places in the session so far are given."""
@@ -432,15 +452,6 @@ def _latest_sessions(sessions: Sessions, num_items: int, keep: int) -> sparse.cs
     return sparse.csr_matrix(
         (np.ones(offsets[-1]), row[kept], offsets), shape=(num_items, len(sessions.ends))
     )
-
-
-def _largest(values: np.ndarray, keep: int) -> np.ndarray:
-    """Places of the `keep` largest; of equal ones the first."""
-    if len(values) <= keep:
-        return np.arange(len(values))
-    cut = np.partition(values, len(values) - keep)[len(values) - keep]
-    above, equal = np.flatnonzero(values > cut), np.flatnonzero(values == cut)
-    return np.concatenate([above, equal[: keep - len(above)]])
 
 
 def _optional_scale(name: str, value: float | None) -> float | None:

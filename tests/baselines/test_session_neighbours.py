@@ -173,6 +173,21 @@ def test_what_comes_later_is_never_read(cls):
     np.testing.assert_array_equal(model.score(whole, [3]), model.score(cut, [3]))
 
 
+@pytest.mark.parametrize("cls", [SessionKNN, VSKNN, STAN])
+@pytest.mark.parametrize("k", [1, 4, 6])
+@given(users=users_strategy, others=users_strategy)
+@settings(max_examples=15, deadline=None)
+def test_the_best_are_those_of_all_scores(cls, k, users, others):
+    model = cls(remind=False, boost=0.5, extend=2).fit(timed(users))
+    asked = timed(others, seed=2)
+    targets = np.arange(asked.num_events)
+    scores = model.score(asked, targets)
+    best = model.best(asked, targets, k)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(best.item_ids, order + 1)
+    np.testing.assert_array_equal(best.scores, np.take_along_axis(scores, order, axis=1))
+
+
 def test_targets_taken_in_blocks_score_the_same(monkeypatch):
     training = timed([[[1, 2, 5], [2, 3]], [[3, 4, 1, 3], [6]]])
     targets = np.arange(training.num_events)
