@@ -1,6 +1,7 @@
 """Session neighbours: what came in the training sessions that are most like this one."""
 
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,13 +65,13 @@ class Sessions(NamedTuple):
         first, end = histories.session_offsets[sessions], histories.session_offsets[sessions + 1]
         events = stretch_events(first, end)
         row = np.repeat(np.arange(len(sessions)), end - first)
-        items = histories.item_ids[events].astype(np.int64) - 1
+        items = histories.item_ids[events].astype(np.int32) - 1
         # Of an item's events in a session, which are in time order, the last one stays.
         order = np.lexsort((items, row))
         ends_run = np.ones(len(order), bool)
         ends_run[:-1] = (np.diff(row[order]) != 0) | (np.diff(items[order]) != 0)
         kept = order[ends_run]
-        places = events[kept] - first[row[kept]] + 1
+        places = (events[kept] - first[row[kept]] + 1).astype(np.int32)
         sizes = np.bincount(row[kept], minlength=len(sessions))
         return cls(items[kept], places, sizes, offsets_of(sizes), histories.timestamps[end - 1])
 
@@ -202,12 +203,14 @@ class SessionKNN(Baseline):
             *self._votes_of_neighbours(queries),
             *(self._votes_of_own(histories, targets, queries) if self.boost else ()),
         ]
-        rows, items, values = zip(*votes, strict=True) if votes else ((), (), ())
-        row = np.repeat(np.array(rows, np.int64), [len(some) for some in items])
-        columns, data = (np.concatenate([[], *some]) for some in (items, values))
-        return sparse.csr_matrix(
-            (data, (row, columns.astype(np.int64))), shape=(len(targets), histories.num_items)
-        )
+        shape = len(targets), histories.num_items
+        if not votes:
+            return sparse.csr_matrix(shape)
+        rows, items, values = zip(*sorted(votes, key=itemgetter(0)), strict=True)
+        row = np.repeat(rows, [len(some) for some in items])
+        entries = np.concatenate(values), (row, np.concatenate(items))
+        # By columns and back: each row's items come out sorted, which takes no sort.
+        return sparse.coo_matrix(entries, shape=shape).tocsc().tocsr()
 
     def _votes_of_neighbours(self, queries: list[Query]) -> Iterator[Votes]:
         for row, sessions, overlap in self._latest_that_share(queries):

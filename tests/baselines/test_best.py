@@ -38,7 +38,7 @@ def test_what_cannot_be_listed_is_refused():
         Popularity().best(HISTORIES, [1], k=1)
     with pytest.raises(ValueError, match=r"`k` was 7, but the catalogue has 6 items\. Pass"):
         Popularity().fit(HISTORIES).best(HISTORIES, [1], k=7)
-    with pytest.raises(ValueError, match="`k` must be .*0"):
+    with pytest.raises(ValueError, match=r"`k` must be .*0"):
         Popularity().fit(HISTORIES).best(HISTORIES, [1], k=0)
     with pytest.raises(ValueError, match=r"`targets` holds 99 \(row 0\)"):
         Popularity().fit(HISTORIES).best(HISTORIES, [99], k=1)
