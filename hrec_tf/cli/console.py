@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -114,6 +115,14 @@ def print_table(table: Any) -> None:
     wide.print(rich, soft_wrap=False)
     for note in table.notes:
         console.print(note, markup=False)
+
+
+def stop_signals() -> threading.Event:
+    """Returns what is set once the command is interrupted or ended, which it then outlives."""
+    asked_to_stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked_to_stop.set())
+    return asked_to_stop
 
 
 def import_tensorflow() -> None:

@@ -1,4 +1,4 @@
-"""Serving: the protocol of TensorFlow Serving, spoken over an exported SavedModel.
+"""Serving: the protocol of TensorFlow Serving, spoken over an exported SavedModel, and a page.
 
 A name is imported when it is asked for: the server needs TensorFlow, and the client is for
 programs that do without it.
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrec_tf.serving.client import Client, ServingError, State
+    from hrec_tf.serving.demo import Demo
     from hrec_tf.serving.metadata import Metadata
     from hrec_tf.serving.server import Server
 
-__all__ = ["Client", "Metadata", "Server", "ServingError", "State"]
+__all__ = ["Client", "Demo", "Metadata", "Server", "ServingError", "State"]
 
-_MODULE_OF = {"Server": "server", "Metadata": "metadata"}
+_MODULE_OF = {"Server": "server", "Metadata": "metadata", "Demo": "demo"}
 
 
 def __getattr__(name: str) -> Any:
