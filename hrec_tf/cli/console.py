@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,6 +115,14 @@ def print_table(table: Any) -> None:
     wide.print(rich, soft_wrap=False)
     for note in table.notes:
         console.print(note, markup=False)
+
+
+def require(importing: Callable[[], Any]) -> None:
+    """Says what the machine lacks as any other mistake is said."""
+    try:
+        importing()
+    except ImportError as error:
+        raise ValueError(str(error)) from error
 
 
 def stop_signals() -> threading.Event:

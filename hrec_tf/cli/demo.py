@@ -27,9 +27,9 @@ def serve(path: str, *, address: str, port: int | None, ignored: Mapping[str, bo
         ignored: option of the gRPC server -> whether it was given.
 
     Raises:
-        ImportError: aiohttp is not installed.
         FileNotFoundError: no such folder, or one that is not whole.
-        ValueError: exported versions, a run that has no weights, or an option that is ignored.
+        ValueError: exported versions, a run that has no weights, an option that is ignored, or no
+            aiohttp.
         OSError: the port is taken.
     """
     for name in (name for name, is_given in ignored.items() if is_given):
@@ -42,7 +42,7 @@ def serve(path: str, *, address: str, port: int | None, ignored: Mapping[str, bo
     from hrec_tf.recommender import Recommender
     from hrec_tf.serving.demo import Demo, require_aiohttp
 
-    require_aiohttp()
+    console.require(require_aiohttp)
     with console.Progress().watch(f"loading {path}"):
         demo = Demo(
             Recommender.load(path),

@@ -1,6 +1,5 @@
 """`hrec export`: a run as a SavedModel for servers, and as a LiteRT file for devices."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +46,7 @@ def export(
     from hrec_tf.recommender import Recommender
 
     if tflite is not None:
-        _require(require_litert)
+        console.require(require_litert)
     progress = console.Progress()
     with progress.watch(f"loading {run}"):
         recommender = Recommender.load(run, **minutes)
@@ -116,14 +115,6 @@ def _minutes(text: str | None) -> dict[str, float | None]:
             f"`idle_minutes` was {text!r}, but must be a number of minutes, or none for histories "
             "that are one session. Pass for example 30."
         ) from None
-
-
-def _require(importing: Callable[[], Any]) -> None:
-    """Says what the machine lacks as any other mistake is said."""
-    try:
-        importing()
-    except ImportError as error:
-        raise ValueError(str(error)) from error
 
 
 def _together(found: "list[Parity]") -> "Parity":

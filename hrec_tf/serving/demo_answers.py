@@ -94,15 +94,17 @@ class Answers:
         """Returns the list after a history, and how the rule cuts that history into sessions.
 
         Args:
-            asked: `history` [[id, seconds], ...], and where it differs from the usual `k` (10),
-                `exclude_seen` (True) and `idle_minutes` (as trained; None never ends a session).
+            asked: `history` [[id, seconds], ...], and where it differs from the usual `k` (10, or
+                the whole of a smaller catalogue), `exclude_seen` (True) and `idle_minutes` (as
+                trained; None never ends a session).
 
         Raises:
             ValueError, TypeError: something that cannot be asked for.
         """
         history, options = self._read(asked, "recommend")
         recommender = self._under(options["idle_minutes"])
-        k, exclude_seen = options.get("k", 10), options.get("exclude_seen", True)
+        k = options.get("k", min(10, len(self._raw_ids)))
+        exclude_seen = options.get("exclude_seen", True)
         _check_at_most("k", k, MAX_LISTED)
         if not isinstance(exclude_seen, bool):
             raise TypeError(
