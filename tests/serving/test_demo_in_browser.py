@@ -192,6 +192,7 @@ def test_what_the_server_refuses_is_said(driver, demo):
     driver.get("about:blank")
     driver.get(f"{demo.url}/#history={json.dumps([['tea', NOON], ['jam', NOON - 1]])}")
     WebDriverWait(driver, 60).until(lambda page: "go back at row 1" in texts(page, "#trouble")[0])
+    assert texts(driver, "#answered") == [""]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
