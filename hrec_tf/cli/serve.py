@@ -27,11 +27,24 @@ def serve(
         str, typer.Option(help="Interface; by default only this machine can ask.")
     ] = "127.0.0.1",
     model_name: Annotated[str, typer.Option(help="By which requests name the model.")] = MODEL_NAME,
+    print_config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Serve nothing; write there what deploys TensorFlow Serving over the model.",
+        ),
+    ] = None,
 ) -> None:
     """Serves the newest version of an exported model until it is interrupted."""
     # gRPC would write its own notes beside what is said of a port that is taken.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     console.import_tensorflow()
+    if print_config is not None:
+        from hrec_tf.serving.deployment import write_deployment
+
+        options = {"model_name": model_name, "address": address, "port": port}
+        print(*write_deployment(base_path, print_config, **options), sep="\n")  # type: ignore[arg-type]
+        return
     from hrec_tf.serving.server import Server
 
     server = Server(base_path, model_name, address, port)
