@@ -1,5 +1,7 @@
 """LiteRT files: what is written, what is refused. What they answer: test_parity.py."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -188,3 +190,11 @@ def test_a_conversion_that_fails_says_why_and_leaves_nothing(recommender, tmp_pa
     with pytest.raises(RuntimeError, match=r"could not be converted to LiteRT: .* 1: no room"):
         export_tflite(recommender, tmp_path / "out" / "shop.tflite", k=3)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_page_quotes_what_was_measured():
+    root = Path(__file__).parents[2]
+    measured = (root / "benchmarks" / "litert.txt").read_text(encoding="utf-8")
+    assert measured.partition("\n\n")[2] in (root / "docs" / "litert.md").read_text("utf-8")
+    rows = {line.split()[0] for line in measured.splitlines() if " float16 " in line}
+    assert rows and rows <= set(litert.names())
