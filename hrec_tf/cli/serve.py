@@ -40,7 +40,7 @@ def serve(
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     console.import_tensorflow()
     if print_config is not None:
-        from hrec_tf.serving.deployment import write_deployment
+        from hrec_tf.cli.deployment import write_deployment
 
         options = {"model_name": model_name, "address": address, "port": port}
         print(*write_deployment(base_path, print_config, **options), sep="\n")  # type: ignore[arg-type]

@@ -16,8 +16,9 @@ import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from hrec_tf.cli.deployment import write_deployment
 from hrec_tf.cli.main import main
-from hrec_tf.serving.deployment import EXAMPLE_SOURCE, FLAGS, texts, write_deployment
+from hrec_tf.serving.deployment import EXAMPLE_SOURCE, FLAGS, texts
 from tests.reference.tf_serving import FLAGS as KNOWN_FLAGS
 from tests.reference.tf_serving import BatchingParameters, MonitoringConfig
 
