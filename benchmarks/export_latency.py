@@ -112,6 +112,7 @@ def main() -> None:
     import tensorflow as tf
 
     from hrec_tf.export import export_saved_model, export_tflite
+    from hrec_tf.export.tflite import QUANTIZATIONS
 
     print("python -m benchmarks.export_latency\n")
     print(f"TensorFlow {tf.__version__}, {platform.machine()}, {os.cpu_count()} cores.", end=" ")
@@ -122,12 +123,11 @@ def main() -> None:
         folder = export_saved_model(made, Path(scratch) / "models", k=K)
         kilobytes = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1000
         _print_table(f"SavedModel, {kilobytes:,.0f} kB", saved_model_calls(folder, size))
-        for quantize in (None, "float16", "int8"):
+        for quantize in QUANTIZATIONS:
             file = Path(scratch) / f"{quantize}.tflite"
             export_tflite(made, file, k=K, quantize=quantize)
-            title = f"LiteRT{'' if quantize is None else f' {quantize}'}"
             kilobytes = file.stat().st_size / 1000
-            _print_table(f"{title}, {kilobytes:,.0f} kB", tflite_calls(file, size))
+            _print_table(f"LiteRT {quantize}, {kilobytes:,.0f} kB", tflite_calls(file, size))
 
 
 def _print_table(title: str, calls) -> None:

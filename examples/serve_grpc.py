@@ -5,7 +5,7 @@ python examples/serve_grpc.py --small                    # the same with small n
 python examples/serve_grpc.py --address localhost:8500   # asks a server that runs already
 
 The server is the one of `hrec serve`. A real TensorFlow Serving over the same artefact (see
-serving/compose.yaml) answers the same requests; `hrec_tf.serving.Client` hides all of this.
+serving/tf_serving) answers the same requests; `hrec_tf.serving.Client` hides all of this.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Writes the LiteRT file of a run, for phones and small devices, and checks it.
 
 python export/export_tflite.py runs/first recommender.tflite
-python export/export_tflite.py runs/first recommender.tflite --quantize float16
+python export/export_tflite.py runs/first recommender.tflite --quantize int8
 
 RUN is a folder that `hrec train` wrote. Beside the file come its vocabulary (item id i is line i,
 counted from 0) and checksums. `hrec export` does the same; this is the script to copy where an
@@ -12,13 +12,16 @@ import argparse
 
 from hrec_tf.export import export_tflite
 from hrec_tf.export.parity import check_parity
+from hrec_tf.export.tflite import QUANTIZATIONS
 from hrec_tf.recommender import Recommender
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("run", metavar="RUN")
 parser.add_argument("file", metavar="FILE.tflite")
 parser.add_argument("--k", type=int, default=20, help="length of the lists (20)")
-parser.add_argument("--quantize", choices=("float16", "int8"), help="shorten the weights")
+parser.add_argument(
+    "--quantize", choices=QUANTIZATIONS, default="float16", help="weights (%(default)s)"
+)
 options = parser.parse_args()
 
 # The model, the vocabulary, and the idle time that ended a session in the log.

@@ -18,7 +18,10 @@ PAGES = (
     "docs/evaluation.md",
     "docs/explain.md",
     "docs/features.md",
+    "docs/litert.md",
     "docs/serving.md",
+    "serving/README.md",
+    "serving/tf_serving/README.md",
 )
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 

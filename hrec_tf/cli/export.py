@@ -31,7 +31,8 @@ def export(
         typer.Option(help="Idle time that ends a session, or `none` (that of the run's log)."),
     ] = None,
     quantize: Annotated[
-        str | None, typer.Option(help="Shorten the weights of the LiteRT file: float16 or int8.")
+        str | None,
+        typer.Option(help="Weights of the LiteRT file: float32 or int8 (float16)."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -66,7 +67,7 @@ def export(
                 recommender, saved_model, **options, check=lambda made: check(saved_model=made)
             )
     if tflite is not None:
-        options = {"k": k, "quantize": quantize}
+        options = {"k": k, "quantize": quantize or "float16"}
         with progress.watch("converting to LiteRT"):
             made["tflite"] = export_tflite(
                 recommender, tflite, **options, check=lambda made: check(tflite=made)

@@ -34,6 +34,13 @@ def serve(
         int | None,
         typer.Option(help="Port of that page; 0 for any free one (8080).", show_default=False),
     ] = None,
+    print_config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Serve nothing; write there what deploys TensorFlow Serving over the model.",
+        ),
+    ] = None,
 ) -> None:
     """Serves the newest version of an exported model until it is interrupted."""
     if demo:
@@ -48,6 +55,12 @@ def serve(
     # gRPC would write its own notes beside what is said of a port that is taken.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     console.import_tensorflow()
+    if print_config is not None:
+        from hrec_tf.cli.deployment import write_deployment
+
+        options = {"model_name": model_name, "address": address, "port": port}
+        print(*write_deployment(base_path, print_config, **options), sep="\n")  # type: ignore[arg-type]
+        return
     from hrec_tf.serving.server import Server
 
     server = Server(base_path, model_name, address, port)

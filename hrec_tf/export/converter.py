@@ -1,8 +1,8 @@
 """Turns SavedModels into LiteRT files, in a process of its own.
 
 The conversion leaks memory and prints much, so this file is run instead of called. It reads lines
-of JSON, `["SAVED_MODEL", "FILE.tflite", ["SIGNATURE", ...], null or "float16" or "int8"]`, and
-answers each by a line, `{}` or `{"error": "..."}`. Builtin operators only: no runtime needs
+of JSON, `["SAVED_MODEL", "FILE.tflite", ["SIGNATURE", ...], "float32" or "float16" or "int8"]`,
+and answers each by a line, `{}` or `{"error": "..."}`. Builtin operators only: no runtime needs
 TensorFlow's own.
 """
 
@@ -12,20 +12,20 @@ import sys
 from pathlib import Path
 
 
-def convert(saved_model: str, signatures: list[str], *, quantize: str | None = None) -> bytes:
+def convert(saved_model: str, signatures: list[str], *, quantize: str) -> bytes:
     """Returns the content of a LiteRT file.
 
     Args:
         saved_model: folder of a SavedModel.
         signatures: names of those of its signatures that the file gets.
-        quantize: None, "float16" (weights of 16 bits), or "int8" (of 8 bits, computed with
-            in float where an operator needs it).
+        quantize: "float32" keeps the weights; "float16" gives them 16 bits, and "int8" those of
+            the matrix products and the tables 8, for which products round their inputs, too.
     """
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=signatures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize is not None:
+    if quantize != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]

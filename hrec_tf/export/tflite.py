@@ -39,7 +39,7 @@ from hrec_tf.recommender import Recommender
 from hrec_tf.schema import PADDING_ID
 
 KIND = "tflite"
-QUANTIZATIONS = ("float16", "int8")
+QUANTIZATIONS = ("float16", "float32", "int8")
 
 
 def export_tflite(
@@ -47,7 +47,7 @@ def export_tflite(
     file: str | Path,
     *,
     k: int = 20,
-    quantize: str | None = None,
+    quantize: str = "float16",
     check: Callable[[Path], Any] | None = None,
     process: "ConverterProcess | None" = None,
 ) -> Path:
@@ -59,8 +59,9 @@ def export_tflite(
         recommender: what is exported.
         file: to be made, with the suffix ".tflite".
         k: length of the recommended lists.
-        quantize: "float16" halves the weights; "int8" quarters those of the matrix products.
-            Scores then differ by what `hrec_tf.export.parity.TOLERANCES` allows.
+        quantize: "float16" halves the weights, "float32" keeps them, "int8" quarters those of
+            matrix products. Scores then differ by what `hrec_tf.export.parity.TOLERANCES` allows;
+            `docs/litert.md` has what they differ by.
         check: called with the file before it takes its place; what it raises leaves nothing.
         process: what converts; one of its own if None.
 
@@ -68,13 +69,13 @@ def export_tflite(
         The file.
 
     Raises:
-        ValueError: a file that is there already, another suffix, or `k` outside 1..num_items.
+        ValueError: a file that is there already, another suffix, `k` outside 1..num_items, or
+            another `quantize`.
         OSError: it cannot be written; nothing is left behind.
         RuntimeError: TensorFlow could not convert the model.
     """
     file, k = _checked_file(file), checked_k(k, recommender)
-    if quantize is not None:
-        checks.require_choice("quantize", quantize, QUANTIZATIONS)
+    checks.require_choice("quantize", quantize, QUANTIZATIONS)
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=file.parent, prefix=f".{file.stem}.", suffix=".part"))
     moved: list[Path] = []
@@ -195,7 +196,7 @@ class ConverterProcess(LineProcess):
     def __init__(self) -> None:
         super().__init__(converter)
 
-    def __call__(self, source: str, target: Path, names: list[str], quantize: str | None) -> None:
+    def __call__(self, source: str, target: Path, names: list[str], quantize: str) -> None:
         """Converts the signatures of those names."""
         error = self.ask([source, str(target), names, quantize])
         if error is not None:

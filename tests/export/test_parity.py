@@ -82,7 +82,11 @@ def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp
         recommender,
         saved_model=export_saved_model(recommender, tmp_path / "served", k=NUM_ITEMS),
         tflite=export_tflite(
-            recommender, tmp_path / "model.tflite", k=NUM_ITEMS, process=converter
+            recommender,
+            tmp_path / "model.tflite",
+            k=NUM_ITEMS,
+            quantize="float32",
+            process=converter,
         ),
         process=process,
     )
@@ -106,7 +110,11 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
         recommender,
         saved_model=export_saved_model(recommender, tmp_path / "served", k=NUM_ITEMS),
         tflite=export_tflite(
-            recommender, tmp_path / "model.tflite", k=NUM_ITEMS, process=converter
+            recommender,
+            tmp_path / "model.tflite",
+            k=NUM_ITEMS,
+            quantize="float32",
+            process=converter,
         ),
         process=process,
     )

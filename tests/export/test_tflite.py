@@ -1,13 +1,18 @@
 """LiteRT files: what is written, what is refused. What they answer: test_parity.py."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from benchmarks import litert
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import check_tflite, export_tflite, litert_interpreter
-from hrec_tf.models import HRNN
+from hrec_tf.export.tflite import ConverterProcess
+from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
 from tests.reference.tiny_prefix_model import TinyPrefixModel
+from tests.reference.weights import fill_drawn
 
 ITEMS = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
 
@@ -44,7 +49,7 @@ def test_vocabulary_and_checksums_lie_beside_the_file(file, recommender):
     names = ["shop.manifest.json", "shop.tflite", "shop.vocabulary.txt"]
     assert sorted(path.name for path in file.parent.iterdir()) == names
     about = check_tflite(file)
-    assert (about["k"], about["idle_minutes"], about["quantize"]) == (3, 45, None)
+    assert (about["k"], about["idle_minutes"], about["quantize"]) == (3, 45, "float16")
     assert about["signatures"] == ["recommend", "step"]
     vocabulary = Vocabulary.load(file.with_name("shop.vocabulary.txt"))
     assert vocabulary.fingerprint == about["vocabulary"] == recommender.vocabulary.fingerprint
@@ -65,17 +70,63 @@ def test_a_model_that_reads_prefixes_has_no_step_and_no_state(without_step):
     assert set(found["recommend"]["outputs"]) == {"item_ids", "scores"}
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Recommenders of 300 items, of users and of sessions, and their shortened files."""
+    made, scratch = {}, tmp_path_factory.mktemp("lite")
+    sizes = {"session_units": 32, "user_units": 32}
+    models = HRNN(num_items=300, seed=1, **sizes), GRU4Rec(num_items=300, units=32, seed=1)
+    with ConverterProcess() as process:
+        for model in models:
+            fill_drawn(model, scale=0.2)
+            name, recommender = type(model).__name__, Recommender(model, Vocabulary(range(300)))
+            for quantize in ("float16", "int8"):
+                file = scratch / f"{name}-{quantize}.tflite"
+                export_tflite(recommender, file, k=20, quantize=quantize, process=process)
+                made[name, quantize] = recommender, file
+    return made
+
+
 @pytest.mark.integration
-@pytest.mark.parametrize("name", ["file", "without_step"])
-def test_every_operator_is_a_builtin_one(name, request):
+@pytest.mark.parametrize(
+    ("quantize", "error", "agreement"),
+    [("float16", (1e-5, 1e-3), 0.99), ("int8", (1e-3, 3e-2), 0.8)],
+)
+@pytest.mark.parametrize("name", ["HRNN", "GRU4Rec"])
+def test_shortened_lists_are_nearly_those_of_keras(large, name, quantize, error, agreement):
+    pytest.importorskip("ai_edge_litert")
+    recommender, file = large[name, quantize]
+    lists = litert.compare(recommender, file, tried=50)
+    # If it differed by less, nothing would have been shortened.
+    assert error[0] < lists.error < error[1]
+    assert lists.agreement > agreement
+    require_builtin_operators(file)
+
+
+@pytest.mark.integration
+def test_float16_halves_a_file_and_int8_shortens_it_further(large, tmp_path):
+    recommender, file = large["HRNN", "float16"]
+    whole = export_tflite(recommender, tmp_path / "whole.tflite", k=20, quantize="float32")
+    sizes = [path.stat().st_size for path in (whole, file, large["HRNN", "int8"][1])]
+    tables = 4 * sum(int(weight.shape.num_elements()) for weight in recommender.model.weights)
+    assert sizes[0] - sizes[1] > 0.4 * tables and sizes[1] - sizes[2] > 0.15 * tables
+
+
+def require_builtin_operators(file):
     from tensorflow.lite.python import schema_py_generated as schema
 
-    model = schema.Model.GetRootAsModel(request.getfixturevalue(name).read_bytes(), 0)
+    model = schema.Model.GetRootAsModel(file.read_bytes(), 0)
     codes = [model.OperatorCodes(place) for place in range(model.OperatorCodesLength())]
     assert len(codes) > 20
     for code in codes:
         assert code.CustomCode() is None
         assert code.BuiltinCode() != schema.BuiltinOperator.CUSTOM
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["file", "without_step"])
+def test_every_operator_is_a_builtin_one(name, request):
+    require_builtin_operators(request.getfixturevalue(name))
 
 
 @pytest.mark.integration
@@ -139,3 +190,11 @@ def test_a_conversion_that_fails_says_why_and_leaves_nothing(recommender, tmp_pa
     with pytest.raises(RuntimeError, match=r"could not be converted to LiteRT: .* 1: no room"):
         export_tflite(recommender, tmp_path / "out" / "shop.tflite", k=3)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_page_quotes_what_was_measured():
+    root = Path(__file__).parents[2]
+    measured = (root / "benchmarks" / "litert.txt").read_text(encoding="utf-8")
+    assert measured.partition("\n\n")[2] in (root / "docs" / "litert.md").read_text("utf-8")
+    rows = {line.split()[0] for line in measured.splitlines() if " float16 " in line}
+    assert rows and rows <= set(litert.names())

@@ -21,7 +21,9 @@ DEFAULTS = {name: one.default for name, one in inspect.signature(serve).paramete
 
 
 def service(name="compose.yaml"):
-    (found,) = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))["services"].items()
+    (found,) = yaml.safe_load((FOLDER / "tf_serving" / name).read_text(encoding="utf-8"))[
+        "services"
+    ].items()
     assert found[0] == "serving"
     return found[1]
 
@@ -39,7 +41,7 @@ def test_container_serves_the_same_model_on_the_same_ports():
     grpc, rest = DEFAULTS["port"], DEFAULTS["port"] + 1
     here = DEFAULTS["address"]
     assert found["ports"] == [f"{here}:{grpc}:{grpc}", f"{here}:{rest}:{rest}"]
-    (volume,) = found["volumes"]
+    volume, _ = found["volumes"]
     assert volume["target"] == f"/models/{name}"  # the image's entry point looks there
     assert volume["read_only"] is True
     assert volume["source"].startswith("${HREC_SAVED_MODEL:?")
@@ -59,7 +61,7 @@ def test_gpu_differs_in_image_and_device_alone():
 
 def test_readme_names_what_is_there():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for name in re.findall(r"serving/([\w.]+\.(?:yaml|py|sh))", text):
+    for name in re.findall(r"serving/([\w./]+\.(?:md|py|sh))", text):
         assert (FOLDER / name).is_file(), name
     assert f'gRPC on {DEFAULTS["address"]}:{DEFAULTS["port"]}, model "recommender"' in text
 

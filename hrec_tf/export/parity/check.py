@@ -28,10 +28,10 @@ from hrec_tf.inference import UNFILLED
 from hrec_tf.recommender import Recommender
 from hrec_tf.schema import ALIGNED, PADDING_ID
 
-TOLERANCES = {None: 1e-5, "float16": 5e-3, "int8": 5e-2}
+TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "int8": 5e-2}
 """Greatest allowed difference of scores by `quantize`, as a share of the largest score of the
 history; of 1 where that is less and numbers were shortened, which small ones bear worst."""
-_LOWEST = {None: UNFILLED, "float16": float(np.finfo(np.float16).min), "int8": UNFILLED}
+_LOWEST = {"float32": UNFILLED, "float16": float(np.finfo(np.float16).min), "int8": UNFILLED}
 """Score of places that are not filled, by `quantize`: it is a constant of the graph too."""
 
 
@@ -122,7 +122,7 @@ class _Comparison:
         self._scores = trials.keras_scores(self._model, supports, tried, self._idle_minutes)
         self.differences: dict[str, float] = {}
 
-    def add(self, answered: Answered, *, k: int | None = None, quantize: str | None = None) -> None:
+    def add(self, answered: Answered, *, k: int | None = None, quantize: str = "float32") -> None:
         """Raises unless an answer is that of Keras.
 
         Args:
@@ -136,7 +136,7 @@ class _Comparison:
         # Column 0 is of item id 0: places that are not filled, and unknown candidates.
         expected = np.concatenate([np.full(1, UNFILLED, np.float32), self._scores[row]])
         scale = _largest(expected[1:])
-        if quantize is not None:
+        if quantize != "float32":
             scale = max(1.0, scale)
         if exclude_seen:
             expected[self._trials[row].item_ids] = UNFILLED
@@ -170,7 +170,7 @@ class _Comparison:
         for row, greater in zip(rows, ranks.greater, strict=True):
             scores = self._scores[row]
             target = scores[self._trials[row].next_item_id - 1]
-            noise = TOLERANCES[None] * _largest(scores)
+            noise = TOLERANCES["float32"] * _largest(scores)
             least = np.count_nonzero(scores > target + noise)
             most = np.count_nonzero(scores >= target - noise) - 1
             difference = float(max(least - greater, greater - most, 0))
