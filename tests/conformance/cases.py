@@ -66,6 +66,8 @@ class Case:
     arguments: dict[str, Any] = field(default_factory=dict)
     sampled: bool = True
     """Whether scores of some items cost less than those of all, which probabilities do not."""
+    trains_alike: bool = False
+    """Whether it differs from another row in what it computes, and not in how it is trained."""
 
     @functools.cached_property
     def layout(self) -> str:
@@ -212,8 +214,15 @@ META_SIZES: dict[str, Any] = {
 
 CASES = [
     Case("GRU4Rec one-hot", GRU4Rec, {"units": (5,)}),
-    Case("GRU4Rec embedding", GRU4Rec, {"units": (5,), "inputs": "embedding", "item_dim": 4}),
-    Case("GRU4Rec constrained", GRU4Rec, {"units": (5,), "inputs": "constrained"}),
+    Case(
+        "GRU4Rec embedding",
+        GRU4Rec,
+        {"units": (5,), "inputs": "embedding", "item_dim": 4},
+        trains_alike=True,
+    ),
+    Case(
+        "GRU4Rec constrained", GRU4Rec, {"units": (5,), "inputs": "constrained"}, trains_alike=True
+    ),
     Case(
         "GRU4Rec of two layers",
         GRU4Rec,
@@ -238,6 +247,7 @@ CASES = [
             "embed_dropout": 0.1,
             "hidden_dropout": 0.1,
         },
+        trains_alike=True,
     ),
     Case("RNN Concat", RNNConcat, {"units": (5,)}),
     Case("HRNN Init", HRNN, HRNN_SIZES),
@@ -253,20 +263,29 @@ CASES = [
             "init_dropout": 0.1,
         },
     ),
-    Case("HRNN with an embedding", HRNN, HRNN_SIZES | {"item_dim": 5, "user_gates": "rz"}),
-    Case("HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}),
-    Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}),
+    Case(
+        "HRNN with an embedding",
+        HRNN,
+        HRNN_SIZES | {"item_dim": 5, "user_gates": "rz"},
+        trains_alike=True,
+    ),
+    Case(
+        "HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}, trains_alike=True
+    ),
+    Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}, trains_alike=True),
     Case("User-based GRU", UserGRU, USER_SIZES),
     Case(
         "User-based GRU, rectified",
         UserGRU,
         USER_SIZES | {"integration": "rectified", "dropout": 0.1},
+        trains_alike=True,
     ),
     Case("Collaborative RNN", CollaborativeRNN, {"num_users": 15, "units": 5}),
     Case(
         "Collaborative RNN, shared",
         CollaborativeRNN,
         {"shared": True, "units": 5, "activation": "tanh"},
+        trains_alike=True,
     ),
     Case("Hi-RNN", HiRNN, HI_RNN_SIZES | {"segment_minutes": 1.0, "time_dim": 3}),
     Case(
@@ -278,6 +297,7 @@ CASES = [
         "Hi-RNN that is told when it is asked",
         HiRNN,
         HI_RNN_SIZES | {"time_dim": 3, "use_query_gap": True},
+        trains_alike=True,
     ),
     Case("HM-RNN", HMRNN, HM_RNN_SIZES),
     Case(
@@ -287,12 +307,13 @@ CASES = [
         | {"num_layers": 3, "use_gaps": True, "boundaries": "supervised", "estimator": "gumbel"}
         | {"sparsity": 0.01, "dropout": 0.1},
     ),
-    Case("HM-RNN of sessions", HMRNN, HM_RNN_SIZES | {"boundaries": "given"}),
+    Case("HM-RNN of sessions", HMRNN, HM_RNN_SIZES | {"boundaries": "given"}, trains_alike=True),
     Case("HS-LSTM", HSLSTM, HS_LSTM_SIZES | {"dropout": 0.1, "reward": "terminal"}),
     Case(
         "HS-LSTM of sessions",
         HSLSTM,
         HS_LSTM_SIZES | {"boundaries": "given", "use_gaps": False, "dropout": 0.0},
+        trains_alike=True,
     ),
     Case("HRNN-meta", HRNNMeta, META_SIZES | {"thresholds": [60, 3600]}),
     Case(
@@ -317,18 +338,26 @@ CASES = [
         "HRNN-meta on LSTMs",
         HRNNMeta,
         META_SIZES | {"sequence_model": "lstm", "num_item_features": 2, "mix": 0.25},
+        trains_alike=True,
     ),
     Case(
         "HRNN-meta on the cell of HRNN",
         HRNNMeta,
         META_SIZES | {"sequence_model": "hrnn", "num_item_features": 2, "mix_by": "example"},
+        trains_alike=True,
     ),
-    Case("HRNN-meta on a TCN", HRNNMeta, META_SIZES | {"sequence_model": "tcn"}),
-    Case("HRNN-meta on a TCN and a GRU", HRNNMeta, META_SIZES | {"sequence_model": "tcn-gru"}),
+    Case("HRNN-meta on a TCN", HRNNMeta, META_SIZES | {"sequence_model": "tcn"}, trains_alike=True),
+    Case(
+        "HRNN-meta on a TCN and a GRU",
+        HRNNMeta,
+        META_SIZES | {"sequence_model": "tcn-gru"},
+        trains_alike=True,
+    ),
     Case(
         "HRNN-meta on a Transformer",
         HRNNMeta,
         META_SIZES | {"sequence_model": "transformer", "units": 6, "item_dim": 6, "num_layers": 2},
+        trains_alike=True,
     ),
 ]
 
@@ -343,9 +372,14 @@ PREFIX_CASES = [
         PrefixRNN,
         PREFIX_SIZES | {"layout": "sequences", "initial_values": "block_glorot"},
     ),
-    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}),
+    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}, trains_alike=True),
     Case("NARM", NARM, PREFIX_SIZES),
-    Case("NARM without a softmax", NARM, PREFIX_SIZES | {"attention": "none", "max_length": 2}),
+    Case(
+        "NARM without a softmax",
+        NARM,
+        PREFIX_SIZES | {"attention": "none", "max_length": 2},
+        trains_alike=True,
+    ),
     Case("STAMP", STAMP, {"item_dim": 4}),
     Case(
         "STAMP of Song et al.",
@@ -358,6 +392,7 @@ PREFIX_CASES = [
             "item_stddev": 0.1,
             "weight_stddev": None,
         },
+        trains_alike=True,
     ),
     Case("RNN-BPM", RNNBPM, RNN_BPM_SIZES | {"rnn_epochs": 3}, sampled=False),
     Case(
@@ -369,11 +404,17 @@ PREFIX_CASES = [
     Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
     Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True}),
     Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
-    Case("HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}),
+    Case(
+        "HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}, trains_alike=True
+    ),
 ]
 
 SAMPLED_CASES = [case for case in CASES + PREFIX_CASES if case.sampled]
 """Those of a step on sampled columns that costs the same for any catalogue."""
+
+
+TRAINED_CASES = [case for case in CASES + PREFIX_CASES if not case.trains_alike]
+"""A row for each way to be trained: every model, and what of its options changes that."""
 
 
 def cyclic_histories():

@@ -50,7 +50,11 @@ def test_scores_are_those_of_full_precision_but_for_rounding(case, policy):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("case", SAMPLED_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [case for case in SAMPLED_CASES if not case.trains_alike],
+    ids=lambda case: case.name,
+)
 def test_no_table_is_cast_as_a_whole(case, policy):
     """A step would grow with the catalogue: by the cast, and by a gradient of every row."""
     policy("mixed_bfloat16")

@@ -19,6 +19,7 @@ from tests.conformance.cases import (
     NUM_ITEMS,
     PREFIX_CASES,
     SAMPLED_CASES,
+    TRAINED_CASES,
     cyclic_histories,
     distinct,
 )
@@ -33,12 +34,13 @@ TRAINED_ON = ("GRU4Rec of two layers", "HRNN All", "HRNN-meta", "NARM", "HCRNN-3
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept:DeprecationWarning"
 )
-every_model = pytest.mark.parametrize(
+every_model = pytest.mark.parametrize("case", CASES + PREFIX_CASES, ids=lambda case: case.name)
+every_trained_model = pytest.mark.parametrize(
     "case",
     # One process for all tests of a model, so that it is trained once.
     [
         pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name))
-        for case in CASES + PREFIX_CASES
+        for case in TRAINED_CASES
     ],
 )
 
@@ -63,14 +65,14 @@ def test_a_configuration_is_plain_data_that_rebuilds_the_model(case):
 
 
 @pytest.mark.integration
-@every_model
+@every_trained_model
 def test_a_fit_lowers_the_loss(case):
     _, history = trained(case)
     assert history["loss"][-1] < 0.93 * history["loss"][0]
 
 
 @pytest.mark.integration
-@every_model
+@every_trained_model
 def test_a_fit_is_compiled_once_and_for_padded_batches_once_more(case):
     """The first batch gives a program of its length, the next one a program of all others."""
     model, _ = trained(case)
@@ -78,7 +80,7 @@ def test_a_fit_is_compiled_once_and_for_padded_batches_once_more(case):
 
 
 @pytest.mark.integration
-@every_model
+@every_trained_model
 def test_a_saved_model_scores_alike_and_trains_on_in_other_batches(case, tmp_path):
     """A `.keras` file holds what `compile` was given, the optimizer's sums, and no lane's states.
 
@@ -167,7 +169,7 @@ def test_gradients_of_tables_cover_the_rows_of_the_batch(case):
 
 
 @pytest.mark.integration
-@every_model
+@every_trained_model
 def test_a_seed_fixes_the_weights_before_and_after_a_fit(case, tmp_path):
     """The second one is trained as a `.keras` file gives it: a seed lies in no process's memory."""
     first, same, other = case.build(), case.build(), case.build(seed=4)
