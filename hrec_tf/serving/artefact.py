@@ -144,15 +144,17 @@ class Artefact:
         path = self.folder / WARMUP
         if not path.is_file():
             return 0
-        count = 0
-        for count, record in enumerate(tf.data.TFRecordDataset(str(path)), start=1):
-            log = prediction_log_pb2.PredictionLog()
+        count, records = 0, iter(tf.data.TFRecordDataset(str(path)))
+        while True:
             try:
-                log.ParseFromString(record.numpy())
+                record = next(records, None)
+                if record is None:
+                    return count
+                if count == MAX_WARMUP_RECORDS:
+                    raise ValueError(f"at most {MAX_WARMUP_RECORDS} records are run")
+                log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
                 if log.WhichOneof("log_type") != "predict_log":
                     raise ValueError("it is no predict_log")
-                if count > MAX_WARMUP_RECORDS:
-                    raise ValueError(f"at most {MAX_WARMUP_RECORDS} records are run")
                 request = log.predict_log.request
                 self.predict(
                     request.model_spec.signature_name, request.inputs, request.output_filter
@@ -160,10 +162,10 @@ class Artefact:
             except Exception as error:
                 reason = str(error).rstrip(".")
                 raise ValueError(
-                    f"Warm-up record {count} of {str(path)!r} could not be run: {reason}. "
+                    f"Warm-up record {count + 1} of {str(path)!r} could not be run: {reason}. "
                     "Expected requests of this model. Export it again."
                 ) from error
-        return count
+            count += 1
 
     def predict(
         self, signature_name: str, inputs: Any, output_filter: Iterable[str] = ()

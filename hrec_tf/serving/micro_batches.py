@@ -63,9 +63,11 @@ class MicroBatches:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait."""
+        """Requests that wait and were not given up."""
         with self._changed:
-            return sum(len(held) for held in self._waiting.values())
+            return sum(
+                not answer.cancelled() for held in self._waiting.values() for _, answer in held
+            )
 
     def submit(self, call: Call) -> "Future[list[np.ndarray]]":
         """Returns what will hold the values of the wanted outputs; cancel it to give up.
@@ -130,6 +132,8 @@ class MicroBatches:
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
             values = self._run([call for call, _ in batch])
+            ends = np.cumsum([call.rows for call, _ in batch])
+            parts = [np.split(value, ends)[:-1] for value in values]
         except Exception as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
@@ -137,10 +141,8 @@ class MicroBatches:
                 for one in batch:
                     self._answer([one])
             return
-        first = 0
-        for call, answer in batch:
-            answer.set_result([value[first : first + call.rows] for value in values])
-            first += call.rows
+        for (_, answer), found in zip(batch, zip(*parts, strict=True), strict=True):
+            answer.set_result(list(found))
 
     def _run(self, calls: list[Call]) -> list[np.ndarray]:
         rows = sum(call.rows for call in calls)

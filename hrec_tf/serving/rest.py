@@ -55,6 +55,8 @@ HTTP_STATUS = {
 """Of the name of a gRPC status; 500 of all others."""
 SECONDS = 60.0
 """That a request may take to come in, and an answer to be ready."""
+GRACE = 5.0
+"""Seconds that requests in progress have at the end."""
 
 
 class RestServer:
@@ -92,13 +94,12 @@ class RestServer:
         try:
             return self._call(self._open(port, max_bytes))
         except BaseException:
-            self.stop(0)
+            self.stop()
             raise
 
-    def stop(self, grace: float) -> None:
-        """Takes no more requests, and ends when those in progress are answered, or after that."""
+    def stop(self) -> None:
+        """Takes no more requests, and ends when those in progress are answered, or past `GRACE`."""
         if self._runner is not None:
-            self._runner.shutdown_timeout = grace
             self._call(self._runner.cleanup())
         self._pool.shutdown(cancel_futures=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -118,7 +119,9 @@ class RestServer:
                 web.get("/health", self._health),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=SECONDS)
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=SECONDS, shutdown_timeout=GRACE
+        )
         await self._runner.setup()
         try:
             site = web.TCPSite(

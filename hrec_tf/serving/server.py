@@ -227,7 +227,7 @@ class Server:
         self._health.enter_graceful_shutdown()
         ended = self._grpc.stop(grace)
         if self._rest is not None:
-            self._rest.stop(grace)
+            self._rest.stop()
         ended.wait()
         # Past the grace gRPC forgets its handlers, which still use the model.
         self._pool.shutdown(cancel_futures=True)
