@@ -49,6 +49,7 @@ class Process:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait(30)
+        self.process.stdout.close()
 
 
 def first(client):
