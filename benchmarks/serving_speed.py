@@ -25,21 +25,21 @@ SECONDS, WARM_UP = 5.0, 20
 LONG = (100, 500, 2_000, 8_000)
 
 
-def history(length: int) -> list[tuple[str, int]]:
+def history(length: int, seed: int | None = None) -> list[tuple[str, int]]:
     """Items and times, with a new session after every fifth event."""
-    items = np.random.default_rng(length).integers(0, NUM_ITEMS, length)
+    items = np.random.default_rng(length if seed is None else seed).integers(0, NUM_ITEMS, length)
     times = BEGIN + np.cumsum(np.where(np.arange(length) % 5 == 0, 7_200, 60))
     return [(f"item {item}", second) for item, second in zip(items, times.tolist(), strict=True)]
 
 
 @contextmanager
-def served(base: Path) -> Iterator[int]:
-    """Runs `hrec serve` in a process of its own; yields its port."""
+def served(base: Path) -> Iterator[tuple[int, int]]:
+    """Runs `hrec serve` in a process of its own; yields its port, and the process' number."""
     command = [sys.executable, "-m", "hrec_tf.cli.main", "serve", str(base), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
-            yield int(line.partition(" (gRPC)")[0].rpartition(":")[2])
+            yield int(line.partition(" (gRPC)")[0].rpartition(":")[2]), process.pid
         finally:
             process.terminate()
 
@@ -86,7 +86,7 @@ def main() -> None:
         base = Path(scratch) / "models"
         export_saved_model(recommender(), base, k=K)
         with (
-            served(base) as port,
+            served(base) as (port, _),
             Client(f"127.0.0.1:{port}", max_history=max(LONG), timeout=60) as client,
         ):
             for name, call in questions(client):

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
@@ -29,6 +29,15 @@ _PREDICT_METHOD = "tensorflow/serving/predict"
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
+def versions_of(base_path: str | Path) -> list[int]:
+    """Returns the whole numbers among the folders of a base path, rising."""
+    return sorted(
+        int(entry.name)
+        for entry in Path(base_path).iterdir()
+        if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
+    )
+
+
 def newest_version(base_path: str | Path) -> tuple[int, Path]:
     """Returns the highest whole number among the folders of a base path, and that folder.
 
@@ -42,19 +51,15 @@ def newest_version(base_path: str | Path) -> tuple[int, Path]:
             f"{str(base)!r} is no folder, but a base path with one folder per version is needed. "
             f"Write one: hrec export RUN --saved-model {base}."
         )
-    versions = [
-        (int(entry.name), entry)
-        for entry in base.iterdir()
-        if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
-    ]
+    versions = versions_of(base)
     if versions:
-        newest = max(versions)
-        if newest[0] > _HIGHEST_VERSION:
+        newest = versions[-1]
+        if newest > _HIGHEST_VERSION:
             raise ValueError(
-                f"{str(base)!r} has the version {newest[0]}, but versions are at most "
+                f"{str(base)!r} has the version {newest}, but versions are at most "
                 f"{_HIGHEST_VERSION}: int64. Remove that folder, or give it a smaller number."
             )
-        return newest
+        return newest, base / str(newest)
     if (base / "saved_model.pb").is_file():
         raise FileNotFoundError(
             f"{str(base)!r} holds a saved_model.pb itself, but a base path with one folder per "
@@ -65,6 +70,26 @@ def newest_version(base_path: str | Path) -> tuple[int, Path]:
         f"{str(base)!r} holds no version: no folder whose name is a whole number, as in "
         f"{base}/1/saved_model.pb. Write one: hrec export RUN --saved-model {base}."
     )
+
+
+Outputs = dict[str, tuple[tensors.DataType, np.ndarray]]
+"""Output name -> its type and values."""
+
+
+class Call(NamedTuple):
+    """A request that was read and found sound.
+
+    Attributes:
+        signature: name.
+        wanted: names of the outputs to compute.
+        feeds: values of the inputs, in the order of their names; rows are their first axis.
+        rows: how many.
+    """
+
+    signature: str
+    wanted: tuple[str, ...]
+    feeds: list[np.ndarray]
+    rows: int
 
 
 class Artefact:
@@ -105,7 +130,7 @@ class Artefact:
             for name, signature in sorted(meta.signature_def.items())
             if signature.method_name == _PREDICT_METHOD
         }
-        self._calls: dict[tuple[str, tuple[str, ...]], Callable[..., list[np.ndarray]]] = {}
+        self._functions: dict[tuple[str, tuple[str, ...]], Callable[..., list[np.ndarray]]] = {}
         self._making = threading.Lock()
         for name, signature in self.signatures.items():
             _require_known_types(folder, name, signature)
@@ -119,15 +144,17 @@ class Artefact:
         path = self.folder / WARMUP
         if not path.is_file():
             return 0
-        count = 0
-        for count, record in enumerate(tf.data.TFRecordDataset(str(path)), start=1):
-            log = prediction_log_pb2.PredictionLog()
+        count, records = 0, iter(tf.data.TFRecordDataset(str(path)))
+        while True:
             try:
-                log.ParseFromString(record.numpy())
+                record = next(records, None)
+                if record is None:
+                    return count
+                if count == MAX_WARMUP_RECORDS:
+                    raise ValueError(f"at most {MAX_WARMUP_RECORDS} records are run")
+                log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
                 if log.WhichOneof("log_type") != "predict_log":
                     raise ValueError("it is no predict_log")
-                if count > MAX_WARMUP_RECORDS:
-                    raise ValueError(f"at most {MAX_WARMUP_RECORDS} records are run")
                 request = log.predict_log.request
                 self.predict(
                     request.model_spec.signature_name, request.inputs, request.output_filter
@@ -135,60 +162,79 @@ class Artefact:
             except Exception as error:
                 reason = str(error).rstrip(".")
                 raise ValueError(
-                    f"Warm-up record {count} of {str(path)!r} could not be run: {reason}. "
+                    f"Warm-up record {count + 1} of {str(path)!r} could not be run: {reason}. "
                     "Expected requests of this model. Export it again."
                 ) from error
-        return count
+            count += 1
 
     def predict(
         self, signature_name: str, inputs: Any, output_filter: Iterable[str] = ()
-    ) -> tuple[str, dict[str, tuple[tensors.DataType, np.ndarray]]]:
-        """Runs a signature.
+    ) -> tuple[str, Outputs]:
+        """Runs a signature by itself; see `call`, which says what it takes and raises."""
+        call = self.call(signature_name, inputs, output_filter)
+        return call.signature, self.outputs(call, self.run(call, call.feeds))
+
+    def call(self, signature_name: str, inputs: Any, output_filter: Iterable[str] = ()) -> Call:
+        """Reads a request, and checks all of it that can be checked before a model sees it.
 
         Args:
             signature_name: "" for `serving_default`.
             inputs: input name -> TensorProto.
             output_filter: names of the wanted outputs; empty for all.
 
-        Returns:
-            The signature's name, and for each output its type and values.
-
         Raises:
             RefusedError: with the code that TensorFlow Serving answers.
         """
         name = signature_name or DEFAULT_SIGNATURE
-        signature = self.signatures.get(name)
-        if signature is None:
+        signature = self.signature(name)
+        wanted = requests.wanted_outputs(name, signature, output_filter)
+        feeds = requests.read_inputs(name, signature, inputs, self._limits, self.about["num_items"])
+        values = [feeds[alias] for alias in sorted(signature.inputs)]
+        return Call(name, wanted, values, max(len(value) for value in values))
+
+    def signature(self, name: str) -> Any:
+        """Returns the SignatureDef of that name, or raises RefusedError."""
+        if name not in self.signatures:
             raise RefusedError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f'Serving signature key "{name}" not found. The model has '
                 f"{', '.join(self.signatures)}. {checks.did_you_mean(name, self.signatures)}",
             )
-        wanted = requests.wanted_outputs(name, signature, output_filter)
-        feeds = requests.read_inputs(name, signature, inputs, self._limits, self.about["num_items"])
-        run = self._call(name, signature, wanted)
+        return self.signatures[name]
+
+    def run(self, call: Call, feeds: list[np.ndarray]) -> list[np.ndarray]:
+        """Returns the wanted outputs of a call, of other values than its own, too.
+
+        Raises:
+            RefusedError: the graph refuses what it is fed.
+        """
+        run = self._function(call.signature, self.signatures[call.signature], call.wanted)
         try:
-            values = run(*(feeds[alias] for alias in sorted(signature.inputs)))
+            return run(*feeds)
         except tf.errors.OpError as error:
             code = _STATUS_CODES.get(error.error_code, grpc.StatusCode.INTERNAL)
             raise RefusedError(code, _said_by_graph(error.message)) from error
-        kinds = (tensors.DATA_TYPES[signature.outputs[alias].dtype] for alias in wanted)
-        return name, dict(zip(wanted, zip(kinds, values, strict=True), strict=True))
+
+    def outputs(self, call: Call, values: list[np.ndarray]) -> Outputs:
+        """Returns output name -> its type and values."""
+        infos = self.signatures[call.signature].outputs
+        kinds = (tensors.DATA_TYPES[infos[alias].dtype] for alias in call.wanted)
+        return dict(zip(call.wanted, zip(kinds, values, strict=True), strict=True))
 
     def close(self) -> None:
         """Frees the model. Nothing may be asked any more."""
         self._session.close()
 
-    def _call(self, name: str, signature: Any, wanted: tuple[str, ...]) -> Callable[..., Any]:
+    def _function(self, name: str, signature: Any, wanted: tuple[str, ...]) -> Callable[..., Any]:
         """A function of the inputs in the order of their names."""
         with self._making:
-            if (name, wanted) not in self._calls:
-                self._calls[name, wanted] = prepared(
+            if (name, wanted) not in self._functions:
+                self._functions[name, wanted] = prepared(
                     self._session,
                     [signature.inputs[alias].name for alias in sorted(signature.inputs)],
                     [signature.outputs[alias].name for alias in wanted],
                 )
-            return self._calls[name, wanted]
+            return self._functions[name, wanted]
 
 
 def prepared(session: Any, feeds: list[str], fetches: list[str]) -> Callable[..., list[np.ndarray]]:
@@ -250,6 +296,12 @@ def _require_servable(folder: Path, about: dict[str, Any], limits: Limits) -> No
 
 def _require_known_types(folder: Path, name: str, signature: Any) -> None:
     for alias, info in [*signature.inputs.items(), *signature.outputs.items()]:
+        sizes = [dim.size for dim in info.tensor_shape.dim]
+        if info.tensor_shape.unknown_rank or sizes[:1] != [-1]:
+            raise ValueError(
+                f"Signature {name!r} of {str(folder)!r} has {alias!r} of shape {sizes}, but its "
+                "first axis must be the rows of a request, of any number. Export it so."
+            )
         if info.dtype not in tensors.DATA_TYPES:
             known = ", ".join(kind.name for kind in tensors.DATA_TYPES.values())
             raise ValueError(

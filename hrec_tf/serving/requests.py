@@ -87,18 +87,15 @@ def read_inputs(
             f"Missing: {', '.join(sorted(missing)) or 'none'}. "
             f"Not known: {', '.join(sorted(extra)) or 'none'}.",
         )
-    _check_sizes(
-        {
-            alias: _checked_shape(alias, inputs[alias], signature.inputs[alias])
-            for alias in sorted(inputs)
-        },
-        limits,
-        num_items,
-    )
+    shapes = {
+        alias: _checked_shape(alias, inputs[alias], signature.inputs[alias])
+        for alias in sorted(inputs)
+    }
+    _check_sizes(shapes, limits, num_items)
     arrays = {}
-    for alias in inputs:
+    for alias, shape in shapes.items():
         try:
-            arrays[alias] = tensors.to_array(inputs[alias])
+            arrays[alias] = tensors.to_array(inputs[alias], shape)
         except ValueError as error:
             raise RefusedError(
                 _INVALID, f"Input `{alias}` is no tensor: {error}. Send one value per element."
@@ -141,28 +138,30 @@ def _check_sizes(shapes: dict[str, tuple[int, ...]], limits: Limits, num_items: 
 
 
 def _checked_shape(alias: str, proto: Any, info: Any) -> tuple[int, ...]:
-    kind = tensors.DATA_TYPES[info.dtype]
-    sizes = [dim.size for dim in info.tensor_shape.dim]
-    wanted = f"{kind.name} [{', '.join('any' if size < 0 else str(size) for size in sizes)}]"
+    kind, sizes = tensors.DATA_TYPES[info.dtype], [dim.size for dim in info.tensor_shape.dim]
     if proto.dtype != kind.number:
         came = tensors.DATA_TYPES.get(proto.dtype)
         raise RefusedError(
             _INVALID,
             f"Input `{alias}` has type {came.name if came else f'number {proto.dtype}'}, but "
-            f"{wanted} is expected. Send it in that type.",
+            f"{_named(kind, sizes)} is expected. Send it in that type.",
         )
     try:
         shape = tensors.shape_of(proto)
     except ValueError as error:
         raise RefusedError(
-            _INVALID, f"Input `{alias}` is no tensor: {error}. Send {wanted}."
+            _INVALID, f"Input `{alias}` is no tensor: {error}. Send {_named(kind, sizes)}."
         ) from error
     if len(shape) != len(sizes) or any(
-        size not in (-1, given) for size, given in zip(sizes, shape, strict=True)
+        wanted not in (-1, size) for wanted, size in zip(sizes, shape, strict=True)
     ):
         raise RefusedError(
             _INVALID,
-            f"Input `{alias}` has shape {list(shape)}, but {wanted} is expected. Send one row per "
-            "user.",
+            f"Input `{alias}` has shape {list(shape)}, but {_named(kind, sizes)} is expected. Send "
+            "one row per user.",
         )
     return shape
+
+
+def _named(kind: tensors.DataType, sizes: list[int]) -> str:
+    return f"{kind.name} [{', '.join('any' if size < 0 else str(size) for size in sizes)}]"

@@ -1,46 +1,81 @@
 """A server of TensorFlow Serving's protocol in this process, for machines without its container.
 
-`Predict`, `GetModelMetadata` and `GetModelStatus` over gRPC, with the status codes of TensorFlow
-Serving. One model, its newest version, no batching across requests: what is right here is right
-there, and there it is faster.
+gRPC (`hrec_tf.serving.services`), and on a port of its own REST (`hrec_tf.serving.rest`), with the
+status codes of TensorFlow Serving: what is right here is right there, and there it is faster.
 """
 
+import functools
 import logging
-from collections.abc import Callable
+import threading
 from concurrent import futures
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from hrec_tf import checks
-from hrec_tf.serving import tensors
-from hrec_tf.serving.artefact import Artefact, newest_version
-from hrec_tf.serving.requests import Limits, RefusedError
+from hrec_tf.serving.artefact import Artefact
+from hrec_tf.serving.micro_batches import MicroBatches
+from hrec_tf.serving.models import Models, one_model
+from hrec_tf.serving.monitoring import Monitoring
+from hrec_tf.serving.requests import Limits
+from hrec_tf.serving.services import ModelService, PredictionService
 
 _LOG = logging.getLogger(__name__)
-_INVALID, _NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
-_QUEUED_PER_WORKER = 32
-_MAX_MESSAGE = 1000
+_SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+
+
+class TLS(NamedTuple):
+    """Files with which a server encrypts, PEM.
+
+    Attributes:
+        key, certificate: the server's own.
+        clients: certificates of who signs those of clients; with it, a client without one is
+            turned away. None asks clients for none.
+    """
+
+    key: str | Path
+    certificate: str | Path
+    clients: str | Path | None = None
+
+    def of_grpc(self) -> Any:
+        """Returns the credentials of a gRPC server.
+
+        Raises:
+            OSError: a file that cannot be read.
+        """
+        key, certificate = Path(self.key).read_bytes(), Path(self.certificate).read_bytes()
+        clients = None if self.clients is None else Path(self.clients).read_bytes()
+        return grpc.ssl_server_credentials(
+            [(key, certificate)], clients, require_client_auth=clients is not None
+        )
 
 
 class Server:
-    """Serves the newest version under a base path.
+    """Serves the newest version under a base path, or what a configuration names.
+
+    A new version is taken into service when its folder is there, loaded and warmed up before it
+    replaces the old one. One that is not whole or whose warm-up fails is reported by
+    `GetModelStatus` and in the log, and the old one goes on.
 
     Args:
-        base_path: folder with one folder per version, as `hrec export` writes it.
-        model_name: by which requests name the model.
+        base_path: folder with one folder per version, as `hrec export` writes it; or a
+            ModelServerConfig, see `hrec_tf.serving.models.read_config`, for several models,
+            version policies and labels.
+        model_name: by which requests name the model of a base path.
         address: of the interface; by default this machine alone can ask.
         port: 0 for any free one, see the property.
-        workers: requests that are answered at once. 32 times as many may wait; to more the
-            answer is RESOURCE_EXHAUSTED.
+        rest_port: for REST, metrics and a page of health, likewise; None for none. Needs the
+            extra "serving".
+        tls: files with which both encrypt; None for plain text.
+        allow_reload: take another configuration from `HandleReloadConfigRequest`.
+        poll_seconds: between two looks at the base paths; 0 never looks again.
+        workers: batches that are run at once.
+        batch_rows: rows that are run together at the most.
+        connections: requests that are in work at once; four times as many may wait for that, and
+            to more the answer is RESOURCE_EXHAUSTED.
         max_message_bytes: of a request and of a reply.
         max_batch: rows of a request.
         max_elements: of a request's tensors together.
@@ -53,18 +88,24 @@ class Server:
         ValueError: an argument out of its range.
 
     Example:
-        with Server("exported", port=8500) as server:
+        with Server("exported", port=8500, rest_port=8501) as server:
             server.wait()
     """
 
     def __init__(
         self,
-        base_path: str | Path,
+        base_path: Any,
         model_name: str = "recommender",
         address: str = "127.0.0.1",
         port: int = 0,
         *,
-        workers: int = 8,
+        rest_port: int | None = None,
+        tls: TLS | None = None,
+        allow_reload: bool = False,
+        poll_seconds: float = 1.0,
+        workers: int = 2,
+        batch_rows: int = 32,
+        connections: int = 32,
         max_message_bytes: int = 16 * 2**20,
         max_batch: int = 1024,
         max_elements: int = 2**20,
@@ -75,65 +116,104 @@ class Server:
                 "`model_name` was empty, but requests name the model. Pass for example "
                 "'recommender'."
             )
-        if checks.require_int_at_least("port", port, minimum=0, mend=_PORT) > 65535:
-            raise ValueError(f"`port` must be at most 65535, but was {port}. {_PORT}")
+        for name, value in {"port": port, "rest_port": rest_port or 0}.items():
+            if checks.require_int_at_least(name, value, minimum=0, mend=_PORT) > 65535:
+                raise ValueError(f"`{name}` must be at most 65535, but was {value}. {_PORT}")
         limits = Limits(max_batch, max_elements, max_scores)
-        of_service = {"workers": workers, "max_message_bytes": max_message_bytes}
+        of_service = {
+            "workers": workers,
+            "batch_rows": batch_rows,
+            "connections": connections,
+            "max_message_bytes": max_message_bytes,
+        }
         for name, value in (of_service | limits._asdict()).items():
             checks.require_positive_int(name, value, mend="Leave it out for the usual.")
-        self.base_path, self.model_name, self.address = Path(base_path), model_name, address
-        self._asked_port, self._workers = port, workers
-        self._max_message_bytes = max_message_bytes
-        self._limits = limits
-        self._artefact: Artefact | None = None
-        self._pool = futures.ThreadPoolExecutor(workers, thread_name_prefix="serving")
+        checks.require_number(
+            "poll_seconds", poll_seconds, minimum=0, mend="Pass seconds, e.g. 1, or 0 for never."
+        )
+        is_path = isinstance(base_path, str | Path)
+        config = one_model(model_name, base_path) if is_path else base_path
+        self.address, self.tls = address, tls
+        self._ports: dict[str, int | None] = {"port": port, "rest_port": rest_port}
+        self._connections, self._max_message_bytes = connections, max_message_bytes
+        self._allow_reload, self._poll_seconds = allow_reload, poll_seconds
+        self._batches: list[MicroBatches] = []
+        make = functools.partial(self._batches_of, workers=workers, max_rows=batch_rows)
+        self._models = Models(config, limits, make)
+        self.monitoring = Monitoring(self._models.versions, self._waiting)
+        self._health = health.HealthServicer()
+        self._pool = futures.ThreadPoolExecutor(connections, thread_name_prefix="serving")
         self._grpc: Any = None
-        self._port: int | None = None
+        self._rest: Any = None
+        self._poller: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model, or of the first of several."""
+        return self._models.names[0]
 
     @property
     def port(self) -> int:
-        """The port it listens on, once started."""
-        if self._port is None:
-            raise ValueError("`port` is known once the server runs. Call `start` first.")
-        return self._port
+        """The port it listens on for gRPC, once started."""
+        return self._known_port("port")
+
+    @property
+    def rest_port(self) -> int:
+        """The port it listens on for REST, once started."""
+        return self._known_port("rest_port")
 
     @property
     def version(self) -> int:
-        """Number of the version that it serves, once started."""
-        return self._running().version
+        """Number of the newest version that it serves, once started."""
+        return self._newest().version
 
     @property
     def signatures(self) -> list[str]:
-        """Names of the signatures that it answers, once started."""
-        return list(self._running().signatures)
+        """Names of the signatures that the newest version answers, once started."""
+        return list(self._newest().signatures)
 
     def start(self) -> Self:
-        """Loads and warms up the model, then answers; returns when it does.
+        """Loads and warms up the models, then answers; returns when it does.
 
         Raises:
-            FileNotFoundError: no version under the base path, or one that is not whole.
+            FileNotFoundError: no version under a base path, or one that is not whole.
             ValueError: an artefact that was changed, or a server that was started before.
-            OSError: the port is taken.
+            OSError: a port is taken.
+            ImportError: `rest_port` without the extra "serving".
         """
         if self._grpc is not None:
             raise ValueError("The server was started before, but runs once. Make another one.")
-        version, folder = newest_version(self.base_path)
-        artefact = Artefact(folder, version, limits=self._limits)
+        self._models.start()
         try:
-            artefact.warm_up()
-            # The port comes last: who can connect gets answers.
-            server = self._bound(artefact)
+            # The ports come last: who can connect gets answers.
+            server = self._bound()
+            try:
+                self._start_rest(self._ports["rest_port"])
+            except BaseException:
+                server.stop(None)
+                raise
         except BaseException:
-            artefact.close()
+            self._models.close()
             raise
+        for service in _SERVICES:
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         server.start()
-        self._artefact, self._grpc = artefact, server
+        self._grpc = server
+        if self._poll_seconds:
+            self._poller = threading.Thread(target=self._poll, name="versions", daemon=True)
+            self._poller.start()
         return self
+
+    def poll(self) -> None:
+        """Looks for new versions now; `poll_seconds` does so by itself."""
+        self._newest()
+        self._models.poll()
 
     def wait(self) -> None:
         """Returns when the server was stopped."""
-        self._running()
-        self._grpc.wait_for_termination()
+        self._newest()
+        self._stopped.wait()
 
     def stop(self, grace: float = 5.0) -> None:
         """Takes no more requests, and ends when those in progress are answered.
@@ -142,13 +222,19 @@ class Server:
             grace: seconds after which they get no answer. What the model has begun is still
                 waited for: it cannot be broken off.
         """
-        if self._artefact is None:
+        if self._grpc is None or self._stopped.is_set():
             return
-        self._grpc.stop(grace).wait()
+        self._health.enter_graceful_shutdown()
+        ended = self._grpc.stop(grace)
+        if self._rest is not None:
+            self._rest.stop()
+        ended.wait()
         # Past the grace gRPC forgets its handlers, which still use the model.
         self._pool.shutdown(cancel_futures=True)
-        self._artefact.close()
-        self._artefact = self._port = None
+        self._stopped.set()
+        if self._poller is not None:
+            self._poller.join()
+        self._models.close()
 
     def __enter__(self) -> Self:
         return self if self._grpc is not None else self.start()
@@ -156,16 +242,46 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _running(self) -> Artefact:
-        if self._artefact is None:
-            raise ValueError("The server does not run. Call `start` first.")
-        return self._artefact
+    def _known_port(self, name: str) -> int:
+        number = self._ports[name]
+        if self._grpc is None or number is None:
+            raise ValueError(f"`{name}` is known once the server runs. Call `start` first.")
+        return number
 
-    def _bound(self, artefact: Artefact) -> Any:
+    def _newest(self) -> Artefact:
+        if self._grpc is None or self._stopped.is_set():
+            raise ValueError("The server does not run. Call `start` first.")
+        return self._models.newest(self.model_name)
+
+    def _batches_of(self, artefact: Artefact, **arguments: Any) -> MicroBatches:
+        made = MicroBatches(artefact, seen=self.monitoring.batch, **arguments)
+        self._batches = [one for one in self._batches if not one.is_closed] + [made]
+        return made
+
+    def _waiting(self) -> int:
+        return sum(batches.waiting for batches in self._batches)
+
+    def _poll(self) -> None:
+        while not self._stopped.wait(self._poll_seconds):
+            try:
+                self._models.poll()
+            except Exception:
+                _LOG.exception("The base paths could not be looked at.")
+
+    def _start_rest(self, port: int | None) -> None:
+        if port is None:
+            return
+        from hrec_tf.serving.rest import RestServer
+
+        rest = RestServer(self._models, self.monitoring, self.address, self.tls)
+        self._ports["rest_port"] = rest.start(port, self._max_message_bytes, self._connections)
+        self._rest = rest
+
+    def _bound(self) -> Any:
         """A gRPC server that has its port, but answers nothing yet."""
         server = grpc.server(
             self._pool,
-            maximum_concurrent_rpcs=self._workers * (1 + _QUEUED_PER_WORKER),
+            maximum_concurrent_rpcs=5 * self._connections,
             options=[
                 ("grpc.max_receive_message_length", self._max_message_bytes),
                 ("grpc.max_send_message_length", self._max_message_bytes),
@@ -174,15 +290,19 @@ class Server:
             ],
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            _PredictionService(self.model_name, artefact), server
+            PredictionService(self._models, self.monitoring), server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            _ModelService(self.model_name, artefact), server
+            ModelService(self._models, self.monitoring, allow_reload=self._allow_reload), server
         )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host = f"[{self.address}]" if ":" in self.address else self.address
-        where = f"{host}:{self._asked_port}"
+        where = f"{host}:{self._ports['port']}"
         try:
-            self._port = server.add_insecure_port(where)
+            if self.tls is None:
+                self._ports["port"] = server.add_insecure_port(where)
+            else:
+                self._ports["port"] = server.add_secure_port(where, self.tls.of_grpc())
         except RuntimeError as error:
             raise OSError(
                 f"The server could not listen on {where}. The port must be free, and the address "
@@ -192,96 +312,3 @@ class Server:
 
 
 _PORT = "Pass a free port, e.g. 8500, or 0 for any."
-
-
-def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Turns what a method raises into the status of its reply."""
-
-    def answer(self: Any, request: Any, context: Any) -> Any:
-        try:
-            return method(self, request)
-        except RefusedError as error:
-            code, message = error.code, error.message
-        except Exception as error:
-            _LOG.exception("A request could not be answered.")
-            code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        # It travels in a header, which has little room, and may quote what was sent.
-        context.abort(code, message[:_MAX_MESSAGE])
-
-    return answer
-
-
-class _Service:
-    """What both services know: one version of one model."""
-
-    def __init__(self, model_name: str, artefact: Artefact):
-        self._name, self._artefact = model_name, artefact
-
-    def _check_spec(self, spec: Any) -> None:
-        if not spec.name:
-            raise RefusedError(
-                _INVALID,
-                f"`model_spec` has no name. Name the model: {self._name!r}.",
-            )
-        if spec.WhichOneof("version_choice") == "version_label":
-            raise RefusedError(
-                _INVALID,
-                f"Unrecognized servable version label: {spec.version_label}. Name a version by "
-                f"its number, {self._artefact.version}, or none.",
-            )
-        wanted = spec.version.value if spec.HasField("version") else None
-        if spec.name != self._name or wanted not in (None, self._artefact.version):
-            asked = spec.name if wanted is None else f"{spec.name} version {wanted}"
-            raise RefusedError(
-                _NOT_FOUND,
-                f"Servable not found for request: {asked}. This server has {self._name} version "
-                f"{self._artefact.version}.",
-            )
-
-    def _fill_spec(self, spec: Any, signature: str = "") -> None:
-        spec.name, spec.signature_name = self._name, signature
-        spec.version.value = self._artefact.version
-
-
-class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):
-    @_answered
-    def Predict(self, request: Any) -> Any:  # noqa: N802, the protocol's name
-        self._check_spec(request.model_spec)
-        name, outputs = self._artefact.predict(
-            request.model_spec.signature_name, request.inputs, request.output_filter
-        )
-        response = predict_pb2.PredictResponse()
-        self._fill_spec(response.model_spec, name)
-        for alias, (kind, values) in outputs.items():
-            tensors.fill(response.outputs[alias], values, kind)
-        return response
-
-    @_answered
-    def GetModelMetadata(self, request: Any) -> Any:  # noqa: N802, the protocol's name
-        self._check_spec(request.model_spec)
-        if list(request.metadata_field) != ["signature_def"]:
-            raise RefusedError(
-                _INVALID,
-                f"`metadata_field` was {list(request.metadata_field)}, but only signature_def is "
-                'known. Send ["signature_def"].',
-            )
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        self._fill_spec(response.model_spec)
-        held = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in self._artefact.signatures.items():
-            held.signature_def[name].CopyFrom(signature)
-        response.metadata["signature_def"].Pack(held)
-        return response
-
-
-class _ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
-    @_answered
-    def GetModelStatus(self, request: Any) -> Any:  # noqa: N802, the protocol's name
-        self._check_spec(request.model_spec)
-        response = get_model_status_pb2.GetModelStatusResponse()
-        # There is no port before the model is loaded and warm: whoever can ask gets this.
-        response.model_version_status.add(
-            version=self._artefact.version,
-            state=get_model_status_pb2.ModelVersionStatus.State.AVAILABLE,
-        )
-        return response

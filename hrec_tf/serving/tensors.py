@@ -40,6 +40,20 @@ def fill(proto: Any, values: np.ndarray, kind: DataType) -> None:
     getattr(proto, kind.field).extend(values.ravel().tolist())
 
 
+def fill_with_bytes(proto: Any, values: np.ndarray, kind: DataType) -> None:
+    """Writes an array as `fill` does, numbers by their bytes, which both sides do faster.
+
+    For requests: of replies, programs in the world read the fields of values.
+    """
+    if kind is STRING:
+        fill(proto, values, kind)
+        return
+    proto.dtype = kind.number
+    for size in values.shape:
+        proto.tensor_shape.dim.add().size = size
+    proto.tensor_content = np.asarray(values, kind.numpy).tobytes()
+
+
 def shape_of(proto: Any) -> tuple[int, ...]:
     """Returns the shape that a TensorProto claims, or raises ValueError where it has none."""
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
@@ -48,16 +62,20 @@ def shape_of(proto: Any) -> tuple[int, ...]:
     return shape
 
 
-def to_array(proto: Any) -> np.ndarray:
+def to_array(proto: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Returns the values of a TensorProto, which has one of `DATA_TYPES`.
 
     As in TensorFlow, fewer values than elements repeat the last one. Check `shape_of` first:
     a few bytes can claim a large tensor.
 
+    Args:
+        proto: the TensorProto.
+        shape: of it, where `shape_of` was asked before.
+
     Raises:
         ValueError: values that do not make a tensor of its shape.
     """
-    kind, shape = DATA_TYPES[proto.dtype], shape_of(proto)
+    kind, shape = DATA_TYPES[proto.dtype], shape_of(proto) if shape is None else shape
     size = math.prod(shape)
     if proto.tensor_content:
         if kind is STRING:

@@ -123,11 +123,11 @@ def test_a_warm_up_that_fails_is_refused(base, record, message):
 
 
 def test_warm_up_runs_every_record_and_is_not_needed(base, toy_server):
-    assert toy_server._artefact.warm_up() == 1
+    assert toy_server._newest().warm_up() == 1
     (base / "1" / toy.WARMUP).unlink()
     sealed(base / "1")
     with Server(base) as server:
-        assert server._artefact.warm_up() == 0
+        assert server._newest().warm_up() == 0
 
 
 @pytest.mark.parametrize(
@@ -176,16 +176,17 @@ def test_a_stop_waits_for_who_still_uses_the_model(toy_base, caplog):
     """Past the grace a request gets no answer, but its handler runs on."""
     server = Server(toy_base).start()
     begun, answered = threading.Event(), []
-    predict = server._artefact.predict
+    artefact = server._newest()
+    run = artefact.run
 
-    def slow(*arguments):
+    def slow(call, feeds):
         begun.set()
         time.sleep(0.4)
-        name, outputs = predict(*arguments)
-        answered.append(sorted(outputs))
-        return name, outputs
+        values = run(call, feeds)
+        answered.append(list(call.wanted))
+        return values
 
-    server._artefact.predict = slow
+    artefact.run = slow
     with Client(f"127.0.0.1:{server.port}") as client, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(client.recommend, ["tea"])
         assert begun.wait(timeout=5)
@@ -273,7 +274,7 @@ def test_an_unexpected_error_is_internal_and_the_server_lives_on(toy_base):
     with Server(toy_base) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         with Client(f"127.0.0.1:{server.port}") as client:
             assert client.recommend(k=1)
-            server._artefact.about = {}
+            server._newest().about = {}
             with pytest.raises(ServingError, match="INTERNAL: KeyError: 'num_items'"):
                 client.recommend(k=1)
             assert client.status() == {1: "AVAILABLE"}

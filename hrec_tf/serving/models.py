@@ -1,0 +1,395 @@
+"""Which versions of which models are served: found in folders, loaded, swapped, let go.
+
+A configuration is TensorFlow Serving's own `ModelServerConfig`: for each model a name, a base path
+with one folder per version, which of the versions are wanted, and labels for some of them.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf import text_format
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from hrec_tf.serving.artefact import Artefact, newest_version, versions_of
+from hrec_tf.serving.requests import Limits, RefusedError
+
+_LOG = logging.getLogger(__name__)
+State = ModelVersionStatus.State
+PLATFORM = "tensorflow"
+_CONFIG = "Expected text as serving/tf_serving/models.config has it."
+
+
+def one_model(name: str, base_path: str | Path) -> ModelServerConfig:
+    """Returns the configuration of one model, whose newest version is served."""
+    config = ModelServerConfig()
+    config.model_config_list.config.add(
+        name=name, base_path=str(base_path), model_platform=PLATFORM
+    )
+    return config
+
+
+def read_config(path: str | Path) -> ModelServerConfig:
+    """Reads a `models.config`, as TensorFlow Serving's `--model_config_file` does.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such text, or not one that can be served.
+    """
+    try:
+        config = text_format.Parse(Path(path).read_text(encoding="utf-8"), ModelServerConfig())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(f"{str(path)!r} is no ModelServerConfig: {error}. {_CONFIG}") from error
+    check_config(config)
+    return config
+
+
+def check_config(config: ModelServerConfig) -> None:
+    """Raises ValueError where a configuration cannot be served."""
+    models = config.model_config_list.config
+    if not models:
+        raise ValueError(f"The configuration names no model in `model_config_list`. {_CONFIG}")
+    names = [model.name for model in models]
+    for row, model in enumerate(models):
+        if not model.name or not model.base_path:
+            raise ValueError(
+                f"Model {row} of the configuration has the name {model.name!r} and the base path "
+                f"{model.base_path!r}, but needs both. {_CONFIG}"
+            )
+        if names.count(model.name) > 1:
+            raise ValueError(
+                f"The configuration names {model.name!r} twice, but requests tell models apart by "
+                "their names. Give each its own."
+            )
+        if model.model_platform not in ("", PLATFORM):
+            raise ValueError(
+                f"Model {model.name!r} has the platform {model.model_platform!r}, but only "
+                f'SavedModels are served. Write model_platform: "{PLATFORM}".'
+            )
+
+
+class Loaded:
+    """A version in service.
+
+    Attributes:
+        artefact: what answers.
+        runner: what was made of it, e.g. a queue in front of it.
+        users: who uses it now.
+        is_retired: whether it takes no more of them.
+    """
+
+    def __init__(self, artefact: Artefact, runner: Any):
+        self.artefact, self.runner = artefact, runner
+        self.users, self.is_retired = 0, False
+
+    def close(self) -> None:
+        self.runner.close()
+        self.artefact.close()
+
+
+class _Status(NamedTuple):
+    """State of a version, what was wrong with it, and the folder's stamp at that time."""
+
+    state: int
+    error: str = ""
+    stamp: Any = None
+
+
+class Models:
+    """All models of a server. Its methods may be called by several threads.
+
+    Args:
+        config: which; checked.
+        limits: of one request.
+        runner_of: makes what answers the requests of an artefact that was loaded and is warm.
+
+    Raises:
+        ValueError: a configuration that cannot be served.
+    """
+
+    def __init__(
+        self, config: ModelServerConfig, limits: Limits, runner_of: Callable[[Artefact], Any]
+    ):
+        check_config(config)
+        self._config, self._limits, self._runner_of = config, limits, runner_of
+        self._loaded: dict[str, dict[int, Loaded]] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+        self._statuses: dict[tuple[str, int], _Status] = {}
+        self._lock = threading.Lock()  # of the four above, never held while a model is loaded
+        self._changing = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models."""
+        return [model.name for model in self._config.model_config_list.config]
+
+    def start(self) -> None:
+        """Loads and warms up what the configuration wants.
+
+        Raises:
+            FileNotFoundError, ValueError: a model has no version, or one that cannot be served.
+        """
+        with self._changing:
+            try:
+                for model in self._config.model_config_list.config:
+                    for version in _wanted(model):
+                        self._load(model.name, version, Path(model.base_path) / str(version))
+                self._set_labels(self._config)
+            except BaseException:
+                self._retire(list(self._loaded))
+                raise
+
+    def poll(self) -> None:
+        """Takes new versions into service, and then lets go of those that are not wanted.
+
+        A version that cannot be loaded is reported, and the others go on; it is tried again when
+        its folder has changed.
+        """
+        with self._changing:
+            for model in self._config.model_config_list.config:
+                try:
+                    wanted = _wanted(model)
+                except (OSError, ValueError) as error:
+                    _LOG.error("Model %r stays as it is: %s", model.name, error)
+                    continue
+                for version in wanted:
+                    self._try_load(model, version)
+                held = self._loaded.get(model.name, {})
+                # Never leaves a model without a version that answers.
+                if any(version in held for version in wanted):
+                    self._let_go(model.name, [v for v in held if v not in wanted])
+
+    def reload(self, config: ModelServerConfig) -> None:
+        """Serves another configuration from now on; what stays is not loaded anew.
+
+        Raises:
+            ValueError, FileNotFoundError: it cannot be served; what was served goes on.
+        """
+        check_config(config)
+        with self._changing:
+            fresh = []
+            paths = {m.name: m.base_path for m in self._config.model_config_list.config}
+            for model in config.model_config_list.config:
+                if paths.get(model.name, model.base_path) != model.base_path:
+                    raise ValueError(
+                        f"Model {model.name!r} has the base path {paths[model.name]!r}, but the "
+                        f"new configuration says {model.base_path!r}. Serve that one by another "
+                        "name."
+                    )
+            try:
+                for model in config.model_config_list.config:
+                    for version in _wanted(model):
+                        if version not in self._loaded.get(model.name, {}):
+                            self._load(model.name, version, Path(model.base_path) / str(version))
+                            fresh.append((model.name, version))
+                self._set_labels(config)
+            except BaseException:
+                for name, version in fresh:
+                    self._let_go(name, [version])
+                raise
+            self._config = config
+            wanted = {model.name: _wanted(model) for model in config.model_config_list.config}
+            for name, held in list(self._loaded.items()):
+                self._let_go(name, [v for v in held if v not in wanted.get(name, [])])
+
+    def close(self) -> None:
+        """Lets go of all, each as soon as nobody uses it."""
+        with self._changing:
+            self._retire(list(self._loaded))
+
+    @contextmanager
+    def using(self, spec: Any) -> Iterator[Loaded]:
+        """Finds the version that a ModelSpec names; it stays until the block ends.
+
+        Raises:
+            RefusedError: with the code that TensorFlow Serving answers.
+        """
+        with self._lock:
+            loaded = self._find(spec)
+            loaded.users += 1
+        try:
+            yield loaded
+        finally:
+            with self._lock:
+                loaded.users -= 1
+                is_last = loaded.is_retired and not loaded.users
+            if is_last:
+                loaded.close()
+
+    def statuses(self, spec: Any) -> dict[int, tuple[int, str]]:
+        """Returns version -> its state and what was wrong with it, newest first.
+
+        Raises:
+            RefusedError: a model or version that was never here.
+        """
+        with self._lock:
+            found = {
+                version: (status.state, status.error)
+                for (name, version), status in self._statuses.items()
+                if name == spec.name
+            }
+            if spec.HasField("version") or spec.version_label:
+                wanted = self._number_of(spec)
+                found = {v: status for v, status in found.items() if v == wanted}
+        if not found:
+            raise _not_found(spec, self.names)
+        return dict(sorted(found.items(), reverse=True))
+
+    def newest(self, name: str) -> Artefact:
+        """Returns the artefact of a model's newest version in service."""
+        with self._lock:
+            return self._loaded[name][max(self._loaded[name])].artefact
+
+    def versions(self) -> dict[str, list[int]]:
+        """Returns the versions in service of each model, newest first."""
+        with self._lock:
+            return {name: sorted(held, reverse=True) for name, held in self._loaded.items()}
+
+    def _find(self, spec: Any) -> Loaded:
+        if not spec.name:
+            names = ", ".join(repr(name) for name in self.names)
+            raise RefusedError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"`model_spec` has no name. Name the model: {names}.",
+            )
+        held = self._loaded.get(spec.name, {})
+        wanted = self._number_of(spec) if held else None
+        version = max(held, default=None) if wanted is None else wanted
+        if version not in held:
+            raise _not_found(spec, self.names, sorted(held))
+        return held[version]
+
+    def _number_of(self, spec: Any) -> int | None:
+        """The number that a spec asks for by itself or by a label; None for the newest."""
+        if spec.WhichOneof("version_choice") == "version_label":
+            labels = self._labels.get(spec.name, {})
+            if spec.version_label not in labels:
+                known = ", ".join(sorted(labels)) or "none"
+                raise RefusedError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Unrecognized servable version label: {spec.version_label}. Labels of this "
+                    f"model: {known}. Name one of them, a version by its number, or nothing.",
+                )
+            return labels[spec.version_label]
+        return spec.version.value if spec.HasField("version") else None
+
+    def _set_labels(self, config: ModelServerConfig) -> None:
+        for model in config.model_config_list.config:
+            for label, version in model.version_labels.items():
+                if version not in self._loaded.get(model.name, {}):
+                    raise ValueError(
+                        f"Label {label!r} of model {model.name!r} names version {version}, which "
+                        "is not in service. Serve it first: name it in model_version_policy."
+                    )
+        with self._lock:
+            self._labels = {
+                model.name: dict(model.version_labels) for model in config.model_config_list.config
+            }
+
+    def _try_load(self, model: Any, version: int) -> None:
+        folder = Path(model.base_path) / str(version)
+        if version in self._loaded.get(model.name, {}):
+            return
+        stamp = _stamp(folder)
+        before = self._statuses.get((model.name, version))
+        if before is not None and before.error and before.stamp == stamp:
+            return
+        try:
+            self._load(model.name, version, folder, stamp)
+            _LOG.info("Model %r version %d is in service.", model.name, version)
+        except Exception as error:
+            _LOG.error("Model %r version %d is not served: %s", model.name, version, error)
+
+    def _load(self, name: str, version: int, folder: Path, stamp: Any = None) -> None:
+        """Loads and warms up a version; it is asked from the moment it is ready."""
+        self._note(name, version, _Status(State.LOADING))
+        artefact = None
+        try:
+            artefact = Artefact(folder, version, limits=self._limits)
+            artefact.warm_up()
+            loaded = Loaded(artefact, self._runner_of(artefact))
+        except Exception as error:
+            if artefact is not None:
+                artefact.close()
+            self._note(name, version, _Status(State.END, str(error), stamp))
+            raise
+        with self._lock:
+            # A new mapping: who looks at the old one is not disturbed.
+            held = self._loaded.get(name, {})
+            self._loaded[name] = {**held, version: loaded}
+            self._statuses[name, version] = _Status(State.AVAILABLE)
+
+    def _let_go(self, name: str, versions: list[int]) -> None:
+        unused = []
+        with self._lock:
+            held = dict(self._loaded.get(name, {}))
+            for version in versions:
+                loaded = held.pop(version)
+                loaded.is_retired = True
+                self._statuses[name, version] = _Status(State.END)
+                if not loaded.users:
+                    unused.append(loaded)
+            self._loaded[name] = held
+            if not held:
+                del self._loaded[name]
+        for loaded in unused:
+            loaded.close()
+
+    def _retire(self, names: list[str]) -> None:
+        for name in names:
+            self._let_go(name, list(self._loaded[name]))
+
+    def _note(self, name: str, version: int, status: _Status) -> None:
+        with self._lock:
+            self._statuses[name, version] = status
+
+
+def _wanted(model: Any) -> list[int]:
+    """Versions of a ModelConfig that are to be served, rising.
+
+    Raises:
+        FileNotFoundError: there is none, or one that is named is missing.
+    """
+    policy = model.model_version_policy
+    choice = policy.WhichOneof("policy_choice")
+    newest_version(model.base_path)  # raises where there is none
+    there = versions_of(model.base_path)
+    if choice == "all":
+        return there
+    if choice == "specific":
+        missing = [version for version in policy.specific.versions if version not in there]
+        if missing:
+            raise FileNotFoundError(
+                f"Model {model.name!r} is to be served in version {missing[0]}, but "
+                f"{model.base_path!r} has {', '.join(map(str, there))}. Export it, or take it out "
+                "of the policy."
+            )
+        return sorted(policy.specific.versions)
+    return there[-max(policy.latest.num_versions, 1) :]
+
+
+def _stamp(folder: Path) -> Any:
+    """Changes when files of a version are written; what is seen of it is not read."""
+    try:
+        held = [(str(p.relative_to(folder)), p.stat()) for p in sorted(folder.rglob("*"))]
+    except OSError:
+        return None
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in held]
+
+
+def _not_found(spec: Any, names: list[str], versions: list[int] | None = None) -> RefusedError:
+    asked = spec.name
+    if spec.version_label:
+        asked = f"{asked} version {spec.version_label!r}"
+    elif spec.HasField("version"):
+        asked = f"{asked} version {spec.version.value}"
+    held = f"the versions {', '.join(map(str, versions))} of it" if versions else ", ".join(names)
+    return RefusedError(
+        grpc.StatusCode.NOT_FOUND,
+        f"Servable not found for request: {asked}. This server has {held}.",
+    )

@@ -1,0 +1,367 @@
+"""TensorFlow Serving's REST interface over `Models`, with metrics and a page of health.
+
+    POST /v1/models/NAME[/versions/N|/labels/L]:predict   {"instances": [...]} or {"inputs": {...}}
+    GET  /v1/models/NAME[/versions/N|/labels/L]            states of versions
+    GET  /v1/models/NAME[/versions/N|/labels/L]/metadata   signatures
+    GET  /metrics, /monitoring/prometheus/metrics          counters, as Prometheus reads them
+    GET  /health                                           200 while it answers
+
+Source: tensorflow.org/tfx/serving/api_rest. Text that is no UTF-8 is {"b64": "..."} there and here.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import ssl
+import threading
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf import json_format
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+)
+
+from hrec_tf.serving import tensors
+from hrec_tf.serving.models import Models
+from hrec_tf.serving.monitoring import Monitoring
+from hrec_tf.serving.requests import RefusedError
+from hrec_tf.serving.services import as_refused, filled_spec, predict
+
+try:
+    from aiohttp import web
+except ImportError as error:
+    raise ImportError(
+        "REST was asked for, but aiohttp, which speaks HTTP, is not installed. Install the extra "
+        '"serving": pip install "hrec-tf[serving]".'
+    ) from error
+
+HTTP_STATUS = {
+    "OK": 200,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""Of the name of a gRPC status; 500 of all others."""
+SECONDS = 60.0
+"""That a request may take to come in, and an answer to be ready."""
+GRACE = 5.0
+"""Seconds that requests in progress have at the end."""
+
+
+class RestServer:
+    """Speaks HTTP in a thread of its own.
+
+    Args:
+        models: all there are.
+        monitoring: counts.
+        address: of the interface.
+        tls: `hrec_tf.serving.server.TLS`, or None.
+    """
+
+    def __init__(self, models: Models, monitoring: Monitoring, address: str, tls: Any):
+        self._models, self._monitoring = models, monitoring
+        self._address, self._ssl = address, None if tls is None else _context_of(tls)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
+        self._pool: Any = None
+        self._runner: Any = None
+
+    def start(self, port: int, max_bytes: int, connections: int) -> int:
+        """Listens, and returns the port.
+
+        Args:
+            port: 0 for any free one.
+            max_bytes: of a body.
+            connections: requests that are in work at once; to more the answer is 429.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._pool = futures.ThreadPoolExecutor(connections, thread_name_prefix="rest")
+        self._free = connections
+        self._thread.start()
+        try:
+            return self._call(self._open(port, max_bytes))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Takes no more requests, and ends when those in progress are answered, or past `GRACE`."""
+        if self._runner is not None:
+            self._call(self._runner.cleanup())
+        self._pool.shutdown(cancel_futures=True)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _open(self, port: int, max_bytes: int) -> int:
+        app = web.Application(client_max_size=max_bytes)
+        app.add_routes(
+            [
+                web.route("*", "/v1/models/{path:.+}", self._model),
+                web.get("/metrics", self._metrics),
+                web.get("/monitoring/prometheus/metrics", self._metrics),
+                web.get("/health", self._health),
+            ]
+        )
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=SECONDS, shutdown_timeout=GRACE
+        )
+        await self._runner.setup()
+        try:
+            site = web.TCPSite(
+                self._runner, self._address, port, ssl_context=self._ssl, reuse_port=False
+            )
+            await site.start()
+        except OSError as error:
+            raise OSError(
+                f"The server could not listen on {self._address}:{port} for REST. The port must "
+                "be free, and the address one of this machine. Choose another port."
+            ) from error
+        return self._runner.addresses[0][1]
+
+    async def _metrics(self, _: Any) -> Any:
+        return web.Response(
+            body=self._monitoring.text(), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )
+
+    async def _health(self, _: Any) -> Any:
+        return web.json_response({"status": "SERVING", "models": self._models.versions()})
+
+    async def _model(self, request: Any) -> Any:
+        if not self._free:
+            error = "Too many requests are in work. Ask again later."
+            return web.json_response({"error": error}, status=429)
+        self._free -= 1
+        try:
+            body = await asyncio.wait_for(request.read(), SECONDS)
+            loop = asyncio.get_running_loop()
+            work = loop.run_in_executor(
+                self._pool, self._answer, request.method, request.match_info["path"], body
+            )
+            status, answer = await work
+        except TimeoutError:
+            status, answer = 408, _error("The body did not come in time. Send it at once.")
+        except web.HTTPRequestEntityTooLarge as error:
+            status, answer = 413, _error(f"The body is too large: {error.text}. Send less at once.")
+        finally:
+            self._free += 1
+        return web.Response(body=answer, status=status, content_type="application/json")
+
+    def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        with self._monitoring.request("rest", method) as code:
+            try:
+                return 200, json.dumps(self._asked(method, path, body)).encode()
+            except Exception as error:
+                refused = as_refused(error)
+                code.append(refused.code.name)
+                return HTTP_STATUS.get(refused.code.name, 500), _error(refused.message)
+
+    def _asked(self, method: str, path: str, body: bytes) -> Any:
+        spec, verb = _read_path(path)
+        if (method, verb) == ("POST", "predict"):
+            return self._predict(spec, body)
+        if (method, verb) == ("GET", ""):
+            status = get_model_status_pb2.GetModelStatusResponse()
+            for version, (state, error) in self._models.statuses(spec).items():
+                entry = status.model_version_status.add(version=version, state=state)
+                entry.status.error_message = error
+            return _plain(status)
+        if (method, verb) == ("GET", "metadata"):
+            with self._models.using(spec) as loaded:
+                held = get_model_metadata_pb2.SignatureDefMap()
+                for name, signature in loaded.artefact.signatures.items():
+                    held.signature_def[name].CopyFrom(signature)
+                return {
+                    "model_spec": _plain(filled_spec(spec, loaded.artefact.version)),
+                    "metadata": {"signature_def": _plain(held)},
+                }
+        raise RefusedError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{method} was sent to {path!r}, but there are GET of a model and of its metadata, and "
+            "POST of a model with :predict. Send one of these.",
+        )
+
+    def _predict(self, spec: Any, body: bytes) -> Any:
+        asked = _read_body(body)
+        spec.signature_name = asked.get("signature_name", "")
+        with self._models.using(spec) as loaded:
+            signature = loaded.artefact.signature(spec.signature_name or "serving_default")
+        is_by_row = "instances" in asked
+        columns = _columns(asked["instances"], signature) if is_by_row else asked.get("inputs")
+        inputs = predict_pb2.PredictRequest().inputs
+        for name, values in _named(columns, signature).items():
+            kind = tensors.DATA_TYPES[signature.inputs[name].dtype]
+            tensors.fill(inputs[name], _array(name, values, kind), kind)
+        _, outputs = predict(self._models, spec, inputs, (), SECONDS)
+        return _answer_of(outputs, is_by_row=is_by_row)
+
+
+def _read_path(path: str) -> tuple[Any, str]:
+    """The ModelSpec and what is asked of it: "", "metadata" or the verb behind the colon."""
+    spec = predict_pb2.PredictRequest().model_spec
+    path, _, verb = path.partition(":")
+    parts = path.split("/")
+    spec.name, rest = parts[0], parts[1:]
+    if rest[:1] == ["versions"] and len(rest) > 1 and rest[1].isascii() and rest[1].isdecimal():
+        number = int(rest[1])
+        if number < 2**63:
+            spec.version.value, rest = number, rest[2:]
+    elif rest[:1] == ["labels"] and len(rest) > 1:
+        spec.version_label, rest = rest[1], rest[2:]
+    if rest == ["metadata"] and not verb:
+        return spec, "metadata"
+    if rest:
+        raise RefusedError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"The path {path!r} is not known. Ask for NAME, NAME/versions/N or NAME/labels/L.",
+        )
+    return spec, verb
+
+
+def _read_body(body: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"The body is no JSON: {error}.") from error
+    if not isinstance(asked, dict) or ("instances" in asked) == ("inputs" in asked):
+        raise _invalid("The body must be an object with either `instances` or `inputs`.")
+    unknown = set(asked) - {"instances", "inputs", "signature_name"}
+    if unknown or not isinstance(asked.get("signature_name", ""), str):
+        raise _invalid(
+            f"The body has {', '.join(sorted(unknown)) or 'a `signature_name` that is no text'}, "
+            "but may hold `signature_name` and one of `instances` and `inputs`."
+        )
+    return asked
+
+
+def _columns(instances: Any, signature: Any) -> Any:
+    """Input name -> values of all rows, of a list with an object for each row."""
+    if not isinstance(instances, list) or not instances:
+        raise _invalid("`instances` must be a list of at least one row.")
+    if len(signature.inputs) == 1 and not isinstance(instances[0], dict):
+        return {next(iter(signature.inputs)): instances}
+    if not all(isinstance(row, dict) and row.keys() == instances[0].keys() for row in instances):
+        raise _invalid("`instances` must be objects that all have the same inputs.")
+    return {name: [row[name] for row in instances] for name in instances[0]}
+
+
+def _named(columns: Any, signature: Any) -> dict[str, Any]:
+    if len(signature.inputs) == 1 and not isinstance(columns, dict):
+        columns = {next(iter(signature.inputs)): columns}
+    if not isinstance(columns, dict) or set(columns) != set(signature.inputs):
+        came = ", ".join(sorted(columns)) if isinstance(columns, dict) else "no object"
+        raise _invalid(
+            f"The signature takes the inputs {', '.join(sorted(signature.inputs))}, but came with "
+            f"{came}. Send each of them."
+        )
+    return columns
+
+
+def _array(name: str, values: Any, kind: tensors.DataType) -> np.ndarray:
+    try:
+        if kind is tensors.STRING:
+            return _texts(values)
+        found = np.array(values)
+        if (
+            found.size
+            and found.dtype.kind not in {"b": "b", "i": "iu", "f": "iuf"}[np.dtype(kind.numpy).kind]
+        ):
+            raise ValueError(f"it holds values of type {found.dtype}")
+        with np.errstate(over="ignore"):
+            held = found.astype(kind.numpy)
+        if held.dtype.kind == "i" and not np.array_equal(held, found):
+            raise ValueError(f"it holds numbers beyond {kind.name}")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _invalid(f"Input `{name}` is no tensor of {kind.name}: {error}.") from error
+    return held
+
+
+def _texts(values: Any) -> np.ndarray:
+    """An object array of bytes, of nested lists of text or {"b64": ...}."""
+
+    def as_bytes(value: Any) -> bytes:
+        if isinstance(value, str):
+            return value.encode("utf-8")
+        if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
+            try:
+                return base64.b64decode(value["b64"], validate=True)
+            except binascii.Error as error:
+                raise ValueError(f"{value!r} is no base64") from error
+        raise ValueError(f"{value!r} is no text")
+
+    shape, inner = [], values
+    while isinstance(inner, list):
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    flat = [values]
+    for size in shape:
+        if not all(isinstance(row, list) and len(row) == size for row in flat):
+            raise ValueError("its rows are not of one length")
+        flat = [value for row in flat for value in row]
+    held = np.empty(len(flat), object)
+    held[:] = [as_bytes(value) for value in flat]
+    return held.reshape(shape)
+
+
+def _answer_of(outputs: Any, *, is_by_row: bool) -> Any:
+    """As TensorFlow Serving writes it: one output goes without its name."""
+    lists = {name: _lists(values) for name, (_, values) in outputs.items()}
+    if is_by_row:
+        rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+        if len(lists) == 1:
+            return {"predictions": next(iter(lists.values()))}
+        return {"predictions": rows}
+    return {"outputs": next(iter(lists.values())) if len(lists) == 1 else lists}
+
+
+def _lists(values: np.ndarray) -> Any:
+    if values.dtype != object:
+        return values.tolist()
+    return (
+        np.array([_text(value) for value in values.ravel()], object).reshape(values.shape).tolist()
+    )
+
+
+def _text(value: bytes) -> Any:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode("ascii")}
+
+
+def _plain(message: Any) -> Any:
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _error(text: str) -> bytes:
+    return json.dumps({"error": text}).encode()
+
+
+def _invalid(text: str) -> RefusedError:
+    return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, text)
+
+
+def _context_of(tls: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cafile=None if tls.clients is None else str(Path(tls.clients))
+    )
+    context.load_cert_chain(str(tls.certificate), str(tls.key))
+    if tls.clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

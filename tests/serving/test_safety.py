@@ -1,0 +1,149 @@
+"""Who may ask, how it is kept secret, and what a server tells of its health while it ends."""
+
+import ssl
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from hrec_tf.serving import Client, Server
+from hrec_tf.serving.server import TLS
+from tests.serving import toy
+
+
+def openssl(folder, *arguments):
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """An authority, a server and a client that it vouches for, and a stranger."""
+    folder = tmp_path_factory.mktemp("tls")
+    for name in ("authority", "stranger"):
+        key = ["-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key"]
+        openssl(folder, "req", "-x509", *key, "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        key = ["-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key"]
+        openssl(folder, "req", *key, "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        sign = ["-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial"]
+        extra = ["-extfile", "names", "-days", "1"]
+        openssl(folder, "x509", "-req", "-in", f"{name}.csr", *sign, *extra, "-out", f"{name}.pem")
+    return folder
+
+
+def predicts(channel):
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
+    return stub.Predict(asked, timeout=5).outputs["item_ids"].string_val[0]
+
+
+def channel_of(server, files, name=None):
+    held = [None, None]
+    if name is not None:
+        held = [(files / f"{name}.key").read_bytes(), (files / f"{name}.pem").read_bytes()]
+    credentials = grpc.ssl_channel_credentials((files / "authority.pem").read_bytes(), *held)
+    return grpc.secure_channel(f"127.0.0.1:{server.port}", credentials)
+
+
+def health_over_https(server, files, name=None):
+    context = ssl.create_default_context(cafile=str(files / "authority.pem"))
+    if name is not None:
+        context.load_cert_chain(files / f"{name}.pem", files / f"{name}.key")
+    url = f"https://127.0.0.1:{server.rest_port}/health"
+    return urllib.request.urlopen(url, timeout=5, context=context).status
+
+
+def test_an_encrypted_server_is_asked_by_who_knows_its_authority(toy_base, files):
+    tls = TLS(files / "server.key", files / "server.pem")
+    with Server(toy_base, tls=tls, rest_port=0) as server:
+        with channel_of(server, files) as channel:
+            assert predicts(channel) == b"jam"
+        assert health_over_https(server, files) == 200
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            with pytest.raises(grpc.RpcError) as caught:
+                predicts(channel)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}/health", timeout=5)
+
+
+def test_clients_without_a_certificate_of_the_authority_are_turned_away(toy_base, files):
+    tls = TLS(files / "server.key", files / "server.pem", files / "authority.pem")
+    with Server(toy_base, tls=tls, rest_port=0) as server:
+        with channel_of(server, files, "client") as channel:
+            assert predicts(channel) == b"jam"
+        assert health_over_https(server, files, "client") == 200
+        for name in (None, "stranger"):
+            with channel_of(server, files, name) as channel, pytest.raises(grpc.RpcError) as caught:
+                predicts(channel)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            with pytest.raises(OSError):
+                health_over_https(server, files, name)
+
+
+def test_files_that_are_no_certificates_are_refused(toy_base, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none"):
+        Server(toy_base, tls=TLS(tmp_path / "none", tmp_path / "none")).start()
+
+
+def test_who_is_on_the_way_out_says_so_and_answers_what_is_in_progress(toy_base):
+    server = Server(toy_base).start()
+    artefact, begun, opened = server._newest(), threading.Event(), threading.Event()
+    run = artefact.run
+
+    def held_back(call, feeds):
+        begun.set()
+        opened.wait(10)
+        return run(call, feeds)
+
+    artefact.run = held_back
+    lists = []
+    with (
+        Client(f"127.0.0.1:{server.port}", timeout=20) as client,
+        grpc.insecure_channel(client.address) as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="tensorflow.serving.PredictionService")
+        assert stub.Check(request, timeout=5).status == health_pb2.HealthCheckResponse.SERVING
+        watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=20)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        asking = threading.Thread(target=lambda: lists.append(client.recommend(["tea"], k=1)))
+        asking.start()
+        begun.wait(10)
+        ending = threading.Thread(target=server.stop, args=[20])
+        ending.start()
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.RpcError):  # no new ones
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                predicts(channel)
+        watch.cancel()
+        opened.set()
+        asking.join()
+        ending.join()
+    assert lists[0][0].item == "jam"
+
+
+def test_a_deadline_is_kept_and_the_place_is_free_again(toy_base):
+    with Server(toy_base, workers=1) as server:
+        artefact, opened = server._newest(), threading.Event()
+        run = artefact.run
+        artefact.run = lambda *arguments: opened.wait(10) and run(*arguments)
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
+            for _ in range(2):
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.Predict(asked, timeout=0.2)
+                assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert not server._waiting()
+            opened.set()
+            assert predicts(channel) == b"jam"
+        assert b'code="DEADLINE_EXCEEDED"' in server.monitoring.text()

@@ -1,0 +1,243 @@
+"""Versions come and go: policies, labels, other configurations; nobody is left without answer."""
+
+import shutil
+import threading
+import time
+
+import grpc
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from hrec_tf import manifest
+from hrec_tf.serving import Client, Server, ServingError
+from hrec_tf.serving.models import one_model, read_config
+from tests.serving import toy
+
+OTHER = ["jam", "tea", "rum", "gin", "ale", "ø"]
+"""The toy's items in another order: after tea comes rum."""
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    """Folders of versions to be put in place, each made once."""
+    base = tmp_path_factory.mktemp("toys")
+    toy.write_toy(base, version=1)
+    toy.write_toy(base, version=2, raw_ids=OTHER)
+    return base
+
+
+@pytest.fixture
+def base(toys, tmp_path):
+    """A base path with version 1."""
+    shutil.copytree(toys / "1", tmp_path / "base" / "1")
+    return tmp_path / "base"
+
+
+def add(toys, base, version, like=2):
+    """Puts a version in place whole, as an export does."""
+    shutil.copytree(toys / str(like), base / "part")
+    (base / "part").rename(base / str(version))
+
+
+def config_of(base, more=""):
+    text = f"model_config_list {{ config {{ name: 'recommender' base_path: '{base}' {more} }} }}"
+    return text_format.Parse(text, ModelServerConfig())
+
+
+def served_versions(server):
+    return server._models.versions()["recommender"]
+
+
+def after_tea(client):
+    return client.recommend(["tea"], k=1)[0].item
+
+
+def client_of(server):
+    return Client(f"127.0.0.1:{server.port}", timeout=20)
+
+
+def test_a_new_version_is_taken_into_service_by_itself_and_the_old_one_let_go(toys, base):
+    with Server(base, poll_seconds=0.05) as server, client_of(server) as client:
+        assert after_tea(client) == "jam"
+        add(toys, base, 7)
+        until = time.monotonic() + 20
+        while served_versions(server) != [7]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert after_tea(client) == "rum"
+        assert client.status() == {7: "AVAILABLE", 1: "END"}
+
+
+def test_no_request_fails_while_versions_are_swapped(toys, base):
+    stop, lists, failed = threading.Event(), [], []
+
+    def ask(server):
+        with client_of(server) as client:
+            while not stop.is_set():
+                try:
+                    lists.append(after_tea(client))
+                except ServingError as error:
+                    failed.append(error)
+
+    with Server(base, poll_seconds=0) as server:
+        threads = [threading.Thread(target=ask, args=[server]) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for version in (2, 3, 4):
+            add(toys, base, version, like=1 + version % 2)
+            server.poll()
+            assert served_versions(server) == [version]
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failed
+    assert {"jam", "rum"} == set(lists) and len(lists) > 30
+
+
+def spoilt_in(part):
+    def spoil(folder):
+        if part == "a file":
+            path = folder / "saved_model.pb"
+            path.write_bytes(path.read_bytes()[:-100])
+            return
+        with_bad = folder / toy.WARMUP
+        with_bad.write_bytes(with_bad.read_bytes()[:-3])
+        (folder / manifest.FILE).unlink()
+        manifest.write(folder, kind="saved_model", about={"num_items": len(OTHER)})
+
+    return spoil
+
+
+@pytest.mark.parametrize("part", ["a file", "the warm-up"])
+def test_a_broken_version_is_refused_until_it_is_mended_and_the_old_one_goes_on(
+    toys, base, part, caplog
+):
+    with Server(base, poll_seconds=0) as server, client_of(server) as client:
+        add(toys, base, 2)
+        whole = (base / "2").rename(base / "whole")
+        shutil.copytree(whole, base / "2")
+        spoilt_in(part)(base / "2")
+        for _ in range(3):
+            server.poll()
+        assert after_tea(client) == "jam"
+        assert len([r for r in caplog.records if "version 2 is not served" in r.message]) == 1
+        stub = model_service_pb2_grpc.ModelServiceStub(client._channel)
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "recommender"
+        states = stub.GetModelStatus(request, timeout=20).model_version_status
+        assert [(s.version, s.state) for s in states] == [(2, 50), (1, 30)]
+        said = "cut short" if part == "a file" else "Warm-up record"
+        assert said in states[0].status.error_message
+        shutil.rmtree(base / "2")
+        whole.rename(base / "2")
+        server.poll()
+        assert after_tea(client) == "rum"
+
+
+def test_policies_and_labels(toys, base):
+    add(toys, base, 2)
+    add(toys, base, 3, like=1)
+    policies = {
+        "": [3],
+        "model_version_policy { latest { num_versions: 2 } }": [3, 2],
+        "model_version_policy { all {} }": [3, 2, 1],
+        "model_version_policy { specific { versions: 1 versions: 2 } }": [2, 1],
+    }
+    for policy, expected in policies.items():
+        with Server(config_of(base, policy), poll_seconds=0) as server:
+            assert served_versions(server) == expected
+    labels = "version_labels { key: 'stable' value: 1 } version_labels { key: 'canary' value: 2 }"
+    config = config_of(base, "model_version_policy { all {} } " + labels)
+    with Server(config, poll_seconds=0) as server, client_of(server) as client:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(client._channel)
+        asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
+        for label, version, item in (("stable", 1, b"jam"), ("canary", 2, b"rum")):
+            asked.model_spec.version_label = label
+            answer = stub.Predict(asked, timeout=20)
+            assert answer.model_spec.version.value == version
+            assert answer.outputs["item_ids"].string_val[0] == item
+        asked.model_spec.version_label = "beta"
+        with pytest.raises(
+            grpc.RpcError, match=r"label: beta\. Labels of this model: canary, stabl"
+        ):
+            stub.Predict(asked, timeout=20)
+
+
+def test_another_configuration_is_taken_whole_or_not_at_all(toys, base, tmp_path):
+    add(toys, base, 2)
+    other = tmp_path / "other"
+    shutil.copytree(toys / "2", other / "5")
+    both = config_of(base, "model_version_policy { specific { versions: 1 } }")
+    both.model_config_list.config.add(name="other", base_path=str(other))
+    with (
+        Server(base, poll_seconds=0, allow_reload=True) as server,
+        client_of(server) as client,
+        Client(client.address, "other") as asks_other,
+    ):
+        stub = model_service_pb2_grpc.ModelServiceStub(client._channel)
+
+        def reload(config):
+            return stub.HandleReloadConfigRequest(
+                model_management_pb2.ReloadConfigRequest(config=config), timeout=20
+            )
+
+        assert reload(both).status.error_code == 0
+        assert (after_tea(client), after_tea(asks_other)) == ("jam", "rum")
+        held = server._models.versions()
+        wrong = {
+            "version 9, which is not in service": config_of(
+                base, "version_labels { key: 'stable' value: 9 }"
+            ),
+            "names no model": ModelServerConfig(),
+            "is to be served in version 8": config_of(
+                base, "model_version_policy { specific { versions: 8 } }"
+            ),
+            "is no folder": one_model("another", tmp_path / "none"),
+            "Serve that one by another name": config_of(other),
+            "only SavedModels": config_of(base, "model_platform: 'other'"),
+        }
+        for message, config in wrong.items():
+            with pytest.raises(grpc.RpcError) as caught:
+                reload(config)
+            assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            assert message in caught.value.details()
+            assert server._models.versions() == held
+        assert reload(one_model("other", other)).status.error_code == 0
+        with pytest.raises(ServingError, match=r"NOT_FOUND: .*recommender"):
+            client.recommend(["tea"])
+
+
+def test_a_configuration_is_not_taken_from_anybody(toy_base):
+    with Server(toy_base) as server, client_of(server) as client:
+        stub = model_service_pb2_grpc.ModelServiceStub(client._channel)
+        request = model_management_pb2.ReloadConfigRequest(config=config_of(toy_base))
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.HandleReloadConfigRequest(request, timeout=20)
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("config {", "is no ModelServerConfig"),
+        ("", "names no model"),
+        ("model_config_list { config { name: 'a' } }", "has the name 'a' and the base path ''"),
+        (
+            "model_config_list { config { name: 'a' base_path: '/b' }"
+            " config { name: 'a' base_path: '/c' } }",
+            "names 'a' twice",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_served_says_why(tmp_path, text, message):
+    path = tmp_path / "models.config"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_config(path)
