@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import yaml
 
-from hrec_tf.cli.serve import serve
+from hrec_tf.cli.serve import MODEL_NAME, serve
 from hrec_tf.serving import Client, Server
 from serving import request
 from tests.serving import toy
 
 FOLDER = Path(__file__).parents[2] / "serving"
 DEFAULTS = {name: one.default for name, one in inspect.signature(serve).parameters.items()}
+DEFAULTS["model_name"] = MODEL_NAME  # where none is given
 
 
 def service(name="compose.yaml"):
