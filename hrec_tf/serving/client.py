@@ -59,6 +59,7 @@ class Client:
         max_history: events of a history that are sent, the newest; the model reads none before
             them. Lists are not shorter for it, see `recommend`. What long histories cost is
             measured in `benchmarks/serving_speed.txt`.
+        version: number of the only version that is asked; whichever the server chooses if None.
 
     Raises:
         ValueError: an argument out of its range.
@@ -75,6 +76,7 @@ class Client:
         timeout: float = 5.0,
         *,
         max_history: int = 2048,
+        version: int | None = None,
     ):
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not (port.isascii() and port.isdecimal()):
@@ -85,7 +87,9 @@ class Client:
         checks.require_number("timeout", timeout, minimum=0.001, mend="Pass seconds, e.g. 5.")
         checks.require_positive_int("max_history", max_history, mend="Pass for example 2048.")
         self.address, self.model_name = address, model_name
-        self.timeout, self.max_history = timeout, max_history
+        if version is not None:
+            checks.require_int_at_least("version", version, minimum=0, mend="Pass for example 1.")
+        self.timeout, self.max_history, self.version = timeout, max_history, version
         self._channel = grpc.insecure_channel(
             address,
             options=[
@@ -264,7 +268,7 @@ class Client:
         metadata = self._metadata
         if metadata is None:
             request = protocol.GetModelMetadataRequest(metadata_field=["signature_def"])
-            request.model_spec.name = self.model_name
+            self._name_model(request)
             response = self._called(self._get_metadata, request)
             metadata = self._metadata = read_metadata(self.address, self.model_name, response)
         return metadata
@@ -372,7 +376,7 @@ class Client:
 
     def _ask(self, signature: str, inputs: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
         request = protocol.PredictRequest(output_filter=wanted)
-        request.model_spec.name = self.model_name
+        self._name_model(request)
         request.model_spec.signature_name = signature
         for name, (values, kind) in inputs.items():
             tensors.fill(request.inputs[name], values, kind)
@@ -386,6 +390,11 @@ class Client:
         if is_other and self._metadata is known:
             self._metadata = None  # a new version may have other lists and ids
         return {name: tensors.to_array(response.outputs[name]) for name in wanted}
+
+    def _name_model(self, request: Any) -> None:
+        request.model_spec.name = self.model_name
+        if self.version is not None:
+            request.model_spec.version.value = self.version
 
     def _method(self, path: str, response: Any) -> Any:
         return self._channel.unary_unary(

@@ -381,3 +381,19 @@ print([name for name in ("tensorflow", "keras", "polars", "scipy") if name in sy
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert process.stdout.splitlines() == ["['jam', 'rum']", "[]"]
+
+
+def test_a_pinned_version_answers_or_nothing_does(client):
+    with Client(client.address, version=1) as pinned:
+        assert pinned.recommend(["tea"]) == client.recommend(["tea"])
+        assert pinned.metadata() == client.metadata()
+    with Client(client.address, version=2) as gone:
+        for ask in (gone.metadata, lambda: gone.recommend(["tea"])):
+            with pytest.raises(ServingError, match="recommender version 2") as caught:
+                ask()
+            assert caught.value.code == "NOT_FOUND"
+        gone._metadata = client.metadata()
+        with pytest.raises(ServingError, match="recommender version 2"):
+            gone.step("tea", NOON)
+    with pytest.raises(ValueError, match="`version` must be an int of at least 0, but was -1"):
+        Client(client.address, version=-1)
