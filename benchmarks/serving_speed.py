@@ -33,13 +33,13 @@ def history(length: int) -> list[tuple[str, int]]:
 
 
 @contextmanager
-def served(base: Path) -> Iterator[int]:
-    """Runs `hrec serve` in a process of its own; yields its port."""
+def served(base: Path) -> Iterator[tuple[int, int]]:
+    """Runs `hrec serve` in a process of its own; yields its port and its process id."""
     command = [sys.executable, "-m", "hrec_tf.cli.main", "serve", str(base), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
-            yield int(line.partition(" (gRPC)")[0].rpartition(":")[2])
+            yield int(line.partition(" (gRPC)")[0].rpartition(":")[2]), process.pid
         finally:
             process.terminate()
 
@@ -86,7 +86,7 @@ def main() -> None:
         base = Path(scratch) / "models"
         export_saved_model(recommender(), base, k=K)
         with (
-            served(base) as port,
+            served(base) as (port, _),
             Client(f"127.0.0.1:{port}", max_history=max(LONG), timeout=60) as client,
         ):
             for name, call in questions(client):

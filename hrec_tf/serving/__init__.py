@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrec_tf.serving.client import Client, ServingError, State
+    from hrec_tf.serving.gateway.service import Gateway
     from hrec_tf.serving.metadata import Metadata
     from hrec_tf.serving.server import Server
 
-__all__ = ["Client", "Metadata", "Server", "ServingError", "State"]
+__all__ = ["Client", "Gateway", "Metadata", "Server", "ServingError", "State"]
 
-_MODULE_OF = {"Server": "server", "Metadata": "metadata"}
+_MODULE_OF = {"Gateway": "gateway.service", "Metadata": "metadata", "Server": "server"}
 
 
 def __getattr__(name: str) -> Any:
