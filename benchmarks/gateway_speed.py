@@ -3,8 +3,8 @@
     python -m benchmarks.gateway_speed > benchmarks/gateway_speed.txt
 
 HRNN Init of 32 units per level, 5 000 items, k = 20. `hrec serve`, `hrec gateway`, Redis and the
-clients are processes that share the cores. Each client has users of its own and sends one event after
-the other, over one connection that stays open; every answer is a list of 10.
+clients are processes that share the cores. Each client has users of its own and sends one event
+after the other, over one connection that stays open; every answer is a list of 10.
 """
 
 import json
@@ -116,7 +116,9 @@ def main() -> None:
 
     load = os.getloadavg()[0]
     print("python -m benchmarks.gateway_speed\n")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before. HRNN Init,", end="")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before. HRNN Init,", end=""
+    )
     print(f" {UNITS} units, {NUM_ITEMS:,} items, k = {K}, {SECONDS:g} s each.")
     print("Milliseconds of processor time for each event in the gateway, the model, the clients.\n")
     names = "events/s", "p50 ms", "p99 ms", "gateway", "model", "clients"

@@ -201,27 +201,38 @@ class Client:
         Raises:
             ValueError: also where the model has no step.
         """
-        metadata = self._require_step("step")
-        k = _checked_k(k, metadata)
-        event = read_history([(item, timestamp)], name="event")
-        ids = encode(event.raw_ids, metadata.id_type, name="event")
-        state = state or State(
-            np.zeros(metadata.state_size, np.float32), np.zeros(metadata.info_size, np.int64)
-        )
-        values, info = _checked_state(state, metadata, int(timestamp))
-        rows = None if feedback is None else np.asarray(feedback)[None]
-        said = self._said("step", [Asked(at, rows, user_features)], [event], ["event"], 1, 1)
-        if "feedback" in said:
-            said["feedback"] = said["feedback"][0][:, 0], said["feedback"][1]
-        inputs = said | {
-            "item_ids": ids,
-            "timestamps": (event.timestamps, tensors.INT64),
-            "state": (values[None], tensors.FLOAT),
-            "state_info": (info[None], tensors.INT64),
-        }
-        outputs = self._ask("step", inputs, ["item_ids", "scores", "state", "state_info"])
-        answer = {name: values[0] for name, values in outputs.items()}
-        return _list(answer, set(), k), State(answer["state"], answer["state_info"])
+        given = [Asked(at, None if feedback is None else np.asarray(feedback)[None], user_features)]
+        return self._steps([(item, timestamp)], ["event"], [state], given, k)[0]
+
+    def step_batch(
+        self,
+        events: Iterable[tuple[Any, int]],
+        states: Iterable[State | None],
+        k: int | None = None,
+        *,
+        feedback: Iterable[Any] | None = None,
+    ) -> list[tuple[list[Recommendation], State]]:
+        """Reads one more event of each of several users, in one request; see `step`.
+
+        Args:
+            events: (raw id, Unix seconds) of each user.
+            states: of the same users; None for a new one.
+            k: as in `step`.
+            feedback: float (width,) of each event, for a model that reads feedback.
+        """
+        events, states = list(events), list(states)
+        given = [None] * len(events) if feedback is None else list(feedback)
+        if not len(events) == len(states) == len(given):
+            raise ValueError(
+                f"`step_batch` was given {len(events)} events, {len(states)} states and "
+                f"{len(given)} rows of feedback, but each user has one of each. Pass lists of one "
+                "length."
+            )
+        if not events:
+            return []
+        asked = [Asked(feedback=None if one is None else np.asarray(one)[None]) for one in given]
+        names = [f"events[{row}]" for row in range(len(events))]
+        return self._steps(events, names, states, asked, k)
 
     def score(
         self,
@@ -294,6 +305,46 @@ class Client:
                 "the history so far to `recommend`."
             )
         return metadata
+
+    def _steps(
+        self,
+        events: list[tuple[Any, int]],
+        names: list[str],
+        states: list[State | None],
+        asked: list[Asked],
+        k: int | None,
+    ) -> list[tuple[list[Recommendation], State]]:
+        metadata = self._require_step("step")
+        k = _checked_k(k, metadata)
+        read = [read_history([one], name=name) for one, name in zip(events, names, strict=True)]
+        ids = [
+            encode(one.raw_ids, metadata.id_type, name=name)
+            for one, name in zip(read, names, strict=True)
+        ]
+        new = State(
+            np.zeros(metadata.state_size, np.float32), np.zeros(metadata.info_size, np.int64)
+        )
+        held = [
+            _checked_state(state or new, metadata, int(one.timestamps[0]))
+            for state, one in zip(states, read, strict=True)
+        ]
+        said = self._said("step", asked, read, names, 1, 1)
+        if "feedback" in said:
+            said["feedback"] = said["feedback"][0][:, 0], said["feedback"][1]
+        inputs = said | {
+            "item_ids": (np.concatenate([one for one, _ in ids]), ids[0][1]),
+            "timestamps": (np.concatenate([one.timestamps for one in read]), tensors.INT64),
+            "state": (np.stack([values for values, _ in held]), tensors.FLOAT),
+            "state_info": (np.stack([info for _, info in held]), tensors.INT64),
+        }
+        outputs = self._ask("step", inputs, ["item_ids", "scores", "state", "state_info"])
+        answers = [
+            {name: values[row] for name, values in outputs.items()} for row in range(len(read))
+        ]
+        return [
+            (_list(answer, set(), k), State(answer["state"], answer["state_info"]))
+            for answer in answers
+        ]
 
     def _lists(
         self,

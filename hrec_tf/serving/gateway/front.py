@@ -106,6 +106,7 @@ class Front:
     def close(self) -> None:
         """Ends when the calls in progress have."""
         self._pool.shutdown()
+        self.users.close()
 
     def _admit(self, authorization: str) -> None:
         given = authorization.encode("utf-8", "replace")

@@ -19,6 +19,7 @@ from hrec_tf.serving.batches import encode
 from hrec_tf.serving.client import Client, ServingError, State
 from hrec_tf.serving.gateway.metrics import Metrics
 from hrec_tf.serving.gateway.records import Event, Merged, Record, merge, pack, unpack
+from hrec_tf.serving.gateway.steps import Steps
 from hrec_tf.serving.gateway.versions import Versions
 from hrec_tf.serving.metadata import Metadata
 from hrec_tf.serving.requests import RefusedError
@@ -71,7 +72,7 @@ class Users:
     ):
         self._store, self._versions, self._metrics = store, versions, metrics
         self._max_history, self._max_skew = max_history, max_skew
-        self._key = secrets.token_bytes(16)
+        self._key, self._steps = secrets.token_bytes(16), Steps()
 
     def add(
         self,
@@ -146,6 +147,10 @@ class Users:
         self._metadata()
         return version
 
+    def close(self) -> None:
+        """Ends the threads. Nothing may be asked any more."""
+        self._steps.close()
+
     def _metadata(self) -> Metadata:
         _, metadata = self._on_newest(lambda client: client.metadata())
         _require_readable(metadata)
@@ -181,8 +186,8 @@ class Users:
         try:
             if not client.metadata().state_size or (record and state is None):
                 return None
-            for item, timestamp, _, feedback in merged.appended or ():
-                best, state = client.step(item, timestamp, state, feedback=feedback)
+            for event in merged.appended or ():
+                best, state = self._steps.step(client, event, state)
                 items = tuple(best)
                 self._metrics.model_calls.labels("step").inc()
         except ServingError as error:
