@@ -84,7 +84,7 @@ def read_query(query: Mapping[str, Any]) -> tuple[str, int | None, bool]:
         ('u1', 10, False)
     """
     _require_known(query, "the query", ("user", *_OF_LIST))
-    if len(set(query)) < len(list(query)):
+    if len(set(query)) < len(query):
         raise ValueError("The query names a value twice, of which one would be lost. Name it once.")
     k, exclude_seen = query.get("k"), query.get("exclude_seen", "false")
     if k is not None and not (k.isascii() and k.isdecimal() and 0 < len(k) < 10 and int(k)):

@@ -1,7 +1,7 @@
 """What the gateway keeps of a user, and the bytes it is kept as.
 
-A record is its head (magic, format, CRC-32 of the rest, length of the text), the text (JSON), and
-the state: float32 values, then int64 facts, little-endian.
+A record is its head (magic, format, CRC-32 of the rest), the length of the text, the text (JSON),
+and the state: float32 values, then int64 facts. Numbers are little-endian.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 from hrec_tf.schema import Recommendation
 from hrec_tf.serving.client import State
 
-_HEAD = struct.Struct("<4sBII")
+_HEAD, _LENGTH = struct.Struct("<4sBI"), struct.Struct("<I")
 _MAGIC, _FORMAT = b"hrec", 1
 _VALUES, _INFO = np.dtype("<f4"), np.dtype("<i8")
 
@@ -116,8 +116,9 @@ def pack(record: Record) -> bytes:
         "has_state": record.state is not None,
     }
     text = json.dumps(about, separators=(",", ":"), allow_nan=False).encode()
-    body = text + np.asarray(values, _VALUES).tobytes() + np.asarray(info, _INFO).tobytes()
-    return _HEAD.pack(_MAGIC, _FORMAT, zlib.crc32(body), len(text)) + body
+    state = np.asarray(values, _VALUES).tobytes() + np.asarray(info, _INFO).tobytes()
+    rest = _LENGTH.pack(len(text)) + text + state
+    return _HEAD.pack(_MAGIC, _FORMAT, zlib.crc32(rest)) + rest
 
 
 def unpack(raw: bytes) -> Record:
@@ -128,16 +129,17 @@ def unpack(raw: bytes) -> Record:
     """
     if len(raw) < _HEAD.size:
         raise ValueError(f"it has {len(raw)} bytes, but a record has more")
-    magic, number, checksum, length = _HEAD.unpack_from(raw)
+    magic, number, checksum = _HEAD.unpack_from(raw)
     if magic != _MAGIC or number != _FORMAT:
         raise ValueError(
             f"it begins with {raw[:5]!r}, but {_MAGIC!r} and format {_FORMAT} are read"
         )
-    body = raw[_HEAD.size :]
-    if zlib.crc32(body) != checksum:
+    rest = raw[_HEAD.size :]
+    if zlib.crc32(rest) != checksum:
         raise ValueError("its checksum is not that of its content")
-    about: dict[str, Any] = json.loads(body[:length])
-    state, state_from = None, body[length:]
+    end = _LENGTH.size + _LENGTH.unpack_from(rest)[0]
+    about: dict[str, Any] = json.loads(rest[_LENGTH.size : end])
+    state, state_from = None, rest[end:]
     if about["has_state"]:
         info_from = about["state_size"] * _VALUES.itemsize
         values = np.frombuffer(state_from[:info_from], _VALUES)

@@ -118,11 +118,12 @@ class Users:
     def recommend(self, user: str, k: int | None = None, exclude_seen: bool = False) -> Answer:
         """Returns the list of a user; that of a new one where nothing is kept.
 
+        While the model is away, the list after the last event is still known.
+
         Raises:
-            RefusedError: `k` is above that of the model.
+            ValueError: `k` is above that of the model.
             ServingError, StoreError: the model or the store is away.
         """
-        _check_k(k, self._metadata())
         held, record = self._load(user)
         if record is None:
             version, items = self._on_newest(lambda client: client.recommend((), k, exclude_seen))

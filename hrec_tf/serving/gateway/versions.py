@@ -1,5 +1,6 @@
 """The versions that a model server has, each asked by a client of its own."""
 
+import math
 import threading
 import time
 
@@ -34,7 +35,8 @@ class Versions:
         self._status = Client(address, model_name, timeout)
         self._refresh_seconds = refresh_seconds
         self._clients: dict[int, Client] = {}
-        self._lock, self._next_refresh = threading.Lock(), 0.0
+        self._lock, self._next_refresh = threading.Lock(), -math.inf
+        self._failure: tuple[str, str, str] | None = None
 
     def newest(self, *, ask_again: bool = False) -> tuple[int, Client]:
         """Returns the highest version that answers.
@@ -59,16 +61,30 @@ class Versions:
             client.close()
 
     def _served(self, ask_again: bool = False) -> dict[int, Client]:
-        with self._lock:
-            now = time.monotonic()
-            if ask_again or now >= self._next_refresh or not self._clients:
-                try:
-                    self._refresh()
-                except ServingError:
-                    if ask_again or not self._clients:
-                        raise
-                self._next_refresh = time.monotonic() + self._refresh_seconds
-            return self._clients
+        known = self._clients
+        if known and not ask_again and time.monotonic() < self._next_refresh:
+            return known
+        # One thread asks. The others wait for it only if they have nothing to go on with.
+        if self._lock.acquire(blocking=ask_again or not known):
+            try:
+                self._refresh_where_due(ask_again)
+            finally:
+                self._lock.release()
+        return self._clients
+
+    def _refresh_where_due(self, ask_again: bool) -> None:
+        if not ask_again and time.monotonic() < self._next_refresh:
+            if not self._clients and self._failure is not None:
+                raise ServingError(*self._failure)  # who waited need not find it out again
+            return
+        try:
+            self._refresh()
+        except ServingError as error:
+            self._failure = self._status.address, error.code, error.details
+            if ask_again or not self._clients:
+                raise
+        finally:
+            self._next_refresh = time.monotonic() + self._refresh_seconds
 
     def _refresh(self) -> None:
         states = self._status.status()
