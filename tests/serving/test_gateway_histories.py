@@ -6,11 +6,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hrec_tf.data import Vocabulary
+from hrec_tf.data.features import FeatureSchema
+from hrec_tf.data.log_features import FeatureSchemas
 from hrec_tf.export import export_saved_model
-from hrec_tf.models import HRNN
+from hrec_tf.models import HRNN, HRNNMeta
 from hrec_tf.recommender import Recommender
 from hrec_tf.serving import Client, Gateway, Server
+from hrec_tf.serving.gateway.users import _require_readable
+from hrec_tf.serving.metadata import Metadata
+from hrec_tf.serving.requests import RefusedError
 from hrec_tf.serving.state_store import open_store
+from tests.reference.weights import fill_drawn
 from tests.serving.gateway_parts import NOON, Switch, add, ask, kept, pairs, until_done
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway histories")]
@@ -164,3 +170,49 @@ def test_events_that_follow_on_are_steps_and_the_rest_is_replayed(parts):
     switch.turn_to(ports[2])
     assert change(("i8", NOON + 9004))[1] == 1
     store.remove("eve")
+
+
+@pytest.fixture(scope="module")
+def asked_with_feedback(tmp_path_factory):
+    """A gateway over a model that reads feedback and is told the time, and a client of it."""
+    base, store = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("store")
+    sizes = {"units": 5, "item_dim": 5, "num_layers": 1, "control_dim": 3}
+    model = HRNNMeta(num_items=3, num_feedback=2, **sizes)
+    fill_drawn(model, 2)
+    schemas = FeatureSchemas(feedback=FeatureSchema.infer({"rating": [1.0, 5.0]}))
+    vocabulary = Vocabulary(["tea", "jam", "rum"], [3, 2, 1])
+    export_saved_model(Recommender(model, vocabulary, schemas=schemas), base, k=3)
+    with (
+        Server(base) as server,
+        Client(f"127.0.0.1:{server.port}") as client,
+        Gateway(client.address, store=str(store / "users.sqlite")) as gateway,
+    ):
+        yield gateway, client
+
+
+def test_feedback_is_kept_stepped_and_replayed(asked_with_feedback):
+    gateway, client = asked_with_feedback
+    rows = [("tea", NOON, [0.5, -1.0]), ("jam", NOON + 9000, [1.0, 2.0]), ("rum", NOON, [3, 0.25])]
+    told = []
+    for item, second, feedback in rows:
+        event = {"user": "ann", "item": item, "timestamp": second, "feedback": feedback}
+        content = until_done(
+            lambda event=event: ask(gateway.port, "POST", "/events", event | {"k": 3})
+        )
+        told = sorted([*told, (second, item, feedback)], key=lambda one: one[0])
+        history = [(item, second) for second, item, _ in told]
+        numbers = np.array([feedback for *_, feedback in told])
+        wanted = client.recommend(history, exclude_seen=False, feedback=numbers)
+        assert [item for item, _ in pairs(content)] == [item for item, _ in wanted]
+        scores = [score for _, score in pairs(content)], [score for _, score in wanted]
+        np.testing.assert_allclose(*scores, **FLOAT32_NOISE)
+    event = {"user": "ann", "item": "tea", "timestamp": NOON}
+    status, content = ask(gateway.port, "POST", "/events", event)
+    assert status == 400 and "`feedback` has 0 numbers (event 0)" in content["error"]
+
+
+def test_a_model_that_reads_user_features_is_not_served():
+    inputs = {"user_features": ("float32", (-1, 3))}
+    metadata = Metadata("shop", 7, "string", 5, 0, 0, {"recommend": {"inputs": inputs}})
+    with pytest.raises(RefusedError, match="'shop' version 7 reads 3 user features, but a gateway"):
+        _require_readable(metadata)

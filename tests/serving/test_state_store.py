@@ -90,6 +90,16 @@ def test_writers_of_two_connections_lose_nothing(address):
         store.close()
 
 
+def test_a_write_to_redis_that_is_sent_again_is_the_same_write(redis_address):
+    """As when a connection breaks after the write, and before its reply."""
+    store = open_store(redis_address, keep_seconds=MONTH)
+    sent = {"keys": ["hrec:user:again"], "args": ["", 5, b"one", 60_000]}
+    assert [store._put(**sent), store._put(**sent)] == [1, 1]
+    assert store.get("again") == Held(5, b"one")
+    assert store._put(keys=sent["keys"], args=["", 6, b"two", 60_000]) == 0
+    store.close()
+
+
 def test_sqlite_forgets_what_has_ended_and_keeps_the_rest_of_the_file(tmp_path):
     path = tmp_path / "users.sqlite"
     brief = open_store(str(path), keep_seconds=0.01)
