@@ -34,7 +34,7 @@ def history(length: int, seed: int | None = None) -> list[tuple[str, int]]:
 
 @contextmanager
 def served(base: Path) -> Iterator[tuple[int, int]]:
-    """Runs `hrec serve` in a process of its own; yields its port, and the process' number."""
+    """Runs `hrec serve` in a process of its own; yields its port and its process id."""
     command = [sys.executable, "-m", "hrec_tf.cli.main", "serve", str(base), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -15,6 +15,7 @@ from hrec_tf.cli import (
     evaluate,
     explain,
     export,
+    gateway,
     quickstart,
     recommend,
     serve,
@@ -43,6 +44,7 @@ app.command(name="add-items")(add_items.add_items)
 app.command(name="explain")(explain.explain)
 app.command(name="export")(export.export)
 app.command(name="serve")(serve.serve)
+app.command(name="gateway")(gateway.gateway)
 app.command(name="quickstart")(quickstart.quickstart)
 
 _SHOW_TRACEBACK = "HREC_TRACEBACK"

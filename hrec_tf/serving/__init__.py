@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrec_tf.serving.client import Client, ServingError, State
     from hrec_tf.serving.demo import Demo
+    from hrec_tf.serving.gateway.service import Gateway
     from hrec_tf.serving.metadata import Metadata
     from hrec_tf.serving.server import Server
 
-__all__ = ["Client", "Demo", "Metadata", "Server", "ServingError", "State"]
+__all__ = ["Client", "Demo", "Gateway", "Metadata", "Server", "ServingError", "State"]
 
-_MODULE_OF = {"Server": "server", "Metadata": "metadata", "Demo": "demo"}
+_MODULE_OF = {
+    "Demo": "demo",
+    "Gateway": "gateway.service",
+    "Metadata": "metadata",
+    "Server": "server",
+}
 
 
 def __getattr__(name: str) -> Any:

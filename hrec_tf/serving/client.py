@@ -59,6 +59,7 @@ class Client:
         max_history: events of a history that are sent, the newest; the model reads none before
             them. Lists are not shorter for it, see `recommend`. What long histories cost is
             measured in `benchmarks/serving_speed.txt`.
+        version: number of the only version that is asked; whichever the server chooses if None.
 
     Raises:
         ValueError: an argument out of its range.
@@ -75,6 +76,7 @@ class Client:
         timeout: float = 5.0,
         *,
         max_history: int = 2048,
+        version: int | None = None,
     ):
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not (port.isascii() and port.isdecimal()):
@@ -85,7 +87,9 @@ class Client:
         checks.require_number("timeout", timeout, minimum=0.001, mend="Pass seconds, e.g. 5.")
         checks.require_positive_int("max_history", max_history, mend="Pass for example 2048.")
         self.address, self.model_name = address, model_name
-        self.timeout, self.max_history = timeout, max_history
+        if version is not None:
+            checks.require_int_at_least("version", version, minimum=0, mend="Pass for example 1.")
+        self.timeout, self.max_history, self.version = timeout, max_history, version
         self._channel = grpc.insecure_channel(
             address,
             options=[
@@ -197,27 +201,38 @@ class Client:
         Raises:
             ValueError: also where the model has no step.
         """
-        metadata = self._require_step("step")
-        k = _checked_k(k, metadata)
-        event = read_history([(item, timestamp)], name="event")
-        ids = encode(event.raw_ids, metadata.id_type, name="event")
-        state = state or State(
-            np.zeros(metadata.state_size, np.float32), np.zeros(metadata.info_size, np.int64)
-        )
-        values, info = _checked_state(state, metadata, int(timestamp))
-        rows = None if feedback is None else np.asarray(feedback)[None]
-        said = self._said("step", [Asked(at, rows, user_features)], [event], ["event"], 1, 1)
-        if "feedback" in said:
-            said["feedback"] = said["feedback"][0][:, 0], said["feedback"][1]
-        inputs = said | {
-            "item_ids": ids,
-            "timestamps": (event.timestamps, tensors.INT64),
-            "state": (values[None], tensors.FLOAT),
-            "state_info": (info[None], tensors.INT64),
-        }
-        outputs = self._ask("step", inputs, ["item_ids", "scores", "state", "state_info"])
-        answer = {name: values[0] for name, values in outputs.items()}
-        return _list(answer, set(), k), State(answer["state"], answer["state_info"])
+        given = [Asked(at, None if feedback is None else np.asarray(feedback)[None], user_features)]
+        return self._steps([(item, timestamp)], ["event"], [state], given, k)[0]
+
+    def step_batch(
+        self,
+        events: Iterable[tuple[Any, int]],
+        states: Iterable[State | None],
+        k: int | None = None,
+        *,
+        feedback: Iterable[Any] | None = None,
+    ) -> list[tuple[list[Recommendation], State]]:
+        """Reads one more event of each of several users, in one request; see `step`.
+
+        Args:
+            events: (raw id, Unix seconds) of each user.
+            states: of the same users; None for a new one.
+            k: as in `step`.
+            feedback: float (width,) of each event, for a model that reads feedback.
+        """
+        events, states = list(events), list(states)
+        given = [None] * len(events) if feedback is None else list(feedback)
+        if not len(events) == len(states) == len(given):
+            raise ValueError(
+                f"`step_batch` was given {len(events)} events, {len(states)} states and "
+                f"{len(given)} rows of feedback, but each user has one of each. Pass lists of one "
+                "length."
+            )
+        if not events:
+            return []
+        asked = [Asked(feedback=None if one is None else np.asarray(one)[None]) for one in given]
+        names = [f"events[{row}]" for row in range(len(events))]
+        return self._steps(events, names, states, asked, k)
 
     def score(
         self,
@@ -264,7 +279,7 @@ class Client:
         metadata = self._metadata
         if metadata is None:
             request = protocol.GetModelMetadataRequest(metadata_field=["signature_def"])
-            request.model_spec.name = self.model_name
+            self._name_model(request)
             response = self._called(self._get_metadata, request)
             metadata = self._metadata = read_metadata(self.address, self.model_name, response)
         return metadata
@@ -290,6 +305,46 @@ class Client:
                 "the history so far to `recommend`."
             )
         return metadata
+
+    def _steps(
+        self,
+        events: list[tuple[Any, int]],
+        names: list[str],
+        states: list[State | None],
+        asked: list[Asked],
+        k: int | None,
+    ) -> list[tuple[list[Recommendation], State]]:
+        metadata = self._require_step("step")
+        k = _checked_k(k, metadata)
+        read = [read_history([one], name=name) for one, name in zip(events, names, strict=True)]
+        ids = [
+            encode(one.raw_ids, metadata.id_type, name=name)
+            for one, name in zip(read, names, strict=True)
+        ]
+        new = State(
+            np.zeros(metadata.state_size, np.float32), np.zeros(metadata.info_size, np.int64)
+        )
+        held = [
+            _checked_state(state or new, metadata, int(one.timestamps[0]))
+            for state, one in zip(states, read, strict=True)
+        ]
+        said = self._said("step", asked, read, names, 1, 1)
+        if "feedback" in said:
+            said["feedback"] = said["feedback"][0][:, 0], said["feedback"][1]
+        inputs = said | {
+            "item_ids": (np.concatenate([one for one, _ in ids]), ids[0][1]),
+            "timestamps": (np.concatenate([one.timestamps for one in read]), tensors.INT64),
+            "state": (np.stack([values for values, _ in held]), tensors.FLOAT),
+            "state_info": (np.stack([info for _, info in held]), tensors.INT64),
+        }
+        outputs = self._ask("step", inputs, ["item_ids", "scores", "state", "state_info"])
+        answers = [
+            {name: values[row] for name, values in outputs.items()} for row in range(len(read))
+        ]
+        return [
+            (_list(answer, set(), k), State(answer["state"], answer["state_info"]))
+            for answer in answers
+        ]
 
     def _lists(
         self,
@@ -372,7 +427,7 @@ class Client:
 
     def _ask(self, signature: str, inputs: dict[str, Any], wanted: list[str]) -> dict[str, Any]:
         request = protocol.PredictRequest(output_filter=wanted)
-        request.model_spec.name = self.model_name
+        self._name_model(request)
         request.model_spec.signature_name = signature
         for name, (values, kind) in inputs.items():
             tensors.fill(request.inputs[name], values, kind)
@@ -386,6 +441,11 @@ class Client:
         if is_other and self._metadata is known:
             self._metadata = None  # a new version may have other lists and ids
         return {name: tensors.to_array(response.outputs[name]) for name in wanted}
+
+    def _name_model(self, request: Any) -> None:
+        request.model_spec.name = self.model_name
+        if self.version is not None:
+            request.model_spec.version.value = self.version
 
     def _method(self, path: str, response: Any) -> Any:
         return self._channel.unary_unary(

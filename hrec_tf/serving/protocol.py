@@ -6,6 +6,7 @@ not use is left out. They live in a descriptor pool of their own, so that both m
 a test compares every field with the original.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -80,38 +81,41 @@ _SCALARS = {
 }
 
 
-def _add_field(message: Any, name: str, number: int, kind: str) -> None:
+def _add_field(message: Any, name: str, number: int, kind: str, package: str) -> None:
     field = message.field.add(name=name, number=number, label=_Field.LABEL_OPTIONAL)
     if kind.startswith("map "):
         entry = message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
         entry.options.map_entry = True
-        _add_field(entry, "key", 1, "string")
-        _add_field(entry, "value", 2, kind.removeprefix("map "))
+        _add_field(entry, "key", 1, "string", package)
+        _add_field(entry, "value", 2, kind.removeprefix("map "), package)
         kind = f"*{message.name}.{entry.name}"
     if kind.startswith("*"):
         field.label, kind = _Field.LABEL_REPEATED, kind.removeprefix("*")
     if kind in _SCALARS:
         field.type = _SCALARS[kind]
     else:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{package}.{kind}"
 
 
-def _classes() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="hrec_tf.proto", package=_PACKAGE)
+def message_classes(
+    messages: Mapping[str, Mapping[str, tuple[int, str]]], *, package: str
+) -> dict[str, Any]:
+    """Returns message name -> class, of a table like `_MESSAGES`, in a pool of their own."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
     file.syntax = "proto3"
-    for name, fields in _MESSAGES.items():
+    for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
-            _add_field(message, field, number, kind)
+            _add_field(message, field, number, kind, package)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-        for name in _MESSAGES
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
+        for name in messages
     }
 
 
-_CLASSES = _classes()
+_CLASSES = message_classes(_MESSAGES, package=_PACKAGE)
 TensorProto = _CLASSES["TensorProto"]
 SignatureDefMap = _CLASSES["SignatureDefMap"]
 PredictRequest = _CLASSES["PredictRequest"]

@@ -381,3 +381,32 @@ print([name for name in ("tensorflow", "keras", "polars", "scipy") if name in sy
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert process.stdout.splitlines() == ["['jam', 'rum']", "[]"]
+
+
+def test_a_batch_of_steps_is_the_steps_of_its_rows(client):
+    _, state = client.step("tea", NOON)
+    events, states = [("jam", NOON + 5), ("rum", NOON), ("ø", NOON + 7)], [state, None, state]
+    alone = [client.step(*event, one, k=2) for event, one in zip(events, states, strict=True)]
+    together = client.step_batch(events, states, k=2)
+    assert [found for found, _ in together] == [found for found, _ in alone]
+    for (_, after), (_, expected) in zip(together, alone, strict=True):
+        assert [part.tolist() for part in after] == [part.tolist() for part in expected]
+    assert client.step_batch([], []) == []
+    with pytest.raises(ValueError, match="given 3 events, 1 states and 3 rows of feedback, but"):
+        client.step_batch(events, [state])
+
+
+def test_a_pinned_version_answers_or_nothing_does(client):
+    with Client(client.address, version=1) as pinned:
+        assert pinned.recommend(["tea"]) == client.recommend(["tea"])
+        assert pinned.metadata() == client.metadata()
+    with Client(client.address, version=2) as gone:
+        for ask in (gone.metadata, lambda: gone.recommend(["tea"])):
+            with pytest.raises(ServingError, match="recommender version 2") as caught:
+                ask()
+            assert caught.value.code == "NOT_FOUND"
+        gone._metadata = client.metadata()
+        with pytest.raises(ServingError, match="recommender version 2"):
+            gone.step("tea", NOON)
+    with pytest.raises(ValueError, match="`version` must be an int of at least 0, but was -1"):
+        Client(client.address, version=-1)

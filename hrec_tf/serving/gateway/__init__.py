@@ -1,0 +1,1 @@
+"""The gateway: events in, lists out, and the state of users kept in between."""

@@ -1,0 +1,157 @@
+"""What both doors of a gateway share: who may ask, how much at once, and the status of an error."""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import grpc
+
+from hrec_tf.serving.client import ServingError
+from hrec_tf.serving.gateway.metrics import Metrics
+from hrec_tf.serving.gateway.users import Users
+from hrec_tf.serving.requests import RefusedError
+from hrec_tf.serving.state_store import StoreError
+
+_LOG = logging.getLogger(__name__)
+_SHORTEST_TOKEN = 16
+_Found = TypeVar("_Found")
+
+
+def read_tokens(path: str | Path) -> tuple[bytes, ...]:
+    """Reads bearer tokens, one a line.
+
+    Raises:
+        ValueError: there is none, or one that could be guessed.
+        OSError: the file cannot be read.
+    """
+    lines = Path(path).read_text(encoding="utf-8").split()
+    if not lines or min(map(len, lines)) < _SHORTEST_TOKEN:
+        raise ValueError(
+            f"{str(path)!r} holds {len(lines)} tokens, of which each must have at least "
+            f"{_SHORTEST_TOKEN} characters, and one must be there. Write one a line, e.g. of: "
+            "openssl rand -hex 32."
+        )
+    return tuple(line.encode() for line in lines)
+
+
+class Front:
+    """Lets requests through to `Users`, whose calls block, in a pool of threads.
+
+    Args:
+        users: that answer.
+        metrics: that count the requests.
+        tokens: of which a request must bring one; everybody may ask if there are none.
+        workers: calls that run at once.
+        max_requests: that run or wait; to more the answer is RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        metrics: Metrics,
+        *,
+        tokens: tuple[bytes, ...],
+        workers: int,
+        max_requests: int,
+    ):
+        self.users, self.metrics = users, metrics
+        self._tokens, self._max_requests = tokens, max_requests
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="gateway")
+        # The events of a user come one after the other: threads are not kept waiting for them.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._requests = 0
+
+    async def answer(
+        self, route: str, authorization: str, asked: Callable[[], Awaitable[_Found]]
+    ) -> _Found:
+        """Returns what is asked for, counted.
+
+        Raises:
+            RefusedError: instead of whatever else was wrong.
+        """
+        begin, code = time.perf_counter(), grpc.StatusCode.OK
+        try:
+            self._admit(authorization)
+            self._requests += 1
+            self.metrics.in_progress.set(self._requests)
+            try:
+                return await asked()
+            finally:
+                self._requests -= 1
+                self.metrics.in_progress.set(self._requests)
+        except Exception as error:
+            refused = refusal(error)
+            code = refused.code
+            raise refused from error
+        finally:
+            self.metrics.requests.labels(route, code.name).inc()
+            self.metrics.seconds.labels(route).observe(time.perf_counter() - begin)
+
+    async def call(self, method: Callable[..., _Found], *arguments: Any) -> _Found:
+        """Returns what a method returns that blocks."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, method, *arguments)
+
+    async def call_for(self, user: str, method: Callable[..., _Found], *arguments: Any) -> _Found:
+        """The same for a user, in the order in which it was asked."""
+        async with self._turns.setdefault(user, asyncio.Lock()):
+            return await self.call(method, user, *arguments)
+
+    def close(self) -> None:
+        """Ends when the calls in progress have."""
+        self._pool.shutdown()
+        self.users.close()
+
+    def _admit(self, authorization: str) -> None:
+        given = authorization.encode("utf-8", "replace")
+        # Every one is compared: the time tells nothing of which came near.
+        is_known = [hmac.compare_digest(given, b"Bearer " + token) for token in self._tokens]
+        if self._tokens and not any(is_known):
+            raise RefusedError(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "The request brings no token that is known, but this gateway wants one. Send the "
+                'header "Authorization: Bearer TOKEN".',
+            )
+        if self._requests >= self._max_requests:
+            raise RefusedError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self._requests} requests are being answered or wait for it, which is all that "
+                "may. Ask again in a second.",
+            )
+
+
+def refusal(error: Exception) -> RefusedError:
+    """Returns the refusal that an error makes."""
+    if isinstance(error, RefusedError):
+        return error
+    if isinstance(error, ValueError | TypeError):
+        return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    if isinstance(error, ServingError):
+        return RefusedError(
+            grpc.StatusCode.UNAVAILABLE,
+            f"The model does not answer ({error.code}), so nothing was done. Ask again in a "
+            "second.",
+        )
+    if isinstance(error, StoreError):
+        return RefusedError(
+            grpc.StatusCode.UNAVAILABLE,
+            f"{error} Nothing is known to be done. Ask again in a second; an event with an id is "
+            "never counted twice.",
+        )
+    # Its text and its traceback may quote ids.
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
+    _LOG.error("A request could not be answered: %s at %s.", type(error).__name__, where)
+    return RefusedError(
+        grpc.StatusCode.INTERNAL,
+        f"The gateway failed ({type(error).__name__}), which its log tells of. Expected an answer. "
+        "Report it.",
+    )

@@ -1,0 +1,147 @@
+"""The gateway's door for HTTP and JSON."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from hrec_tf.serving.gateway.extra import require
+from hrec_tf.serving.gateway.front import Front, refusal
+from hrec_tf.serving.gateway.metrics import CONTENT_TYPE
+from hrec_tf.serving.gateway.questions import read_events, read_id, read_query
+from hrec_tf.serving.gateway.users import Answer
+from hrec_tf.serving.requests import RefusedError
+
+web = require("aiohttp.web")
+
+_READ_SECONDS = 10.0
+_CODES = grpc.StatusCode
+_STATUS = {
+    _CODES.INVALID_ARGUMENT: 400,
+    _CODES.UNAUTHENTICATED: 401,
+    _CODES.OUT_OF_RANGE: 413,
+    _CODES.RESOURCE_EXHAUSTED: 429,
+    _CODES.UNAVAILABLE: 503,
+}
+_HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "1"},
+}
+_MENDS = {
+    404: "Known are POST /events, GET /recommendations, DELETE /users/{user}, GET /health and "
+    "GET /metrics.",
+    405: "Use one that it answers.",
+}
+
+
+def make_app(front: Front, *, max_body: int) -> Any:
+    """Returns the aiohttp application that answers from a `Front`."""
+    app = web.Application(client_max_size=max_body, middlewares=[_errors])
+    door = _Door(front)
+    app.add_routes(
+        [
+            web.post("/events", door.add_events),
+            web.get("/recommendations", door.recommend, allow_head=False),
+            web.delete("/users/{user}", door.forget),
+            web.get("/health", door.health, allow_head=False),
+            web.get("/metrics", door.metrics, allow_head=False),
+        ]
+    )
+    return app
+
+
+class _Door:
+    def __init__(self, front: Front):
+        self._front = front
+
+    async def add_events(self, request: Any) -> Any:
+        async def asked() -> Any:
+            new = read_events(await _body(request))
+            add = self._front.users.add
+            answer = await self._front.call_for(new.user, add, *new[1:])
+            counts = {name: getattr(answer, name) for name in ("added", "repeated", "dropped")}
+            return _json(counts | _listed(answer, with_items=new.k is not None))
+
+        return await self._answer("/events", request, asked)
+
+    async def recommend(self, request: Any) -> Any:
+        async def asked() -> Any:
+            user, k, exclude_seen = read_query(request.query)
+            recommend = self._front.users.recommend
+            answer = await self._front.call_for(user, recommend, k, exclude_seen)
+            return _json(_listed(answer, with_items=True))
+
+        return await self._answer("/recommendations", request, asked)
+
+    async def forget(self, request: Any) -> Any:
+        async def asked() -> Any:
+            user = read_id(request.match_info["user"], "user")
+            was_known = await self._front.call_for(user, self._front.users.forget)
+            return _json({"forgotten": was_known})
+
+        return await self._answer("/users", request, asked)
+
+    async def health(self, _: Any) -> Any:
+        version = await self._front.call(self._front.users.check)
+        return _json({"status": "ok", "model_version": version})
+
+    async def metrics(self, request: Any) -> Any:
+        async def asked() -> Any:
+            text = self._front.metrics.text()
+            return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+        return await self._answer("/metrics", request, asked)
+
+    async def _answer(self, route: str, request: Any, asked: Callable[[], Awaitable[Any]]) -> Any:
+        return await self._front.answer(route, request.headers.get("Authorization", ""), asked)
+
+
+async def _body(request: Any) -> bytes:
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise ValueError(
+            f"The body took longer than {_READ_SECONDS:g} s, which is the most. Send it at once."
+        ) from None
+    except web.HTTPRequestEntityTooLarge as error:
+        raise RefusedError(
+            _CODES.OUT_OF_RANGE, f"The body is too large: {error.text}. Send fewer events at once."
+        ) from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise ValueError(
+            f"The body broke off ({type(error).__name__}), but must be whole. Send it again."
+        ) from error
+
+
+def _listed(answer: Answer, *, with_items: bool) -> dict[str, Any]:
+    items = [{"item": item, "score": score} for item, score in answer.items]
+    return ({"items": items} if with_items else {}) | {"model_version": answer.version}
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Any:
+    body = json.dumps(content, separators=(",", ":")).encode()
+    headers = _HEADERS.get(status)
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+@web.middleware
+async def _errors(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+    try:
+        return await handler(request)
+    except RefusedError as error:
+        return _json({"error": error.message}, _STATUS.get(error.code, 500))
+    except web.HTTPException as error:
+        mend = _MENDS.get(error.status, "Send a request as HTTP has it.")
+        said = f"{request.method} of this address gives {error.status}: {error.reason}. {mend}"
+        response = _json({"error": said}, error.status)
+        response.headers.update(
+            {name: value for name, value in error.headers.items() if name == "Allow"}
+        )
+        return response
+    except Exception as error:
+        refused = refusal(error)
+        return _json({"error": refused.message}, _STATUS.get(refused.code, 500))

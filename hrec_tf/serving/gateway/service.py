@@ -1,0 +1,218 @@
+"""The gateway as a server: its doors in a thread with an event loop of their own."""
+
+import asyncio
+import ssl
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+
+from hrec_tf import checks
+from hrec_tf.serving.gateway import http, rpc
+from hrec_tf.serving.gateway.front import Front, read_tokens
+from hrec_tf.serving.gateway.metrics import Metrics
+from hrec_tf.serving.gateway.users import Users
+from hrec_tf.serving.gateway.versions import Versions
+from hrec_tf.serving.state_store import open_store
+
+_USUAL = "Leave it out for the usual."
+_LONGEST_HISTORY = 2048
+_GRACE = 10.0
+"""Seconds after which requests in progress get no answer."""
+
+
+class Gateway:
+    """Takes events and answers lists over HTTP, and over gRPC if asked to; keeps users' state.
+
+    Args:
+        model_address: "host:port" of the model server's gRPC port.
+        model_name: as the model server calls it.
+        store: path of a SQLite file, or "redis://host:port/0".
+        address: of the interface; by default this machine alone can ask.
+        port: for HTTP; 0 for any free one, see the property.
+        grpc_port: for gRPC, likewise; None for no such door.
+        token_file: bearer tokens, one a line, of which requests must bring one.
+        tls_certificate, tls_key: PEM files, of both doors; both or none.
+        timeout: seconds that the model may take for an answer.
+        max_history: events of a user that are kept. Above it the older half is dropped.
+        keep_days: how long a user is kept after the last event.
+        max_skew: seconds by which an event may lie in the future.
+        max_body: bytes of a request.
+        max_requests: that run or wait at once.
+        workers: calls of model and store at once.
+
+    Raises:
+        ValueError: an argument out of its range.
+        ImportError: the extra `serving` is not installed.
+        OSError: a file that cannot be read.
+
+    Example:
+        with Gateway("127.0.0.1:8500", port=8080) as gateway:
+            gateway.wait()
+    """
+
+    def __init__(
+        self,
+        model_address: str,
+        model_name: str = "recommender",
+        *,
+        store: str = "gateway.sqlite",
+        address: str = "127.0.0.1",
+        port: int = 0,
+        grpc_port: int | None = None,
+        token_file: str | Path | None = None,
+        tls_certificate: str | Path | None = None,
+        tls_key: str | Path | None = None,
+        timeout: float = 5.0,
+        max_history: int = 256,
+        keep_days: float = 30.0,
+        max_skew: float = 300.0,
+        max_body: int = 2**18,
+        max_requests: int = 256,
+        workers: int = 16,
+    ):
+        for name, value in (("port", port), ("grpc_port", grpc_port or 0)):
+            mend = "Pass a free port, e.g. 8080, or 0 for any."
+            if checks.require_int_at_least(name, value, minimum=0, mend=mend) > 65535:
+                raise ValueError(f"`{name}` must be at most 65535, but was {value}. {mend}")
+        sizes = {"max_body": max_body, "max_requests": max_requests, "workers": workers}
+        for name, value in (sizes | {"max_history": max_history}).items():
+            checks.require_positive_int(name, value, mend=_USUAL)
+        if max_history > _LONGEST_HISTORY:
+            raise ValueError(
+                f"`max_history` was {max_history}, but at most {_LONGEST_HISTORY} events of a user "
+                "are replayed in one request. Pass fewer."
+            )
+        checks.require_number("max_skew", max_skew, minimum=0, mend=_USUAL)
+        checks.require_number("keep_days", keep_days, minimum=1e-6, mend=_USUAL)
+        if (tls_certificate is None) != (tls_key is None):
+            raise ValueError(
+                f"`tls_certificate` was {tls_certificate!r} and `tls_key` {tls_key!r}, but one is "
+                "nothing without the other. Pass both, or none."
+            )
+        self._tls = None if tls_key is None else (Path(str(tls_certificate)), Path(tls_key))
+        tokens = () if token_file is None else read_tokens(token_file)
+        self.address, self._asked_port, self._asked_grpc_port = address, port, grpc_port
+        self._max_body = max_body
+        self._versions = Versions(
+            model_address, model_name, timeout=timeout, max_history=max_history
+        )
+        self._store = open_store(store, keep_seconds=keep_days * 86_400)
+        metrics = Metrics()
+        users = Users(
+            self._store, self._versions, metrics, max_history=max_history, max_skew=max_skew
+        )
+        self._front = Front(
+            users, metrics, tokens=tokens, workers=workers, max_requests=max_requests
+        )
+        self._ports: tuple[int, int | None] | None = None
+        self._listening: Future[tuple[int, int | None]] = Future()
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked_to_stop = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        """The port of HTTP, once started."""
+        return self._running()[0]
+
+    @property
+    def grpc_port(self) -> int | None:
+        """The port of gRPC, once started; None without that door."""
+        return self._running()[1]
+
+    def start(self) -> Self:
+        """Listens, and returns when it does. The model and the store may still be away.
+
+        Raises:
+            ValueError: it was started before.
+            OSError: a port is taken, or a file of TLS cannot be read.
+        """
+        if self._thread.ident is not None:
+            raise ValueError("The gateway was started before, but runs once. Make another one.")
+        self._thread.start()
+        self._ports = self._listening.result()
+        return self
+
+    def wait(self) -> None:
+        """Returns when the gateway was stopped."""
+        self._running()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Takes no more requests, and ends when those in progress are answered, or after 10 s."""
+        if self._ports is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._asked_to_stop.set)
+            self._thread.join()
+        self._ports = None
+
+    def __enter__(self) -> Self:
+        return self if self._thread.ident is not None else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _running(self) -> tuple[int, int | None]:
+        if self._ports is None:
+            raise ValueError("The gateway does not run. Call `start` first.")
+        return self._ports
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        app = http.make_app(self._front, max_body=self._max_body)
+        # Its log would hold users: they are part of addresses.
+        runner = http.web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", self._max_body),
+                # Else two gateways share one port without a word.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        try:
+            self._listening.set_result(await self._listen(runner, server))
+            await self._asked_to_stop.wait()
+        except Exception as error:
+            self._listening.set_exception(error)
+        await asyncio.gather(runner.cleanup(), server.stop(_GRACE))
+        self._front.close()
+        self._versions.close()
+        self._store.close()
+
+    async def _listen(self, runner: Any, server: Any) -> tuple[int, int | None]:
+        """Opens the doors; returns their ports."""
+        await runner.setup()
+        port, grpc_port = self._asked_port, self._asked_grpc_port
+        try:
+            context, credentials = self._tls_of_doors()
+            await http.web.TCPSite(runner, self.address, port, ssl_context=context).start()
+            if grpc_port is not None:
+                host = f"[{self.address}]" if ":" in self.address else self.address
+                port = grpc_port
+                where, add = f"{host}:{port}", server.add_insecure_port
+                grpc_port = (
+                    server.add_secure_port(where, credentials) if credentials else add(where)
+                )
+                server.add_generic_rpc_handlers((rpc.make_handler(self._front),))
+                await server.start()
+        except (OSError, RuntimeError) as error:
+            raise OSError(
+                f"The gateway could not listen on {self.address}:{port} ({error}). The port must "
+                "be free, the address one of this machine, and the files of TLS PEM. Choose "
+                "another port, or mend the files."
+            ) from error
+        return runner.addresses[0][1], grpc_port
+
+    def _tls_of_doors(self) -> tuple[ssl.SSLContext | None, Any]:
+        if self._tls is None:
+            return None, None
+        certificate, key = self._tls
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        pair = key.read_bytes(), certificate.read_bytes()
+        return context, grpc.ssl_server_credentials([pair])

@@ -1,0 +1,97 @@
+"""The versions that a model server has, each asked by a client of its own."""
+
+import math
+import threading
+import time
+
+from hrec_tf.serving.client import Client, ServingError
+
+_AVAILABLE = "AVAILABLE"
+
+
+class Versions:
+    """Clients, each pinned to one version of the model.
+
+    What the server has is asked when it is `refresh_seconds` old. While the server is away, what
+    it had last still counts.
+
+    Args:
+        address, model_name, timeout, max_history: as of `Client`.
+        refresh_seconds: how long an answer of the server counts.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model_name: str = "recommender",
+        *,
+        timeout: float = 5.0,
+        max_history: int = 2048,
+        refresh_seconds: float = 2.0,
+    ):
+        self._make = lambda version: Client(
+            address, model_name, timeout, max_history=max_history, version=version
+        )
+        self._status = Client(address, model_name, timeout)
+        self._refresh_seconds = refresh_seconds
+        self._clients: dict[int, Client] = {}
+        self._lock, self._next_refresh = threading.Lock(), -math.inf
+        self._failure: tuple[str, str, str] | None = None
+
+    def newest(self, *, ask_again: bool = False) -> tuple[int, Client]:
+        """Returns the highest version that answers.
+
+        Args:
+            ask_again: ask the server now, however new its last answer is.
+
+        Raises:
+            ServingError: the server cannot be asked, or has no version that answers.
+        """
+        clients = self._served(ask_again)
+        version = max(clients)
+        return version, clients[version]
+
+    def client_of(self, version: int) -> Client | None:
+        """Returns the client of a version; None where the server has it no longer."""
+        return self._served().get(version)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for client in (self._status, *self._clients.values()):
+            client.close()
+
+    def _served(self, ask_again: bool = False) -> dict[int, Client]:
+        known = self._clients
+        if known and not ask_again and time.monotonic() < self._next_refresh:
+            return known
+        # One thread asks. The others wait for it only if they have nothing to go on with.
+        if self._lock.acquire(blocking=ask_again or not known):
+            try:
+                self._refresh_where_due(ask_again)
+            finally:
+                self._lock.release()
+        return self._clients
+
+    def _refresh_where_due(self, ask_again: bool) -> None:
+        if not ask_again and time.monotonic() < self._next_refresh:
+            if not self._clients and self._failure is not None:
+                raise ServingError(*self._failure)  # who waited need not find it out again
+            return
+        try:
+            self._refresh()
+        except ServingError as error:
+            self._failure = self._status.address, error.code, error.details
+            if ask_again or not self._clients:
+                raise
+        finally:
+            self._next_refresh = time.monotonic() + self._refresh_seconds
+
+    def _refresh(self) -> None:
+        states = self._status.status()
+        versions = [version for version, state in states.items() if state == _AVAILABLE]
+        if not versions:
+            raise ServingError(self._status.address, "UNAVAILABLE", f"no version among {states}")
+        # A client that others still use is not closed, but forgotten.
+        self._clients = {
+            version: self._clients.get(version) or self._make(version) for version in versions
+        }

@@ -1,0 +1,132 @@
+"""The gateway when Redis, the model or another gateway does what it may: nothing is lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hrec_tf.serving import Client, Gateway, Server
+from hrec_tf.serving.state_store import open_store
+from tests.serving.gateway_parts import (
+    NOON,
+    add,
+    ask,
+    free_port,
+    kept,
+    pairs,
+    running_redis,
+    until_done,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def times(store, user):
+    return [event.timestamp for event in kept(store, user)]
+
+
+def test_two_gateways_on_one_redis_lose_nothing_of_one_user(toy_server, client, tmp_path):
+    port, model = free_port(), f"127.0.0.1:{toy_server.port}"
+    address = f"redis://127.0.0.1:{port}/0"
+    with (
+        running_redis(tmp_path, port),
+        Gateway(model, store=address) as one,
+        Gateway(model, store=address) as other,
+        ThreadPoolExecutor(20) as pool,
+    ):
+        ports = [one.port, other.port] * 20
+        posted = list(
+            pool.map(lambda n: add(ports[n], "ann", ("tea", NOON + n, f"e{n}"), k=4), range(40))
+        )
+        assert [status for status, _ in posted] == [200] * 40
+        store = open_store(address, keep_seconds=1000)
+        assert times(store, "ann") == list(range(NOON, NOON + 40))
+        store.close()
+        content = ask(other.port, "GET", "/recommendations?user=ann")[1]
+        assert pairs(content) == client.recommend([("tea", NOON)], exclude_seen=False)
+
+
+def test_twenty_posts_of_one_user_at_once_lose_nothing(toy_server, tmp_path):
+    path = str(tmp_path / "users.sqlite")
+    with (
+        Gateway(f"127.0.0.1:{toy_server.port}", store=path) as gateway,
+        ThreadPoolExecutor(20) as pool,
+    ):
+        found = list(pool.map(lambda n: add(gateway.port, "ann", ("tea", NOON)), range(20)))
+        assert [content["added"] for _, content in found] == [1] * 20
+        store = open_store(path, keep_seconds=1000)
+        assert times(store, "ann") == [NOON] * 20
+        store.close()
+
+
+def test_redis_that_is_killed_refuses_events_and_comes_back_with_all(toy_server, client, tmp_path):
+    port = free_port()
+    with Gateway(f"127.0.0.1:{toy_server.port}", store=f"redis://127.0.0.1:{port}/0") as gateway:
+        with running_redis(tmp_path, port):
+            until_done(lambda: add(gateway.port, "ann", ("tea", NOON), ("rum", NOON + 60)))
+        for status, content in (
+            add(gateway.port, "ann", ("gin", NOON + 90, "e")),
+            ask(gateway.port, "GET", "/recommendations?user=ann"),
+            ask(gateway.port, "DELETE", "/users/ann"),
+            ask(gateway.port, "GET", "/health"),
+        ):
+            assert status == 503 and "Redis does not answer" in content["error"]
+        with running_redis(tmp_path, port):
+            call = lambda: add(gateway.port, "ann", ("gin", NOON + 90, "e"), k=4, exclude_seen=True)  # noqa: E731
+            content = until_done(call)
+            assert (content["added"], content["repeated"]) == (1, 0)
+            history = [("tea", NOON), ("rum", NOON + 60), ("gin", NOON + 90)]
+            assert pairs(content) == client.recommend(history)
+            store = open_store(f"redis://127.0.0.1:{port}/0", keep_seconds=1000)
+            assert times(store, "ann") == [NOON, NOON + 60, NOON + 90]
+            store.close()
+
+
+def test_users_that_redis_evicts_are_new_and_the_others_whole(toy_server, client, tmp_path):
+    port = free_port()
+    address, full = f"redis://127.0.0.1:{port}/0", ["--maxmemory", "2mb"]
+    with (
+        running_redis(tmp_path, port, *full, "--maxmemory-policy", "allkeys-lru") as redis,
+        Gateway(f"127.0.0.1:{toy_server.port}", store=address) as gateway,
+    ):
+        names = [f"user {n}" for n in range(160)]
+        rows = [("x" * 200, NOON + n) for n in range(50)]
+        for name in names:
+            until_done(lambda name=name: add(gateway.port, name, *rows, ("tea", NOON + 60)))
+        assert redis.info()["evicted_keys"] > 0
+        new, known = (client.recommend(h, exclude_seen=False) for h in ([], ["tea"]))
+        store = open_store(address, keep_seconds=1000)
+        lost = 0
+        for name in names:
+            held = times(store, name)
+            content = ask(gateway.port, "GET", f"/recommendations?user={name.replace(' ', '%20')}")
+            assert pairs(content[1]) == (known if held else new)
+            assert len(held) in (0, 51)
+            lost += not held
+        store.close()
+        assert 0 < lost < len(names)
+        content = until_done(lambda: add(gateway.port, names[0], ("rum", NOON + 99), k=1))
+        assert content["items"][0]["item"] == "gin"
+
+
+def test_a_model_that_is_killed_and_started_again(toy_base, tmp_path):
+    path = str(tmp_path / "users.sqlite")
+    first = Server(toy_base).start()
+    port = first.port
+    with Gateway(f"127.0.0.1:{port}", store=path) as gateway:
+        assert add(gateway.port, "ann", ("tea", NOON, "a"))[0] == 200
+        first.stop(grace=0)
+        status, content = add(gateway.port, "ann", ("rum", NOON + 60, "b"))
+        assert status == 503 and "The model does not answer (UNAVAILABLE)" in content["error"]
+        # What is known is still told; what would have to be asked is not.
+        status, content = ask(gateway.port, "GET", "/recommendations?user=ann&k=1")
+        assert (status, content["items"][0]["item"]) == (200, "jam")
+        assert ask(gateway.port, "GET", "/recommendations?user=new")[0] == 503
+        assert ask(gateway.port, "GET", "/health")[0] == 503
+        with Server(toy_base, port=port), Client(f"127.0.0.1:{port}") as client:
+            content = until_done(lambda: add(gateway.port, "ann", ("rum", NOON + 60, "b"), k=4))
+            assert content["added"] == 1
+            history = [("tea", NOON), ("rum", NOON + 60)]
+            assert pairs(content) == client.recommend(history, exclude_seen=False)
+    store = open_store(path, keep_seconds=1000)
+    assert times(store, "ann") == [NOON, NOON + 60]
+    store.close()

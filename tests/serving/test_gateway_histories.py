@@ -1,0 +1,218 @@
+"""Lists of the gateway are those of a full replay, whatever came, in whatever order."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hrec_tf.data import Vocabulary
+from hrec_tf.data.features import FeatureSchema
+from hrec_tf.data.log_features import FeatureSchemas
+from hrec_tf.export import export_saved_model
+from hrec_tf.models import HRNN, HRNNMeta
+from hrec_tf.recommender import Recommender
+from hrec_tf.serving import Client, Gateway, Server
+from hrec_tf.serving.gateway.users import _require_readable
+from hrec_tf.serving.metadata import Metadata
+from hrec_tf.serving.requests import RefusedError
+from hrec_tf.serving.state_store import open_store
+from tests.reference.weights import fill_drawn
+from tests.serving.gateway_parts import NOON, Switch, add, ask, kept, pairs, until_done
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway histories")]
+
+NUM_ITEMS, K, MOST = 12, 6, 6
+FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
+
+
+def export(base, version):
+    """An HRNN whose weights are large enough that each event shows in the scores."""
+    model = HRNN(num_items=NUM_ITEMS, session_units=8, user_units=8, seed=version)
+    vocabulary = Vocabulary([f"i{n}" for n in range(NUM_ITEMS)], [1] * NUM_ITEMS)
+    recommender = Recommender(model, vocabulary)
+    chance = np.random.default_rng(version)
+    for weight in model.weights:
+        if weight.dtype == "float32":
+            weight.assign(chance.normal(0, 0.7, weight.shape))
+    recommender = Recommender(model, vocabulary)
+    export_saved_model(recommender, base, version=version, k=K)
+    return base
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A gateway over two versions, of which one is served at a time; clients of both."""
+    bases = [export(tmp_path_factory.mktemp(f"version{n}"), n) for n in (1, 2)]
+    path = str(tmp_path_factory.mktemp("store") / "users.sqlite")
+    store = open_store(path, keep_seconds=1000)
+    with Server(bases[0]) as first, Server(bases[1]) as second:
+        ports = {1: first.port, 2: second.port}
+        switch = Switch(ports[1])
+        clients = {version: Client(f"127.0.0.1:{port}") for version, port in ports.items()}
+        with Gateway(f"127.0.0.1:{switch.port}", store=path, max_history=MOST) as gateway:
+            yield gateway, switch, ports, clients, store
+        switch.close()
+        for client in clients.values():
+            client.close()
+    store.close()
+
+
+class Expected:
+    """What must be kept of a user, told in another way than the gateway's: by a stable sort."""
+
+    def __init__(self):
+        self.events, self.is_cut = [], False
+
+    def add(self, new):
+        known = {key for _, _, key in self.events if key}
+        floor = self.events[0][1] if self.is_cut else -np.inf
+        counts = [0, 0, 0]
+        for event in new:
+            result = 1 if event[2] in known else 2 if event[1] < floor else 0
+            counts[result] += 1
+            if result == 0:
+                self.events.append(event)
+                known |= {event[2]} - {None}
+        self.events.sort(key=lambda event: event[1])
+        if len(self.events) > MOST:
+            self.events, self.is_cut = self.events[-(MOST // 2) :], True
+        return counts
+
+
+def assert_replayed(content, clients, expected, k, exclude_seen):
+    history = [(item, second) for item, second, _ in expected.events]
+    wanted = clients[content["model_version"]].recommend(history, k, exclude_seen)
+    found = pairs(content)
+    assert [item for item, _ in found] == [item for item, _ in wanted]
+    scores = [score for _, score in found], [score for _, score in wanted]
+    np.testing.assert_allclose(*scores, **FLOAT32_NOISE)
+
+
+users = st.sampled_from(["ann", "bob"])
+event_ids = st.none() | st.sampled_from([f"e{n}" for n in range(12)])
+# Gaps of minutes and of hours, so that sessions begin, and steps back.
+gaps = st.sampled_from([0, 60, 60, 600, 7200, -60, -3000, -20_000])
+event = st.tuples(st.integers(0, NUM_ITEMS), gaps, event_ids)
+k_or_none = st.none() | st.integers(1, K)
+deeds = st.one_of(
+    st.tuples(st.just("post"), users, st.lists(event, min_size=1, max_size=5), st.integers(1, K)),
+    st.tuples(st.just("post"), users, st.lists(event, min_size=1, max_size=1), st.integers(1, K)),
+    st.tuples(st.just("get"), users, k_or_none, st.booleans()),
+    st.tuples(st.just("turn")),
+    st.tuples(st.just("evict"), users),
+)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(deeds=st.lists(deeds, min_size=1, max_size=14))
+def test_lists_are_those_of_a_full_replay(parts, deeds):
+    gateway, switch, ports, clients, store = parts
+    expected, clock = {"ann": Expected(), "bob": Expected()}, {"ann": NOON, "bob": NOON}
+    for user in expected:
+        store.remove(user)
+    served = 1
+    switch.turn_to(ports[served])
+    for deed, *more in deeds:
+        if deed == "turn":
+            served = 3 - served
+            switch.turn_to(ports[served])
+        elif deed == "evict":
+            store.remove(more[0])
+            expected[more[0]] = Expected()
+        elif deed == "get":
+            user, k, exclude_seen = more
+            query = f"user={user}&exclude_seen={str(exclude_seen).lower()}"
+            query += "" if k is None else f"&k={k}"
+            content = until_done(
+                lambda query=query: ask(gateway.port, "GET", f"/recommendations?{query}")
+            )
+            assert_replayed(content, clients, expected[user], k, exclude_seen)
+        else:
+            user, events, k = more
+            new = []
+            for item, gap, event_id in events:
+                clock[user] = max(clock[user], clock[user] + gap)
+                new.append((f"i{item}", clock[user] + min(gap, 0), event_id))
+            content = until_done(
+                lambda user=user, new=new, k=k: add(
+                    gateway.port, user, *new, k=k, exclude_seen=k % 2 == 0
+                )
+            )
+            counts = expected[user].add(new)
+            assert [content[name] for name in ("added", "repeated", "dropped")] == counts
+            held = [event[:3] for event in kept(store, user)]
+            assert held == expected[user].events
+            assert_replayed(content, clients, expected[user], k, k % 2 == 0)
+
+
+def test_events_that_follow_on_are_steps_and_the_rest_is_replayed(parts):
+    gateway, switch, ports, _, store = parts
+    switch.turn_to(ports[1])
+
+    def calls():
+        text = ask(gateway.port, "GET", "/metrics")[1]
+        lines = [line.split() for line in text.splitlines() if "model_calls_total{" in line]
+        return {name.split('"')[1]: float(value) for name, value in lines}
+
+    def change(*events):
+        before = calls()
+        until_done(lambda: add(gateway.port, "eve", *events))
+        after = calls()
+        return [int(after.get(kind, 0) - before.get(kind, 0)) for kind in ("step", "replay")]
+
+    until_done(lambda: add(gateway.port, "eve", ("i1", NOON)))
+    assert change(("i2", NOON + 5)) == [1, 0]
+    assert change(("i3", NOON + 9000), ("i4", NOON + 9001)) == [2, 0]
+    assert change(("i5", NOON + 8000)) == [0, 1]
+    until_done(lambda: add(gateway.port, "eve", ("i6", NOON + 9002, "x")))
+    assert change(("i6", NOON + 9002, "x")) == [0, 0]
+    assert change(("i7", NOON + 9003)) == [0, 1]  # above the most: the older half goes
+    switch.turn_to(ports[2])
+    assert change(("i8", NOON + 9004))[1] == 1
+    store.remove("eve")
+
+
+@pytest.fixture(scope="module")
+def asked_with_feedback(tmp_path_factory):
+    """A gateway over a model that reads feedback and is told the time, and a client of it."""
+    base, store = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("store")
+    sizes = {"units": 5, "item_dim": 5, "num_layers": 1, "control_dim": 3}
+    model = HRNNMeta(num_items=3, num_feedback=2, **sizes)
+    fill_drawn(model, 2)
+    schemas = FeatureSchemas(feedback=FeatureSchema.infer({"rating": [1.0, 5.0]}))
+    vocabulary = Vocabulary(["tea", "jam", "rum"], [3, 2, 1])
+    export_saved_model(Recommender(model, vocabulary, schemas=schemas), base, k=3)
+    with (
+        Server(base) as server,
+        Client(f"127.0.0.1:{server.port}") as client,
+        Gateway(client.address, store=str(store / "users.sqlite")) as gateway,
+    ):
+        yield gateway, client
+
+
+def test_feedback_is_kept_stepped_and_replayed(asked_with_feedback):
+    gateway, client = asked_with_feedback
+    rows = [("tea", NOON, [0.5, -1.0]), ("jam", NOON + 9000, [1.0, 2.0]), ("rum", NOON, [3, 0.25])]
+    told = []
+    for item, second, feedback in rows:
+        event = {"user": "ann", "item": item, "timestamp": second, "feedback": feedback}
+        content = until_done(
+            lambda event=event: ask(gateway.port, "POST", "/events", event | {"k": 3})
+        )
+        told = sorted([*told, (second, item, feedback)], key=lambda one: one[0])
+        history = [(item, second) for second, item, _ in told]
+        numbers = np.array([feedback for *_, feedback in told])
+        wanted = client.recommend(history, exclude_seen=False, feedback=numbers)
+        assert [item for item, _ in pairs(content)] == [item for item, _ in wanted]
+        scores = [score for _, score in pairs(content)], [score for _, score in wanted]
+        np.testing.assert_allclose(*scores, **FLOAT32_NOISE)
+    event = {"user": "ann", "item": "tea", "timestamp": NOON}
+    status, content = ask(gateway.port, "POST", "/events", event)
+    assert status == 400 and "`feedback` has 0 numbers (event 0)" in content["error"]
+
+
+def test_a_model_that_reads_user_features_is_not_served():
+    inputs = {"user_features": ("float32", (-1, 3))}
+    metadata = Metadata("shop", 7, "string", 5, 0, 0, {"recommend": {"inputs": inputs}})
+    with pytest.raises(RefusedError, match="'shop' version 7 reads 3 user features, but a gateway"):
+        _require_readable(metadata)
