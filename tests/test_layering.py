@@ -16,7 +16,7 @@ ROWS = (
     {"layers", "losses", "optimizers", "metrics"},
     {"models", "baselines"},
     {"training", "evaluation"},
-    {"readers", "pending_reader"},
+    {"readers", "pending_reader", "inner_products"},
     {"inference"},
     {"registry"},
     {"recipes"},
