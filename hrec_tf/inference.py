@@ -151,6 +151,8 @@ class Inference:
         exclude_seen: tf.Tensor,
         *,
         k: int,
+        allowed: Allowed | None = None,
+        deny: tf.Tensor | None = None,
         **context: tf.Tensor,
     ) -> Answer:
         """Reads whole histories and returns the k best items of each.
@@ -161,12 +163,16 @@ class Inference:
             lengths: int32 (batch,), real events of each row.
             exclude_seen: bool (batch,), whether to leave out the row's own items.
             k: 1..num_items.
+            allowed: the items that lists may hold; all if None.
+            deny: int32 (batch, some), items to leave out; 0 is none.
             **context: what `context` names.
         """
         events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
         memory = self._reader.replay(events, **context)
         left_out = tf.where(exclude_seen[:, None], events.item_ids, PADDING_ID)
-        return self._answer(memory, k, left_out)
+        if deny is not None:
+            left_out = tf.concat([left_out, deny], axis=1)
+        return self._answer(memory, k, left_out, allowed)
 
     def recommend_filtered(
         self,
@@ -191,12 +197,16 @@ class Inference:
             deny: int32 (batch, any), items that a list must not hold, allowed or not.
             deny_lengths: int32 (batch,).
         """
-        events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
-        memory = self._reader.replay(events, **context)
-        seen = tf.where(exclude_seen[:, None], events.item_ids, PADDING_ID)
-        left_out = tf.concat([seen, _real(deny, deny_lengths)], axis=1)
-        allowed = Allowed(_real(allow, allow_lengths), allow_lengths == 0)
-        return self._answer(memory, k, left_out, allowed)
+        return self.recommend(
+            item_ids,
+            timestamps,
+            lengths,
+            exclude_seen,
+            k=k,
+            allowed=Allowed(_real(allow, allow_lengths), allow_lengths == 0),
+            deny=_real(deny, deny_lengths),
+            **context,
+        )
 
     def step(
         self,
