@@ -97,7 +97,7 @@ def export(
             "differences": parity.differences,
             "agreements": parity.agreements,
         }
-        lengths = ks[0] if len(ks) == 1 else ks
+        lengths = ks[0] if len(ks) == 1 else sorted(ks)
         console.print_json({"run": run, **paths, "k": lengths, "parity": compared})
         return
     _print_result(recommender, made, parity, ks)

@@ -122,7 +122,10 @@ def test_an_earlier_version_stays_where_a_new_one_fails(capsys, saved, tmp_path)
         (["--saved-model", "m", "--k", "3,3"], r"`k` was [3, 3], but must hold 1 to 16 different"),
         (["--tflite", "a.tflite", "--k", "3,5"], "`k` was [3, 5], but a LiteRT file has lists of"),
         (["--tflite", "a.tflite", "--xla"], "`xla` was True, but only a SavedModel has it"),
-        (["--saved-model", "m", "--k", "3", "--tables", "half"], "`tables` must be one of"),
+        (
+            ["--saved-model", "m", "--k", "3", "--tables", "half"],
+            "`tables` was 'half', but must be",
+        ),
         (["--tflite", "a.bin", "--k", "3"], "the name of a LiteRT file ends in .tflite"),
         (["--tflite", "a.tflite", "--k", "3", "--quantize", "int4"], "Did you mean 'int8'?"),
     ],

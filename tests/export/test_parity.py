@@ -118,7 +118,7 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("case", ["HRNN Init", "GRU4REC of prefixes"])
+@pytest.mark.parametrize("case", ["GRU4Rec one-hot", "GRU4REC of prefixes"])
 def test_what_xla_compiled_answers_as_keras_does(case, process, tmp_path, monkeypatch):
     """Block by block, too; the graph pads whatever is asked to few shapes."""
     monkeypatch.setattr(inference, "LARGE", NUM_ITEMS)
