@@ -16,7 +16,9 @@ from hrec_tf.recommender import Recommender
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("run", metavar="RUN")
 parser.add_argument("base_path", metavar="DIR")
-parser.add_argument("--k", type=int, default=20, help="length of the lists (20)")
+parser.add_argument("--k", type=int, nargs="+", default=[20], help="lengths of the lists (20)")
+parser.add_argument("--xla", action="store_true", help="compile the signatures by XLA")
+parser.add_argument("--tables", default="float32", help="type of the item tables: or bfloat16")
 options = parser.parse_args()
 
 # The model, the vocabulary, and the idle time that ended a session in the log.
@@ -35,6 +37,8 @@ folder = export_saved_model(
     recommender,
     options.base_path,
     k=options.k,
+    xla=options.xla,
+    tables=options.tables,
     card=card.read_text(encoding="utf-8") if card.is_file() else None,
     check=check,
 )

@@ -1,4 +1,4 @@
-"""What a trained model answers, on numbered items: `recommend`, `step` and `score`.
+"""What a trained model answers, on numbered items: lists, scores, and vectors for an index.
 
 One text for all who ask: `Recommender` in Python, SavedModel signatures, LiteRT files. The
 functions are TensorFlow graphs that take a batch of histories and let the model read them, see
@@ -7,12 +7,14 @@ functions are TensorFlow graphs that take a batch of histories and let the model
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from hrec_tf import checks
+from hrec_tf import checks, inner_products
+from hrec_tf.best import best as best_of
 from hrec_tf.pending_reader import Known, PendingReader
 from hrec_tf.readers import Memory, Reading, SessionReader, StepReader, events_of
 from hrec_tf.schema import ALIGNED, FEEDBACK, PADDING_ID
@@ -45,6 +47,18 @@ class Answer(NamedTuple):
     def outputs(self) -> dict[str, tf.Tensor]:
         """Returns what there is, by name."""
         return {name: values for name, values in self._asdict().items() if values is not None}
+
+
+class Allowed(NamedTuple):
+    """The items that a list may hold.
+
+    Attributes:
+        item_ids: int32 (batch, some); 0 is none.
+        every: bool (batch,), of rows that may hold every item.
+    """
+
+    item_ids: tf.Tensor
+    every: tf.Tensor
 
 
 class Inference:
@@ -138,6 +152,8 @@ class Inference:
         exclude_seen: tf.Tensor,
         *,
         k: int,
+        allowed: Allowed | None = None,
+        deny: tf.Tensor | None = None,
         **context: tf.Tensor,
     ) -> Answer:
         """Reads whole histories and returns the k best items of each.
@@ -148,12 +164,50 @@ class Inference:
             lengths: int32 (batch,), real events of each row.
             exclude_seen: bool (batch,), whether to leave out the row's own items.
             k: 1..num_items.
+            allowed: the items that lists may hold; all if None.
+            deny: int32 (batch, some), items to leave out; 0 is none.
             **context: what `context` names.
         """
         events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
         memory = self._reader.replay(events, **context)
         left_out = tf.where(exclude_seen[:, None], events.item_ids, PADDING_ID)
-        return self._answer(memory, k, left_out)
+        if deny is not None:
+            left_out = tf.concat([left_out, deny], axis=1)
+        return self._answer(memory, k, left_out, allowed)
+
+    def recommend_filtered(
+        self,
+        item_ids: tf.Tensor,
+        timestamps: tf.Tensor,
+        lengths: tf.Tensor,
+        exclude_seen: tf.Tensor,
+        allow: tf.Tensor,
+        allow_lengths: tf.Tensor,
+        deny: tf.Tensor,
+        deny_lengths: tf.Tensor,
+        *,
+        k: int,
+        **context: tf.Tensor,
+    ) -> Answer:
+        """Returns the k best items of each history among those that a row allows.
+
+        Args:
+            item_ids, timestamps, lengths, exclude_seen, k, **context: as in `recommend`.
+            allow: int32 (batch, any), the items that a list may hold; 0, unknown, is none.
+            allow_lengths: int32 (batch,), how many of them are real; a row with 0 allows all.
+            deny: int32 (batch, any), items that a list must not hold, allowed or not.
+            deny_lengths: int32 (batch,).
+        """
+        return self.recommend(
+            item_ids,
+            timestamps,
+            lengths,
+            exclude_seen,
+            k=k,
+            allowed=Allowed(_real(allow, allow_lengths), allow_lengths == 0),
+            deny=_real(deny, deny_lengths),
+            **context,
+        )
 
     def step(
         self,
@@ -203,6 +257,28 @@ class Inference:
         scores = tf.where(self._is_read(memory), logits, popularity)
         return tf.where(candidates != PADDING_ID, scores, UNFILLED)
 
+    def encode(
+        self, item_ids: tf.Tensor, timestamps: tf.Tensor, lengths: tf.Tensor, **context: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns float32 (batch, vector_size), the hidden state of which scores are made.
+
+        With the vectors w and biases b of `hrec_tf.inner_products`, the score of an item is
+        `w · hidden + b`, where the history has a known event; else the hidden state is zero.
+
+        Args:
+            item_ids, timestamps, lengths, **context: as in `recommend`.
+        """
+        events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
+        memory = self._reader.replay(events, **context)
+        hidden = tf.cast(memory.hidden, tf.float32)
+        return tf.where(self._is_read(memory), hidden, tf.zeros_like(hidden))
+
+    @cached_property
+    def vector_size(self) -> int:
+        """Width of what `encode` returns; 0 where scores are no inner products."""
+        units = inner_products.hidden_width(self.model)
+        return 0 if inner_products.departure(self.model, units) else units
+
     def _is_read(self, memory: Memory | Reading | Known) -> tf.Tensor:
         """Bool (batch, 1), false of users of whom the model can say nothing."""
         if self._reader.knows_new_users:
@@ -214,25 +290,34 @@ class Inference:
         memory: Memory | Reading | Known,
         k: int | tf.Tensor,
         left_out: tf.Tensor | None = None,
+        allowed: Allowed | None = None,
     ) -> Answer:
         """Lists the k best items but those of `left_out`, int32 (batch, some), whose 0 is none."""
         num_items, size = self.model.num_items, tf.shape(memory.hidden)[0]
         if num_items < LARGE:
-            scores = self._scores(memory, self.model.score(memory.hidden), 1, left_out)
-            best, columns = tf.math.top_k(scores, k=k)
+            logits = self.model.score(memory.hidden)
+            popularity = tf.constant(self._popularity)
+            scores = self._scores(memory, logits, popularity)
+            scores = _without(scores, 1, left_out, allowed)
+            best, columns = best_of(scores, k)
             item_ids = columns + 1
         else:
 
             def with_block(first, best, item_ids):
                 """The best of those so far and of a block; of equal ones the lower id is first."""
-                end = tf.minimum(first + BLOCK, num_items + 1)
-                logits = self.model.score(memory.hidden, tf.range(first, end))
-                scores = self._scores(memory, logits, first, left_out)
+                # Of one width, as XLA wants it; the last block holds the last item again and again.
+                numbers = first + tf.range(BLOCK)
+                ids = tf.minimum(numbers, num_items)
+                logits = self.model.score(memory.hidden, ids)
+                popularity = tf.gather(tf.constant(self._popularity), ids - 1)
+                scores = self._scores(memory, logits, popularity)
+                scores = tf.where(numbers <= num_items, scores, UNFILLED)
+                scores = _without(scores, first, left_out, allowed)
                 scores = tf.concat([best, scores], axis=1)
-                ids = tf.broadcast_to(tf.range(first, end), (size, end - first))
-                best, places = tf.math.top_k(scores, k=k)
+                ids = tf.broadcast_to(ids, (size, BLOCK))
+                best, places = best_of(scores, k)
                 ids = tf.gather(tf.concat([item_ids, ids], axis=1), places, axis=1, batch_dims=1)
-                return end, best, ids
+                return first + BLOCK, best, ids
 
             nothing = tf.fill((size, k), UNFILLED), tf.fill((size, k), PADDING_ID)
             rows = tf.TensorShape([None, None])
@@ -246,16 +331,34 @@ class Inference:
         item_ids = tf.where(best > UNFILLED, item_ids, PADDING_ID)
         return Answer(item_ids, best, *self._reader.pack(memory))
 
-    def _scores(self, memory, logits, first, left_out) -> tf.Tensor:
-        """Returns float32 (batch, width), of the items from `first` on, whose logits these are."""
-        width = tf.shape(logits)[1]
-        popularity = tf.constant(self._popularity)[first - 1 : first - 1 + width]
-        scores = tf.where(self._is_read(memory), logits, popularity)
-        if left_out is None:
-            return scores
-        is_here = (left_out >= first) & (left_out < first + width)
-        columns = tf.where(is_here, left_out - first + 1, 0)
-        return tf.where(_columns(columns, width), UNFILLED, scores)
+    def _scores(self, memory, logits, popularity) -> tf.Tensor:
+        """Returns float32 (batch, width): of users of whom nothing is known, the popularity."""
+        return tf.where(self._is_read(memory), logits, popularity)
+
+
+def _real(item_ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    """Returns the ids with 0 in the place of padding."""
+    return tf.where(tf.range(tf.shape(item_ids)[1]) < lengths[:, None], item_ids, PADDING_ID)
+
+
+def _without(
+    scores: tf.Tensor,
+    first: int | tf.Tensor,
+    left_out: tf.Tensor | None,
+    allowed: Allowed | None,
+) -> tf.Tensor:
+    """Returns scores (batch, width) of the items from `first` on, `UNFILLED` of those left out."""
+    width = tf.shape(scores)[1]
+
+    def among(item_ids):
+        is_here = (item_ids >= first) & (item_ids < first + width)
+        return _columns(tf.where(is_here, item_ids - first + 1, 0), width)
+
+    if left_out is not None:
+        scores = tf.where(among(left_out), UNFILLED, scores)
+    if allowed is not None:
+        scores = tf.where(among(allowed.item_ids) | allowed.every[:, None], scores, UNFILLED)
+    return scores
 
 
 def _columns(places: tf.Tensor, width: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,11 @@
 
 `write` is the last thing that is done to a folder, `check` the first when it is read: a file
 that is missing, changed, added or replaced by a link is refused before anything is made of it.
-A manifest proves that a folder is whole, not who made it.
+A manifest proves that a folder is whole, not who made it. That of an export also says, under
+"signatures" of `about`, what each signature takes and gives:
+
+    name -> {"about": a sentence, "inputs": tensors, "outputs": tensors}
+    tensors: name -> {"type": e.g. "int64", "shape": sizes, -1 of any size, "about": a sentence}
 """
 
 import hashlib
@@ -19,8 +23,9 @@ MAX_BYTES = 64 * 2**30
 MAX_MANIFEST_BYTES = 2**20
 
 _FORMAT = "hrec_tf manifest 1"
-_KEYS = ("format", "kind", "files", "about")
+_KEYS = ("format", "kind", "files", "about", "seal")
 _MEND = "Use the folder as it was written, or write it again."
+_TENSOR_TYPES = ("bool", "float32", "int32", "int64", "string")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -33,8 +38,8 @@ def write(folder: str | Path, *, kind: str, about: Mapping[str, Any]) -> None:
         about: plain values to keep: versions, seed, fingerprints, ...
 
     Raises:
-        ValueError: a link or something else than a file, a name that no manifest may hold, or
-            more files than a manifest has room for.
+        ValueError: a link or something else than a file, a name that no manifest may hold,
+            signatures that are not described in full, or more files than a manifest has room for.
         TypeError: a value of `about` that JSON does not have.
         OSError: it cannot be written.
     """
@@ -42,9 +47,10 @@ def write(folder: str | Path, *, kind: str, about: Mapping[str, Any]) -> None:
     files = {name: _seal(folder / name) for name in sorted(_names_of_files(folder)) if name != FILE}
     for name in files:
         _require_plain_name(name)
+    _require_described(about)
     content = {"format": _FORMAT, "kind": kind, "files": files, "about": dict(about)}
     try:
-        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        text = json.dumps(content | {"seal": _digest(content)}, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"`about` holds a value that JSON does not have: {error}. Pass text, finite numbers, "
@@ -144,6 +150,12 @@ def _seal(path: Path) -> dict[str, Any]:
         return {"sha256": digest, "bytes": file.tell()}
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says, of which no other file holds a checksum."""
+    parts = {name: value for name, value in content.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(parts, allow_nan=False).encode()).hexdigest()
+
+
 def _require_unchanged(path: Path, name: str, entry: dict[str, Any]) -> None:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -195,7 +207,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _require_sound(content: Any) -> None:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError("it does not begin with that format")
-    if set(content) != set(_KEYS):
+    if set(content) | {"seal"} != set(_KEYS):  # earlier ones have no seal
         raise ValueError(f"it has the keys {sorted(content)}, not {sorted(_KEYS)}")
     if not isinstance(content["files"], dict) or not isinstance(content["about"], dict):
         raise ValueError("its `files` or `about` is no table")
@@ -210,6 +222,42 @@ def _require_sound(content: Any) -> None:
             or not _SHA256.fullmatch(entry["sha256"])
         ):
             raise ValueError(f"its entry of {name!r} is no checksum and size")
+    _require_described(content["about"])
+    if "seal" in content and content["seal"] != _digest(content):
+        raise ValueError("it was changed: its `seal` is that of another text")
+
+
+def _require_described(about: Mapping[str, Any]) -> None:
+    """Refuses a table of signatures of which one is not described in full."""
+    signatures = about.get("signatures")
+    if not isinstance(signatures, dict):  # of other folders there is none, or a list of names
+        return
+    for name, signature in signatures.items():
+        is_whole = isinstance(signature, dict) and set(signature) == {"about", "inputs", "outputs"}
+        if not is_whole or not _is_sentence(signature["about"]):
+            raise ValueError(f"its signature {name!r} has not `about`, `inputs` and `outputs`")
+        for part in ("inputs", "outputs"):
+            tensors = signature[part]
+            if not isinstance(tensors, dict) or not all(map(_is_tensor, tensors.values())):
+                raise ValueError(
+                    f"its signature {name!r} has {part} that are not each `type`, `shape` and "
+                    "`about`"
+                )
+
+
+def _is_tensor(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and set(entry) == {"type", "shape", "about"}
+        and entry["type"] in _TENSOR_TYPES
+        and isinstance(entry["shape"], list)
+        and all(type(size) is int and size >= -1 for size in entry["shape"])
+        and _is_sentence(entry["about"])
+    )
+
+
+def _is_sentence(value: Any) -> bool:
+    return isinstance(value, str) and value.endswith(".")
 
 
 def _require_plain_name(name: str) -> None:

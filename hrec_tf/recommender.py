@@ -134,6 +134,7 @@ class Recommender:
         k: int = 10,
         exclude_seen: bool = True,
         candidates: Sequence[Any] | None = None,
+        deny: Sequence[Any] = (),
         at: int | None = None,
         feedback: Any = None,
         user_features: Any = None,
@@ -145,7 +146,9 @@ class Recommender:
                 count as one session. May be empty.
             k: length of the list. It is shorter where no candidates are left.
             exclude_seen: leave out the items of the history.
-            candidates: raw ids to choose among; unknown ones are left out. All items if None.
+            candidates: raw ids to choose among; unknown ones are left out. All items if None. (A
+                served model, which can list no more than these, calls them `allow`.)
+            deny: raw ids to leave out, of candidates too.
             at: Unix seconds, the time of asking, for a model that is told how long ago the last
                 event was; the time of the last event if None.
             feedback: of each event, for a model that reads it: mappings such as
@@ -158,10 +161,11 @@ class Recommender:
         """
         self._check_k(k)
         events, asked = read_history(history), self._asked(at, feedback, user_features)
+        denied = self._encode(deny, "deny")
         if candidates is None:
-            return self._lists([events], ["history"], [asked], k, exclude_seen)[0]
+            return self._lists([events], ["history"], [asked], k, exclude_seen, denied)[0]
         item_ids = np.unique(self._encode(candidates, "candidates"))
-        item_ids = item_ids[item_ids > 0]
+        item_ids = np.setdiff1d(item_ids[item_ids > 0], denied)
         if exclude_seen:
             item_ids = np.setdiff1d(item_ids, self._encode(events.raw_ids, "history"))
         if not len(item_ids):
@@ -321,10 +325,14 @@ class Recommender:
         asked: list[Asked],
         k: int,
         exclude_seen: bool,
+        denied: np.ndarray | None = None,
     ) -> list[list[Recommendation]]:
+        """Lists for several users, all without the items that are denied."""
         exclude = tf.fill((len(events),), bool(exclude_seen))
+        denied = np.zeros(0, np.int32) if denied is None else denied
         *padded, context = self._padded(events, names, asked)
-        answer = self._recommend(*padded, exclude, tf.constant(k), *context)
+        deny = tf.constant(np.tile(denied, (len(events), 1)), tf.int32)
+        answer = self._recommend(*padded, exclude, deny, tf.constant(k), *context)
         rows = zip(answer.item_ids.numpy(), answer.scores.numpy(), strict=True)
         return [self._named(item_ids, scores) for item_ids, scores in rows]
 
@@ -361,13 +369,14 @@ class Recommender:
 
     @cached_property
     def _recommend(self) -> Any:
-        inputs = [*_HISTORY, tf.TensorSpec((None,), tf.bool), tf.TensorSpec((), tf.int32)]
+        spec = tf.TensorSpec
+        inputs = [*_HISTORY, spec((None,), tf.bool), spec((None, None), tf.int32)]
+        inputs.append(spec((), tf.int32))
 
-        def recommend(item_ids, timestamps, lengths, exclude_seen, k, *context):
+        def recommend(item_ids, timestamps, lengths, exclude_seen, deny, k, *context):
             said = dict(zip(self.inference.context, context, strict=True))
-            return self.inference.recommend(
-                item_ids, timestamps, lengths, exclude_seen, k=k, **said
-            )
+            history = item_ids, timestamps, lengths
+            return self.inference.recommend(*history, exclude_seen, deny=deny, k=k, **said)
 
         inputs += self.inference.context_specs()
         return tf.function(recommend, autograph=False, input_signature=inputs)

@@ -33,7 +33,7 @@ def rewritten(folder, change):
 
 def test_manifest_lists_checksum_and_size_of_every_file(folder):
     content = json.loads((folder / manifest.FILE).read_text())
-    assert list(content) == ["format", "kind", "files", "about"]
+    assert list(content) == ["format", "kind", "files", "about", "seal"]
     assert (content["format"], content["kind"]) == ("hrec_tf manifest 1", "run")
     # printf tea | sha256sum
     tea = "a9f74d1ec36ebdeb2da3f6e5868090cd2a2d20b3dcca7b62f60304b1d3d9ef42"
@@ -173,6 +173,58 @@ def test_a_damaged_entry_is_refused(folder, entry):
     rewritten(folder, lambda content: content["files"].update({"a.txt": entry}))
     with pytest.raises(ValueError, match=r"its entry of 'a.txt' is no checksum and size"):
         manifest.check(folder, kind="run")
+
+
+TENSOR = {"type": "int64", "shape": [-1, 20], "about": "Times."}
+SIGNATURE = {"about": "A list.", "inputs": {"at": TENSOR}, "outputs": {}}
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        (None, "has not `about`, `inputs` and `outputs`"),
+        ({"about": "A list.", "inputs": {}}, "has not `about`, `inputs` and `outputs`"),
+        (SIGNATURE | {"about": ""}, "has not `about`, `inputs` and `outputs`"),
+        (SIGNATURE | {"outputs": []}, "has outputs that are not each `type`, `shape`"),
+        *[
+            (SIGNATURE | {"inputs": {"at": TENSOR | change}}, "has inputs that are not each")
+            for change in (
+                {"type": "complex64"},
+                {"shape": [-2]},
+                {"shape": [True]},
+                {"shape": 3},
+                {"about": "Times"},
+                {"more": 1},
+            )
+        ],
+    ],
+)
+def test_signatures_are_described_in_full(folder, signature, message):
+    whole = {"signatures": {"recommend": SIGNATURE}}
+    manifest.write(folder, kind="run", about=whole)
+    assert manifest.check(folder, kind="run") == whole
+    rewritten(folder, lambda content: content["about"]["signatures"].update(step=signature))
+    with pytest.raises(ValueError, match=f"is no manifest: its signature 'step' {message}"):
+        manifest.check(folder, kind="run")
+    with pytest.raises(ValueError, match=message):
+        manifest.write(folder, kind="run", about={"signatures": {"step": signature}})
+
+
+def test_a_manifest_with_any_bit_changed_is_refused(folder):
+    path = folder / manifest.FILE
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises((ValueError, FileNotFoundError)):
+            manifest.check(folder, kind="run")
+    path.write_bytes(whole)
+    rewritten(folder, lambda content: content["about"].update(seed=4))
+    with pytest.raises(ValueError, match="was changed: its `seal` is that of another text"):
+        manifest.check(folder, kind="run")
+    rewritten(folder, lambda content: content.pop("seal"))  # as earlier ones are
+    assert manifest.check(folder, kind="run") == ABOUT | {"seed": 4}
 
 
 def test_tables_must_be_tables(folder):

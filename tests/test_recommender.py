@@ -96,6 +96,15 @@ def test_candidates_are_ranked_among_themselves():
     assert set(items(RECOMMENDER.recommend(history, candidates=asked, k=6))) == {"ø", "jam"}
     assert RECOMMENDER.recommend(history, candidates=["never seen"], k=3) == []
     assert items(RECOMMENDER.recommend([], candidates=["jam", "tea"], k=1)) == ["tea"]
+    denied = {"candidates": asked, "deny": ["jam", "never seen"]}
+    assert items(RECOMMENDER.recommend(history, k=6, **denied)) == ["ø"]
+
+
+def test_denied_items_are_left_out():
+    history = [("tea", NOON)]
+    whole = RECOMMENDER.recommend(history, k=6, exclude_seen=False)
+    found = RECOMMENDER.recommend(history, k=6, exclude_seen=False, deny=["ø", "never seen", "jam"])
+    assert found == [one for one in whole if one.item not in ("ø", "jam")]
 
 
 def test_texts_of_items():
@@ -115,6 +124,7 @@ def test_texts_of_items():
         ({"history": "tea"}, TypeError, "`history` was 'tea'"),
         ({"candidates": [5]}, TypeError, "In `candidates`: "),
         ({"candidates": "tea"}, TypeError, "In `candidates`: "),
+        ({"deny": [5]}, TypeError, "In `deny`: "),
     ],
 )
 def test_bad_questions_are_refused(arguments, error, message):

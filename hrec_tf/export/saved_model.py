@@ -1,7 +1,7 @@
 """SavedModel: the artefact that TensorFlow Serving loads."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from hrec_tf import checks, manifest
 from hrec_tf.data.atomic_files import whole_folder
+from hrec_tf.export import signature_notes
 from hrec_tf.export.signatures import Signatures
 from hrec_tf.export.warmup import write_warmup
 from hrec_tf.recommender import Recommender
@@ -16,6 +17,9 @@ from hrec_tf.recommender import Recommender
 KIND = "saved_model"
 HIGHEST_VERSION = 2**63 - 1
 VOCABULARY, MODEL_CARD, FEATURES = "vocabulary.txt", "model_card.md", "features.toml"
+TABLES = ("float32", "bfloat16")
+MAX_LISTS = 16
+"""Lengths of lists in one export: each is a signature, with warm-up requests of its own."""
 
 
 def export_saved_model(
@@ -23,7 +27,9 @@ def export_saved_model(
     path: str | Path,
     *,
     version: int | None = None,
-    k: int = 20,
+    k: int | Sequence[int] = 20,
+    xla: bool = False,
+    tables: str = "float32",
     card: str | None = None,
     check: Callable[[Path], Any] | None = None,
 ) -> Path:
@@ -31,15 +37,20 @@ def export_saved_model(
 
     The folder holds the graph, the weights, the vocabulary (`assets/`), warm-up requests, the
     model card and, if the recommender has them, the schemas of its features (`assets.extra/`),
-    and `manifest.json` with a checksum of each file.
+    and `manifest.json` with a checksum of each file and what there is to know of each signature.
     `hrec_tf.export.signatures` lists the signatures.
 
     Args:
         recommender: what is exported.
         path: base path of the model; made if it is not there.
         version: number of the new version; the next free one if None.
-        k: length of the recommended lists.
-        card: text of the model card.
+        k: length of the recommended lists; or several, of which the smallest is that of
+            `recommend`, and each other one has a signature such as `recommend_50`.
+        xla: compile the signatures by XLA. Their first answers then take seconds: serve with
+            warm-up, and with `--xla_cpu_compilation_enabled` or `--xla_gpu_compilation_enabled`.
+        tables: "bfloat16" keeps tables with a row for each item in half the bytes; scores differ
+            by what `hrec_tf.export.parity.TOLERANCES` allows.
+        card: text of the model card, at whose end the signatures are listed.
         check: called with the folder before it takes its place, where servers look. What it
             raises leaves nothing, e.g. `lambda folder: check_parity(recommender,
             saved_model=folder)`.
@@ -48,44 +59,44 @@ def export_saved_model(
         The folder of the version.
 
     Raises:
-        ValueError: a version that is there already or beyond int64, or `k` outside 1..num_items.
+        ValueError: a version that is there already or beyond int64, `k` outside 1..num_items,
+            or other `tables`.
         OSError: it cannot be written; nothing is left behind.
     """
-    base = Path(path)
-    k = checked_k(k, recommender)
+    base, ks = Path(path), _checked_ks(k, recommender)
+    checks.require_choice("tables", tables, TABLES)
     target = base / str(_free_version(base, version))
     # Its name is no number at first, so that TensorFlow Serving does not look at it.
     with whole_folder(target) as aside:
-        _write(recommender, aside, k)
+        signatures = _write(recommender, aside, ks=ks, xla=xla, tables=tables)
         extra = aside / "assets.extra"
         extra.mkdir()
-        write_warmup(extra, recommender)
+        write_warmup(extra, signatures, recommender.vocabulary.raw_ids[0], every_shape=xla)
         if recommender.schemas.to_dict():
             recommender.schemas.save(extra / FEATURES)
         if card is not None:
-            (extra / MODEL_CARD).write_text(card, encoding="utf-8")
-        about = about_of(recommender, k)
-        signatures = list(recommender.inference.signatures)
-        manifest.write(aside, kind=KIND, about=about | {"signatures": signatures})
+            listed = signature_notes.as_markdown(signatures)
+            (extra / MODEL_CARD).write_text(f"{card}\n{listed}", encoding="utf-8")
+        form = {"xla": bool(xla), "tables": tables, "signatures": signatures}
+        manifest.write(aside, kind=KIND, about=about_of(recommender, ks[0]) | form)
         if check is not None:
             check(aside)
     return target
 
 
-def _write(recommender: Recommender, folder: Path, k: int) -> None:
+def _write(recommender: Recommender, folder: Path, **options: Any) -> dict[str, Any]:
+    """Writes the SavedModel, and returns what the manifest says of its signatures."""
     # In a folder of its own: the file's name becomes the asset's.
     with tempfile.TemporaryDirectory() as scratch:
         vocabulary_file = Path(scratch) / VOCABULARY
         recommender.vocabulary.save(vocabulary_file)
-        module = Signatures(
-            recommender.inference,
-            vocabulary_file,
-            id_type=recommender.vocabulary.id_type,
-            k=k,
-        )
+        id_type = recommender.vocabulary.id_type
+        module = Signatures(recommender.inference, vocabulary_file, id_type=id_type, **options)
+        functions = module.functions()
         # Nobody trains an artefact.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(folder), module.functions(), options)
+        saving = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(folder), functions, saving)
+    return signature_notes.describe(functions)
 
 
 def about_of(recommender: Recommender, k: int) -> dict[str, Any]:
@@ -112,6 +123,19 @@ def checked_k(k: int, recommender: Recommender) -> int:
             "a smaller number."
         )
     return k
+
+
+def _checked_ks(k: int | Sequence[int], recommender: Recommender) -> list[int]:
+    """Returns the lengths of lists, rising."""
+    if not isinstance(k, Sequence) or isinstance(k, str):
+        return [checked_k(k, recommender)]
+    ks = sorted(checked_k(one, recommender) for one in k)
+    if not 1 <= len(ks) <= MAX_LISTS or len(set(ks)) < len(ks):
+        raise ValueError(
+            f"`k` was {list(k)}, but must hold 1 to {MAX_LISTS} different lengths: each is a "
+            "signature. Pass for example [10, 50, 200]."
+        )
+    return ks
 
 
 def _free_version(base: Path, version: int | None) -> int:

@@ -1,64 +1,61 @@
 """Warm-up: requests that a server runs before it takes a new version into service."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from hrec_tf.recommender import Recommender
-
 FILE_NAME = "tf_serving_warmup_requests"
-LENGTHS = (1, 8, 32)
-"""Lengths of the histories that are asked for."""
+LENGTHS = (8, 16, 32, 64, 128)
+"""Events of a history, as clients pad them."""
+BATCHES = (1, 2, 4, 8, 16, 32)
+"""Rows of a request, up to those that a client sends at once."""
 
 
-def write_warmup(folder: Path, recommender: Recommender) -> None:
-    """Writes a request per signature and length, as TensorFlow Serving reads them.
+def write_warmup(
+    folder: Path, signatures: Mapping[str, Any], raw_id: Any, *, every_shape: bool
+) -> None:
+    """Writes requests for each signature, as TensorFlow Serving reads them.
 
     Args:
         folder: `assets.extra` of the artefact.
-        recommender: what was exported.
+        signatures: what the manifest says of them.
+        raw_id: of an item, which all events are of.
+        every_shape: ask with batches of every size, too: XLA compiles for each.
     """
     with tf.io.TFRecordWriter(str(folder / FILE_NAME)) as file:
-        for signature, inputs in _requests(recommender):
-            request = predict_pb2.PredictRequest()
-            # The name is what the server calls the model; it does not look at this one.
-            request.model_spec.name = "recommender"
-            request.model_spec.signature_name = signature
-            for name, values in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-            log = prediction_log_pb2.PredictLog(request=request)
-            file.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+        for name, signature in signatures.items():
+            for shape in _shapes(signature["inputs"], every_shape):
+                request = predict_pb2.PredictRequest()
+                # The name is what the server calls the model; it does not look at this one.
+                request.model_spec.name = "recommender"
+                request.model_spec.signature_name = name
+                for alias, tensor in signature["inputs"].items():
+                    request.inputs[alias].CopyFrom(_filled(alias, tensor, *shape, raw_id))
+                log = prediction_log_pb2.PredictLog(request=request)
+                record = prediction_log_pb2.PredictionLog(predict_log=log)
+                file.write(record.SerializeToString())
 
 
-def _requests(recommender: Recommender) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    raw_ids, inference = recommender.vocabulary.raw_ids, recommender.inference
+def _shapes(inputs: Mapping[str, Any], every_shape: bool) -> Iterator[tuple[int, int]]:
+    """Yields batch and time; of a signature that reads one event the time is of no meaning."""
+    batches = BATCHES if every_shape else BATCHES[:1]
+    yield from itertools.product(batches, LENGTHS if "lengths" in inputs else LENGTHS[:1])
 
-    def nothing(length: int, **which: bool) -> dict[str, np.ndarray]:
-        """What is asked beside events: zeros."""
-        specs = inference.context_specs(**which, batch_size=1)
-        shapes = {spec.name: [length if d is None else d for d in spec.shape] for spec in specs}
-        return {s.name: np.zeros(shapes[s.name], s.dtype.as_numpy_dtype) for s in specs}
 
-    for length in LENGTHS:
-        item_ids = np.resize(raw_ids.head(length).to_numpy(), (1, length))
-        history = {
-            "item_ids": item_ids,
-            "timestamps": np.zeros((1, length), np.int64),
-            "lengths": np.array([length], np.int32),
-            **nothing(length),
-        }
-        for name in ("serving_default", "recommend"):
-            yield name, history | {"exclude_seen": np.array([True])}
-        yield "score", history | {"candidates": item_ids}
-    if "step" in inference.signatures:
-        event = {
-            "item_ids": np.resize(raw_ids.head(1).to_numpy(), (1,)),
-            "timestamps": np.zeros(1, np.int64),
-            "state": np.zeros((1, inference.state_size), np.float32),
-            "state_info": np.zeros((1, inference.info_size), np.int64),
-            **nothing(0, of_event=True),
-        }
-        yield "step", event
+def _filled(alias: str, tensor: Mapping[str, Any], batch: int, time: int, raw_id: Any) -> Any:
+    """A TensorProto with the same value everywhere, which a request holds once."""
+    # Lists of items are as short as can be; histories as long as is said.
+    columns = time if alias in ("item_ids", "timestamps", "feedback") else LENGTHS[0]
+    shape = [batch, *(columns if size == -1 else size for size in tensor["shape"][1:])]
+    value: Any = False if tensor["type"] == "bool" else 0
+    if alias in ("item_ids", "candidates", "allow", "deny"):
+        value = raw_id
+    elif alias == "lengths":
+        value = time
+    elif alias == "allow_lengths":
+        value = 1
+    return tf.make_tensor_proto(value, tensor["type"], shape)

@@ -8,10 +8,8 @@ TensorFlow Recommenders is written for Keras 2 under the name `tf.keras`. It can
 `TF_USE_LEGACY_KERAS=1` was in the environment before TensorFlow first looked; models of this
 package stay on Keras 3 beside it. Nothing here sets that variable: it changes a whole process.
 
-The indexes need scores that are inner products: of each item's vector w and bias b with the hidden
-state, `logit = w·hidden + b`. They are read off `model.score`, which any such model has:
-
-    b = score(0),    w_u = score(e_u) - score(0)          e_u the u-th unit vector
+The indexes need scores that are inner products of each item's vector and bias with the hidden
+state, see `hrec_tf.inner_products`.
 """
 
 import importlib
@@ -19,26 +17,12 @@ import importlib.util
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from hrec_tf import checks
+from hrec_tf import checks, inner_products
 from hrec_tf.losses import CrossEntropy
 from hrec_tf.losses.sampled_loss import EXCLUDED_LOGIT
 from hrec_tf.models import NextItemModel
-from hrec_tf.schema import (
-    FEEDBACK,
-    GAP,
-    IS_STEP,
-    ITEM_IDS,
-    NEXT_GAP,
-    NEXT_SESSION_START,
-    POSITIONS,
-    SESSION_START,
-    USER_FEATURES,
-    USER_IDS,
-    USER_START,
-)
 
 BLOCK = 8192
 """Items whose vectors are there at once."""
@@ -64,7 +48,7 @@ def streaming_index(model: NextItemModel, *, k: int = 20, block: int = BLOCK) ->
         ValueError: scores that are no inner products, or a k beyond the catalogue.
     """
     indexes = _library().layers.factorized_top_k
-    layer = indexes.Streaming(query_model=_with_one, k=_checked_k(k, model))
+    layer = indexes.Streaming(query_model=inner_products.with_one, k=_checked_k(k, model))
     return layer.index_from_dataset(item_vectors(model, block=block))
 
 
@@ -76,7 +60,7 @@ def brute_force_index(model: NextItemModel, *, k: int = 20) -> Any:
     Args, Returns, Raises: as `streaming_index`.
     """
     indexes = _library().layers.factorized_top_k
-    layer = indexes.BruteForce(query_model=_with_one, k=_checked_k(k, model))
+    layer = indexes.BruteForce(query_model=inner_products.with_one, k=_checked_k(k, model))
     return layer.index_from_dataset(item_vectors(model))
 
 
@@ -95,15 +79,15 @@ def item_vectors(model: NextItemModel, *, block: int = BLOCK) -> tf.data.Dataset
         ValueError: the model's scores are no inner products.
     """
     checks.require_positive_int("block", block, mend="Pass items of a block, e.g. 8192.")
-    units = _hidden_width(model)
-    unit_vectors = tf.eye(units + 1, units)  # the last row is the origin
-
-    def vectors_of(item_ids):
-        scores = model.score(unit_vectors, item_ids)
-        weights, bias = scores[:-1] - scores[-1:], scores[-1:]
-        return tf.transpose(tf.concat([weights, bias], axis=0))
-
-    _require_inner_products(model, vectors_of, units)
+    units = inner_products.hidden_width(model)
+    furthest = inner_products.departure(model, units)
+    if furthest:
+        raise ValueError(
+            f"Scores of {type(model).__name__} are not inner products with vectors of its items "
+            f"(one is {furthest:.2g} off), but an index multiplies nothing else. Rank with "
+            "`model.score`, or leave out what bends them, as STAMP's inner_sigmoid."
+        )
+    vectors_of = inner_products.vectors_by(model, units)
     ids = tf.data.Dataset.range(1, model.num_items + 1, output_type=tf.int32).batch(block)
     return ids.map(lambda item_ids: (item_ids, vectors_of(item_ids)))
 
@@ -207,45 +191,6 @@ def _library() -> Any:
             "the name tf.keras, and models of hrec_tf with Keras 3 beside it. Set "
             "TF_USE_LEGACY_KERAS=1 in the environment before TensorFlow is first imported."
         ) from error
-
-
-def _with_one(hidden: tf.Tensor) -> tf.Tensor:
-    """Returns (hidden, 1), which the vectors of items are multiplied with."""
-    return tf.concat([hidden, tf.ones_like(hidden[:, :1])], axis=1)
-
-
-def _hidden_width(model: NextItemModel) -> int:
-    """Size of the hidden state, found by reading one event of whatever layout."""
-    yes, zero = tf.ones((1, 1), bool), tf.zeros((1, 1), tf.int32)
-    events = {
-        ITEM_IDS: tf.ones((1, 1), tf.int32),
-        SESSION_START: yes,
-        USER_START: yes,
-        GAP: zero,
-        USER_IDS: zero,
-        IS_STEP: yes,
-        NEXT_GAP: zero,
-        NEXT_SESSION_START: yes,
-        POSITIONS: zero,
-        FEEDBACK: tf.zeros((1, 1, getattr(model, "num_feedback", 0))),
-        USER_FEATURES: tf.zeros((1, 1, getattr(model, "num_user_features", 0))),
-    }
-    return int(model(events).shape[-1])
-
-
-def _require_inner_products(model, vectors_of, units: int) -> None:
-    """Raises unless the scores of some items are those of their vectors, for any hidden state."""
-    item_ids = tf.range(1, min(model.num_items, 256) + 1)
-    hidden = tf.constant(np.random.default_rng(0).normal(size=(4, units)), tf.float32)
-    scores = np.asarray(model.score(hidden, item_ids))
-    products = np.asarray(tf.matmul(_with_one(hidden), vectors_of(item_ids), transpose_b=True))
-    furthest = float(np.abs(scores - products).max())
-    if furthest > 1e-4 * max(1.0, float(np.abs(scores).max())):
-        raise ValueError(
-            f"Scores of {type(model).__name__} are not inner products with vectors of its items "
-            f"(one is {furthest:.2g} off), but an index multiplies nothing else. Rank with "
-            "`model.score`, or leave out what bends them, as STAMP's inner_sigmoid."
-        )
 
 
 def _checked_k(k: int, model: NextItemModel) -> int:

@@ -3,9 +3,10 @@
 It starts in a tenth of a second and does not import TensorFlow, see `protocol`.
 """
 
+import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -14,12 +15,17 @@ from hrec_tf import checks
 from hrec_tf.asked import Asked, context_inputs
 from hrec_tf.schema import Recommendation
 from hrec_tf.serving import protocol, tensors
-from hrec_tf.serving.batches import encode, pad, parts
+from hrec_tf.serving.answers import (
+    UNFILLED,
+    State,
+    checked_k,
+    checked_state,
+    lacks,
+    list_of,
+)
+from hrec_tf.serving.batches import bucket_of, encode, pad, parts
 from hrec_tf.serving.metadata import Metadata, read_metadata
 from hrec_tf.user_history import UserHistory, read_history
-
-UNFILLED = float(np.finfo(np.float32).min)
-"""Score of a place without an item, and of an unknown candidate."""
 
 
 class ServingError(RuntimeError):
@@ -35,18 +41,6 @@ class ServingError(RuntimeError):
         self.code, self.details = code, details
 
 
-class State(NamedTuple):
-    """What a model remembers of a user. Keep it as it is, and give it to the next `step`.
-
-    Attributes:
-        values: float32 (state_size,).
-        info: int64 (info_size,): last timestamp, events read, session pending, model number, ...
-    """
-
-    values: np.ndarray
-    info: np.ndarray
-
-
 class Client:
     """Asks a served recommender: raw ids in, raw ids out.
 
@@ -55,7 +49,8 @@ class Client:
     Args:
         address: "host:port" of the server's gRPC port.
         model_name: as the server calls it.
-        timeout: seconds for one request.
+        timeout: seconds for one request. One that finds no server is sent again, up to three
+            times within that; a model is a pure function, so that nothing happens twice.
         max_history: events of a history that are sent, the newest; the model reads none before
             them. Lists are not shorter for it, see `recommend`. What long histories cost is
             measured in `benchmarks/serving_speed.txt`.
@@ -93,6 +88,7 @@ class Client:
         self._channel = grpc.insecure_channel(
             address,
             options=[
+                ("grpc.service_config", _RETRIES),
                 ("grpc.max_receive_message_length", 64 * 2**20),
                 # A proxy for the web has no business between a server and its model.
                 ("grpc.enable_http_proxy", 0),
@@ -111,6 +107,8 @@ class Client:
         k: int | None = None,
         exclude_seen: bool = True,
         *,
+        allow: Iterable[Any] | None = None,
+        deny: Iterable[Any] | None = None,
         at: int | None = None,
         feedback: Any = None,
         user_features: Any = None,
@@ -120,24 +118,33 @@ class Client:
         Args:
             history: `[(raw id, Unix seconds), ...]`, oldest first, or raw ids alone, which
                 count as one session. May be empty: a new user.
-            k: length of the list, at most the exported one, which is also the default. The list
-                is shorter where no items are left.
+            k: length of the list, at most the longest that was exported; the shortest one if
+                None. The list is shorter where no items are left.
             exclude_seen: leave out the items of the history, also of events before the newest
                 `max_history`. The server knows nothing of these, so they are taken out of its
                 list. Where that leaves fewer than `k` although there are more, the whole history
                 is sent after all.
+            allow: raw ids of the only items that may be listed; unknown ones are none. All items
+                if None.
+            deny: raw ids of items that must not be listed.
             at: Unix seconds, the time of asking, for a model that is told how long ago the last
                 event was; the time of the last event if None.
             feedback: float (events, width), for a model that reads feedback.
             user_features: float (width,), for a model that reads them.
 
         Raises:
-            ValueError, TypeError: a history or `k` that cannot be asked for, or something that
-                this model does not read.
+            ValueError, TypeError: a history, items or `k` that cannot be asked for, or something
+                that this model does not read.
             ServingError: the server could not be asked, or refused.
         """
-        asked = [Asked(at, feedback, user_features)]
-        return self._lists([read_history(history)], ["history"], asked, k, exclude_seen)[0][0]
+        events, asked = [read_history(history)], [Asked(at, feedback, user_features)]
+        filters = None
+        if allow is not None or deny is not None:
+            filters = self._filters(allow, deny)
+            if allow is not None and not filters["allow_lengths"][0][0]:
+                return []  # sent to the server it would allow all
+        found, _ = self._lists(events, ["history"], asked, k, exclude_seen, filters=filters)
+        return found[0]
 
     def recommend_batch(
         self,
@@ -169,7 +176,7 @@ class Client:
         Raises:
             ValueError: also where the model has no step.
         """
-        self._require_step("replay")
+        self._require("step", _WITHOUT_STEP, asked="replay")
         events, asked = [read_history(history)], [Asked(at, feedback, user_features)]
         lists, states = self._lists(events, ["history"], asked, k, exclude_seen, with_state=True)
         return lists[0], states[0]
@@ -249,20 +256,41 @@ class Client:
             history, at, feedback, user_features: as in `recommend`.
             candidates: raw ids.
         """
-        events, metadata = read_history(history), self.metadata()
-        if isinstance(candidates, str | bytes) or not isinstance(candidates, Iterable):
-            raise TypeError(
-                f"`candidates` was {candidates!r}, but must be a list of items. Pass for example "
-                "candidates=['tea']."
-            )
-        ids, kind = encode(list(candidates), metadata.id_type, name="candidates")
-        inputs = pad([events], ["history"], metadata.id_type, self.max_history)
+        events = read_history(history)
+        ids, kind = self._ids(candidates, "candidates")
+        inputs = pad([events], ["history"], self.metadata().id_type, self.max_history)
         if not len(ids):
             return []
         asked, bucket = [Asked(at, feedback, user_features)], inputs["item_ids"][0].shape[1]
         inputs |= self._said("score", asked, [events], ["history"], bucket, self.max_history)
         outputs = self._ask("score", inputs | {"candidates": (ids[None], kind)}, ["scores"])
         return [s if s > UNFILLED else -math.inf for s in outputs["scores"][0].tolist()]
+
+    def encode(
+        self,
+        history: Iterable[Any],
+        *,
+        at: int | None = None,
+        feedback: Any = None,
+        user_features: Any = None,
+    ) -> np.ndarray:
+        """Returns float32 (width,), the hidden state after a history, for an index of items.
+
+        Its inner product with an item's vector, and the item's bias, make the item's score; see
+        `hrec_tf.inner_products`. Zeros where the history has no item that the model knows.
+
+        Args:
+            history, at, feedback, user_features: as in `recommend`.
+
+        Raises:
+            ValueError: also where the model has no such vectors.
+        """
+        self._require("encode", "its scores are no inner products. Rank by `recommend` or `score`")
+        events, asked = read_history(history), [Asked(at, feedback, user_features)]
+        inputs = pad([events], ["history"], self.metadata().id_type, self.max_history)
+        bucket = inputs["item_ids"][0].shape[1]
+        inputs |= self._said("encode", asked, [events], ["history"], bucket, self.max_history)
+        return self._ask("encode", inputs, ["vector"])["vector"][0]
 
     def status(self) -> dict[int, str]:
         """Returns version -> state; "AVAILABLE" is one that answers."""
@@ -294,17 +322,46 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _require_step(self, asked: str) -> Metadata:
+    def _require(self, signature: str, reason: str, *, asked: str | None = None) -> Metadata:
+        """Returns the metadata, or says why the model cannot be asked.
+
+        Args:
+            signature: that is needed.
+            reason: why models do without, and what to do then.
+            asked: what was called, if it is not called as the signature.
+        """
         metadata = self.metadata()
-        if "step" not in metadata.signatures:
+        if signature not in metadata.signatures:
             self._metadata = None  # a new version may have it
             names = ", ".join(sorted(metadata.signatures))
             raise ValueError(
-                f"`{asked}` was called, but {self.model_name!r} on {self.address} has the "
-                f"signatures {names} only: it reads a session as a whole and keeps no state. Pass "
-                "the history so far to `recommend`."
+                f"`{asked or signature}` was called, but {self.model_name!r} on {self.address} has "
+                f"the signatures {names} only: {reason}."
             )
         return metadata
+
+    def _ids(self, raw_ids: Iterable[Any], name: str) -> tuple[np.ndarray, tensors.DataType]:
+        """Raw ids of a list of items as the server reads them, and their type."""
+        if isinstance(raw_ids, str | bytes) or not isinstance(raw_ids, Iterable):
+            raise TypeError(
+                f"`{name}` was {raw_ids!r}, but must be a list of items. Pass for example "
+                f"{name}=['tea']."
+            )
+        return encode(list(raw_ids), self.metadata().id_type, name=name)
+
+    def _filters(self, allow: Iterable[Any] | None, deny: Iterable[Any] | None) -> dict[str, Any]:
+        """The inputs that say which items one list may hold."""
+        self._require("recommend_filtered", _WITHOUT_FILTERS, asked="allow` or `deny")
+        inputs: dict[str, Any] = {}
+        for name, raw_ids in (("allow", allow), ("deny", deny)):
+            ids, kind = self._ids(() if raw_ids is None else raw_ids, name)
+            # A server sees few different shapes; what the padding holds does not matter.
+            filler = b"" if kind is tensors.STRING else 0
+            padded = np.full((1, bucket_of(len(ids))), filler, kind.numpy)
+            padded[0, : len(ids)] = ids
+            inputs[name] = padded, kind
+            inputs[f"{name}_lengths"] = np.array([len(ids)], np.int32), tensors.INT32
+        return inputs
 
     def _steps(
         self,
@@ -314,8 +371,8 @@ class Client:
         asked: list[Asked],
         k: int | None,
     ) -> list[tuple[list[Recommendation], State]]:
-        metadata = self._require_step("step")
-        k = _checked_k(k, metadata)
+        metadata = self._require("step", _WITHOUT_STEP)
+        k = checked_k(k, metadata)
         read = [read_history([one], name=name) for one, name in zip(events, names, strict=True)]
         ids = [
             encode(one.raw_ids, metadata.id_type, name=name)
@@ -325,7 +382,7 @@ class Client:
             np.zeros(metadata.state_size, np.float32), np.zeros(metadata.info_size, np.int64)
         )
         held = [
-            _checked_state(state or new, metadata, int(one.timestamps[0]))
+            checked_state(state or new, metadata, int(one.timestamps[0]))
             for state, one in zip(states, read, strict=True)
         ]
         said = self._said("step", asked, read, names, 1, 1)
@@ -342,7 +399,7 @@ class Client:
             {name: values[row] for name, values in outputs.items()} for row in range(len(read))
         ]
         return [
-            (_list(answer, set(), k), State(answer["state"], answer["state_info"]))
+            (list_of(answer, set(), k), State(answer["state"], answer["state_info"]))
             for answer in answers
         ]
 
@@ -355,36 +412,46 @@ class Client:
         exclude_seen: bool,
         *,
         with_state: bool = False,
+        filters: dict[str, Any] | None = None,
     ) -> tuple[list[list[Recommendation]], list[State]]:
-        k = _checked_k(k, self.metadata())
-        answers = self._answers(events, names, asked, exclude_seen, with_state, self.max_history)
+        metadata = self.metadata()
+        k = checked_k(k, metadata)
+        signature = metadata.list_signature(k) if filters is None else "recommend_filtered"
+
+        def answers_of(rows: list[int], max_history: int) -> list[dict[str, Any]]:
+            return self._answers(
+                signature,
+                [events[row] for row in rows],
+                [names[row] for row in rows],
+                [asked[row] for row in rows],
+                exclude_seen,
+                max_history,
+                with_state=with_state,
+                filters=filters or {},
+            )
+
+        answers = answers_of(list(range(len(events))), self.max_history)
         # The server has not seen what was too old to be sent.
         older = [set(one.raw_ids[: -self.max_history] if exclude_seen else ()) for one in events]
-        short = [row for row, answer in enumerate(answers) if _lacks(answer, k, older[row])]
-        whole = [events[row] for row in short]
-        longest = max((len(one.raw_ids) for one in whole), default=0)
-        again = self._answers(
-            whole,
-            [names[row] for row in short],
-            [asked[row] for row in short],
-            exclude_seen,
-            with_state,
-            longest,
-        )
-        for row, answer in zip(short, again, strict=True):
+        short = [row for row, answer in enumerate(answers) if lacks(answer, k, older[row])]
+        longest = max((len(events[row].raw_ids) for row in short), default=0)
+        for row, answer in zip(short, answers_of(short, longest), strict=True):
             answers[row] = answer
-        lists = [_list(*one, k) for one in zip(answers, older, strict=True)]
+        lists = [list_of(*one, k) for one in zip(answers, older, strict=True)]
         states = [State(one["state"], one["state_info"]) for one in answers if with_state]
         return lists, states
 
     def _answers(
         self,
+        signature: str,
         events: list[UserHistory],
         names: list[str],
         asked: list[Asked],
         exclude_seen: bool,
-        with_state: bool,
         max_history: int,
+        *,
+        with_state: bool,
+        filters: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """What the server answers for each user, from the newest `max_history` events."""
         wanted = ["item_ids", "scores", *(["state", "state_info"] if with_state else [])]
@@ -392,13 +459,12 @@ class Client:
         for rows in parts([min(len(one.raw_ids), max_history) for one in events]):
             inputs = pad(events[rows], names[rows], self.metadata().id_type, max_history)
             bucket = inputs["item_ids"][0].shape[1]
-            inputs |= self._said(
-                "recommend", asked[rows], events[rows], names[rows], bucket, max_history
+            inputs |= filters | self._said(
+                signature, asked[rows], events[rows], names[rows], bucket, max_history
             )
             exclude = np.full(len(events[rows]), bool(exclude_seen))
-            outputs = self._ask(
-                "recommend", inputs | {"exclude_seen": (exclude, tensors.BOOL)}, wanted
-            )
+            inputs["exclude_seen"] = exclude, tensors.BOOL
+            outputs = self._ask(signature, inputs, wanted)
             answers += [
                 {name: values[row] for name, values in outputs.items()}
                 for row in range(len(exclude))
@@ -430,7 +496,7 @@ class Client:
         self._name_model(request)
         request.model_spec.signature_name = signature
         for name, (values, kind) in inputs.items():
-            tensors.fill(request.inputs[name], values, kind)
+            tensors.fill_with_bytes(request.inputs[name], values, kind)
         try:
             response = self._called(self._predict, request)
         except ServingError:
@@ -461,54 +527,28 @@ class Client:
             raise ServingError(self.address, error.code().name, error.details() or "") from error
 
 
+# What never reached a model is asked again by gRPC, within the time of the question.
+_RETRIES = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.05s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
+_WITHOUT_STEP = (
+    "it reads a session as a whole and keeps no state. Pass the history so far to `recommend`"
+)
+_WITHOUT_FILTERS = "it was exported by an earlier hrec_tf. Export it again"
 _CURES = {
     "UNAVAILABLE": ". Is a server running there? Start one: hrec serve DIR",
     "DEADLINE_EXCEEDED": ". Ask again, or pass a longer `timeout`.",
 }
-
-
-def _checked_k(k: int | None, metadata: Metadata) -> int:
-    if k is None:
-        return metadata.k
-    checks.require_positive_int("k", k, mend=f"Pass 1..{metadata.k}, or nothing.")
-    if k > metadata.k:
-        raise ValueError(
-            f"`k` was {k}, but the model was exported with lists of {metadata.k}. Pass at most "
-            f"{metadata.k}, or export it again: hrec export --k {k}."
-        )
-    return k
-
-
-def _checked_state(state: State, metadata: Metadata, timestamp: int) -> tuple[Any, Any]:
-    values, info = (np.asarray(part) for part in state)
-    if values.shape != (metadata.state_size,) or info.shape != (metadata.info_size,):
-        raise ValueError(
-            f"`state` has {values.shape} values and {info.shape} facts, but this model's has "
-            f"({metadata.state_size},) and ({metadata.info_size},). Pass what `replay` or `step` "
-            "returned; after a new model, `replay` the history."
-        )
-    if info[3] and timestamp < info[0]:
-        raise ValueError(
-            f"`timestamp` was {timestamp}, but `state` ended with an event at {info[0]}. Events "
-            "must come in time order. `replay` the history with this event in its place."
-        )
-    return values, info
-
-
-def _lacks(answer: dict[str, Any], k: int, left_out: set[Any]) -> bool:
-    """Whether a list is short for what is left out of it, and not because no items are left."""
-    is_full = bool(answer["scores"][-1] > UNFILLED)
-    return is_full and len(_list(answer, left_out, k)) < k
-
-
-def _list(answer: dict[str, Any], left_out: set[Any], k: int) -> list[Recommendation]:
-    scores = answer["scores"].tolist()
-    items = [
-        raw_id.decode("utf-8") if isinstance(raw_id, bytes) else raw_id
-        for raw_id in answer["item_ids"].tolist()
-    ]
-    return [
-        Recommendation(item, score)
-        for item, score in zip(items, scores, strict=True)
-        if score > UNFILLED and item not in left_out
-    ][:k]

@@ -42,25 +42,33 @@ def test_a_run_becomes_a_saved_model_and_a_litert_file(capsys, tmp_path):
     assert main(["export", str(run), *places]) == 0
     out = capsys.readouterr().out
     assert f"{base / '7'}  SavedModel, " in out
-    assert "kB, recommend + step + score, lists of 5, sessions: 30 idle minutes" in out
+    assert (
+        "recommend + recommend_filtered + step + score + encode, lists of 5, sessions: 30 " in out
+    )
     assert "kB, recommend + step, lists of 5, sessions: 30 idle minutes" in out
-    assert "Checked: 10 ways to ask answer alike on " in out
+    assert "Checked: 12 ways to ask answer alike on " in out
     assert f"Serve it: hrec serve {base}\n" in out
     assert manifest.check(base / "7", kind="saved_model")["k"] == check_tflite(file)["k"] == 5
     card = (base / "7" / "assets.extra" / "model_card.md").read_text()
-    assert card == (run / "model_card.md").read_text()
+    before, _, listed = card.partition("## Signatures")
+    assert before == (run / "model_card.md").read_text() + "\n"
+    assert "| `encode` | `item_ids` string [·, ·], " in listed
 
 
 @pytest.mark.integration
 def test_json_says_where_things_lie_and_how_much_they_differ(capsys, saved, tmp_path):
-    command = ["export", saved, "--saved-model", str(tmp_path / "shop"), "--k", "3"]
+    command = ["export", saved, "--saved-model", str(tmp_path / "shop"), "--k", "3,2"]
+    command += ["--tables", "bfloat16"]
     assert main([*command, "--idle-minutes", "none", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["saved_model"], found["tflite"]) == (str(tmp_path / "shop" / "1"), None)
     assert found["parity"]["histories"] > 20
-    assert 0 < max(found["parity"]["differences"].values()) < 1e-5
+    assert 1e-5 < max(found["parity"]["differences"].values()) < 2e-2
+    assert min(found["parity"]["agreements"].values()) > 0.5
+    assert found["k"] == [2, 3]
     about = manifest.check(tmp_path / "shop" / "1", kind="saved_model")
-    assert about["idle_minutes"] is None
+    assert (about["idle_minutes"], about["tables"], about["xla"]) == (None, "bfloat16", False)
+    assert "recommend_3" in about["signatures"]
 
 
 @pytest.mark.integration
@@ -71,9 +79,10 @@ def test_a_model_without_a_step_is_exported_by_the_signatures_that_it_has(capsys
     places = ["--saved-model", str(tmp_path / "shop"), "--tflite", str(tmp_path / "shop.tflite")]
     assert main(["export", run, *places, "--k", "5"]) == 0
     out = capsys.readouterr().out
-    assert "kB, recommend + score, lists of 5, sessions: 30 idle minutes" in out
+    answers = "recommend + recommend_filtered + score + encode"
+    assert f"kB, {answers}, lists of 5, sessions: 30 idle minutes" in out
     assert "kB, recommend, lists of 5, sessions: 30 idle minutes" in out
-    assert "Checked: 6 ways to ask answer alike on " in out
+    assert "Checked: 8 ways to ask answer alike on " in out
     assert main(["recommend", run, "--history", "3@1500000000,1@1500000060", "--k", "4"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
 
@@ -109,6 +118,14 @@ def test_an_earlier_version_stays_where_a_new_one_fails(capsys, saved, tmp_path)
         (["--saved-model", "m", "--idle-minutes", "long"], "`idle_minutes` was 'long', but must"),
         (["--saved-model", "m", "--idle-minutes", "-1"], "`idle_minutes` must be a finite number"),
         (["--saved-model", "m"], "`k` was 20, but the catalogue has 6 items"),
+        (["--saved-model", "m", "--k", "3;5"], "`k` was '3;5', but must be a length of lists, or"),
+        (["--saved-model", "m", "--k", "3,3"], r"`k` was [3, 3], but must hold 1 to 16 different"),
+        (["--tflite", "a.tflite", "--k", "3,5"], "`k` was [3, 5], but a LiteRT file has lists of"),
+        (["--tflite", "a.tflite", "--xla"], "`xla` was True, but only a SavedModel has it"),
+        (
+            ["--saved-model", "m", "--k", "3", "--tables", "half"],
+            "`tables` was 'half', but must be",
+        ),
         (["--tflite", "a.bin", "--k", "3"], "the name of a LiteRT file ends in .tflite"),
         (["--tflite", "a.tflite", "--k", "3", "--quantize", "int4"], "Did you mean 'int8'?"),
     ],

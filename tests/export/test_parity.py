@@ -1,5 +1,6 @@
 """Every model answers alike in every form; and a form that departs is found."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,11 @@ WITHOUT_STEP = {
     "evaluation",
     "saved_model recommend",
     "saved_model serving_default",
+    "saved_model recommend_filtered",
     "saved_model score",
     "tflite recommend",
 }
+WITHOUT_VECTORS = {"STAMP of Song et al.", "RNN-BPM", "RNN-BPM of GRUs, joint"}
 STEPS = {
     "saved_model step",
     "saved_model recommend, then step",
@@ -91,7 +94,8 @@ def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp
         process=process,
     )
     steps = set() if case.is_padded else STEPS
-    assert set(found.differences) == WITHOUT_STEP | steps
+    vectors = set() if case.name in WITHOUT_VECTORS else {"saved_model encode"}
+    assert set(found.differences) == WITHOUT_STEP | steps | vectors
     assert max(found.differences.values()) < 1e-5
     assert found.num_histories > 20
 
@@ -119,6 +123,22 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
         process=process,
     )
     assert max(found.differences.values()) < 1e-5
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("case", ["GRU4Rec one-hot", "GRU4REC of prefixes"])
+def test_what_xla_compiled_answers_as_keras_does(case, process, tmp_path, monkeypatch):
+    """Block by block, too; the graph pads whatever is asked to few shapes."""
+    monkeypatch.setattr(inference, "LARGE", NUM_ITEMS)
+    monkeypatch.setattr(inference, "BLOCK", 5)
+    recommender = recommender_of(NAMED[case], "text")
+    folder = export_saved_model(recommender, tmp_path, k=[3, NUM_ITEMS], xla=True)
+    graph = (folder / "saved_model.pb").read_bytes()
+    assert b"_XlaMustCompile" in graph
+    found = check_parity(recommender, saved_model=folder, process=process)
+    assert {f"saved_model recommend_{NUM_ITEMS}", "saved_model recommend"} <= set(found.differences)
+    assert max(found.differences.values()) < 1e-5
+    assert set(found.agreements.values()) == {1.0}
 
 
 @pytest.mark.integration
@@ -182,6 +202,25 @@ def test_a_shortened_file_stays_within_its_tolerance(larger, quantize, least, co
     largest = max(value for form, value in found.items() if form.startswith("tflite"))
     # If it differed by less, nothing would have been shortened.
     assert least < largest < TOLERANCES[quantize]
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in (folder / "variables").iterdir())
+
+
+@pytest.mark.integration
+def test_tables_of_half_the_size_stay_within_their_tolerance(process, tmp_path):
+    model = HRNN(num_items=3000, session_units=32, user_units=8, item_dim=16, seed=1)
+    fill_drawn(model, scale=0.5)
+    recommender = Recommender(model, Vocabulary(range(3000)))
+    whole = export_saved_model(recommender, tmp_path / "whole")
+    short = export_saved_model(recommender, tmp_path / "short", tables="bfloat16")
+    assert 0.45 < size_of(short) / size_of(whole) < 0.6
+    found = check_parity(recommender, saved_model=short, process=process)
+    largest = max(value for form, value in found.differences.items() if form.startswith("saved"))
+    assert 1e-5 < largest < TOLERANCES["bfloat16"]
+    assert 0.9 < found.agreements["saved_model recommend"] < 1.0
+    assert found.agreements["recommender"] == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +312,48 @@ def test_a_session_goes_on_from_the_call_before(exported, tmp_path):
     assert found["0/recommend"] == [item for item, _ in wanted]
     wanted = recommender.recommend([*history, ("ø 茶", 90)], k=4, exclude_seen=False)
     assert found["1/step"] == [item for item, _ in wanted]
+
+
+OTHER_PYTHON = "HREC_OTHER_PYTHON"
+"""Another Python that has TensorFlow, of another version."""
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(OTHER_PYTHON not in os.environ, reason=f"{OTHER_PYTHON} names no Python")
+@pytest.mark.parametrize("options", [{}, {"xla": True}, {"tables": "bfloat16"}], ids=str)
+def test_another_version_of_tensorflow_answers_the_same(options, tmp_path):
+    recommender = recommender_of(NAMED["HRNN Init"], "text")
+    folder = export_saved_model(recommender, tmp_path / "shop", k=4, **options)
+    history = {
+        "item_ids": [["tea", "two words"]],
+        "timestamps": [[5, 65]],
+        "lengths": [2],
+    }
+    seen = history | {"exclude_seen": [True]}
+    filters = {"allow": [["42", "1e3"]], "allow_lengths": [2], "deny": [["1e3"]]}
+    calls = {
+        "0/recommend": seen,
+        "1/step": {"item_ids": ["ø 茶"], "timestamps": [90]},
+        "2/recommend_filtered": seen | filters | {"deny_lengths": [1]},
+        "3/score": history | {"candidates": [["42", "unknown"]]},
+        "4/encode": history,
+    }
+    request = {f"{c}/{name}": v for c, inputs in calls.items() for name, v in inputs.items()}
+    np.savez(tmp_path / "request.npz", **request)
+    found = {}
+    for name, python in (("ours", sys.executable), ("other", os.environ[OTHER_PYTHON])):
+        places = folder, tmp_path / "request.npz", tmp_path / f"{name}.npz"
+        command = [python, "-P", session_runner.__file__, *map(str, places)]
+        process = subprocess.run(command, capture_output=True, text=True)
+        assert process.returncode == 0, process.stderr
+        with np.load(places[2], allow_pickle=False) as answers:
+            found[name] = dict(answers)
+    assert set(found["ours"]) == set(found["other"])
+    for name, values in found["ours"].items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(found["other"][name], values, rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(found["other"][name], values)
 
 
 @pytest.mark.integration

@@ -1,15 +1,21 @@
 """The artefact's folder. What it answers is tested against the model in test_parity.py."""
 
+import collections
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from hrec_tf import manifest
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model
+from hrec_tf.export.saved_model import MAX_LISTS
+from hrec_tf.export.warmup import write_warmup
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
 from hrec_tf.serving import Server
@@ -17,6 +23,7 @@ from tests.reference.tiny_prefix_model import TinyPrefixModel
 
 ITEMS = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
 NOON = 1_700_000_000
+NAMES = ["recommend", "recommend_5", "recommend_filtered", "step", "score", "encode"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,7 @@ def recommender():
 def base(recommender, tmp_path_factory):
     """A base path with version 1."""
     base = tmp_path_factory.mktemp("models") / "recommender"
-    export_saved_model(recommender, base, k=3, card="# Card\n")
+    export_saved_model(recommender, base, k=[5, 3], card="# Card\n")
     return base
 
 
@@ -37,7 +44,7 @@ def base(recommender, tmp_path_factory):
 def signatures(base):
     # Held on to: signatures alone do not keep the variables alive.
     loaded = tf.saved_model.load(str(base / "1"))
-    yield {name: loaded.signatures[name] for name in ("recommend", "step", "score")}
+    yield {name: loaded.signatures[name] for name in NAMES}
 
 
 def history(**changes):
@@ -57,10 +64,32 @@ def test_a_version_is_one_folder_as_tensorflow_serving_wants_it(base, recommende
     about = manifest.check(base / "1", kind="saved_model")
     assert about["model_number"] == recommender.inference.model_number
     assert (about["num_items"], about["idle_minutes"], about["k"]) == (6, 45, 3)
-    assert about["signatures"] == ["recommend", "step", "score"]
-    assert (base / "1/assets.extra/model_card.md").read_text() == "# Card\n"
+    assert (about["xla"], about["tables"]) == (False, "float32")
+    card = (base / "1/assets.extra/model_card.md").read_text()
+    assert card.startswith("# Card\n\n## Signatures\n")
+    assert all(f"| `{name}` | `item_ids` string [·" in card for name in NAMES)
     asset = Vocabulary.load(base / "1/assets/vocabulary.txt")
     assert asset.fingerprint == recommender.vocabulary.fingerprint
+
+
+def test_the_manifest_says_what_the_graph_takes_and_gives(base):
+    told = manifest.check(base / "1", kind="saved_model")["signatures"]
+    held = saved_model_pb2.SavedModel.FromString((base / "1/saved_model.pb").read_bytes())
+    of_graph = held.meta_graphs[0].signature_def
+    assert {name for name in of_graph if not name.startswith("__")} == set(told)
+    assert set(told) == {"serving_default", *NAMES}
+    for name, signature in told.items():
+        for part in ("inputs", "outputs"):
+            found = {
+                alias: (
+                    tf.dtypes.as_dtype(info.dtype).name,
+                    [d.size for d in info.tensor_shape.dim],
+                )
+                for alias, info in getattr(of_graph[name], part).items()
+            }
+            assert found == {a: (t["type"], t["shape"]) for a, t in signature[part].items()}
+    lengths = {name: told[name]["outputs"]["item_ids"]["shape"] for name in NAMES[:4]}
+    assert [shape[1] for shape in lengths.values()] == [3, 5, 5, 5]
 
 
 def warmup(folder):
@@ -71,15 +100,34 @@ def warmup(folder):
 
 
 def test_warm_up_asks_every_signature_what_it_takes(base, signatures):
-    asked = set()
+    asked = collections.Counter()
     for log in warmup(base / "1"):
         name = log.request.model_spec.signature_name
         inputs = {
             key: tf.constant(tf.make_ndarray(value)) for key, value in log.request.inputs.items()
         }
-        asked.add(name)
+        asked[name] += 1
         signatures["recommend" if name == "serving_default" else name](**inputs)
-    assert asked == {"serving_default", "recommend", "step", "score"}
+    # Of a history each length that a client pads to.
+    assert asked == {name: 1 if name == "step" else 5 for name in ("serving_default", *NAMES)}
+
+
+def test_warm_up_of_xla_asks_every_shape(tmp_path):
+    """Also where there are as many lengths of lists as can be."""
+    history = {"type": "string", "shape": [-1, -1]}, {"type": "int32", "shape": [-1]}
+    described = {"inputs": dict(zip(("item_ids", "lengths"), history, strict=True))}
+    names = [f"recommend_{k}" for k in range(100, 100 + MAX_LISTS)]
+    write_warmup(tmp_path, dict.fromkeys([*NAMES, *names], described), "tea", every_shape=True)
+    path = tmp_path / "tf_serving_warmup_requests"
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    assert len(records) == 30 * 22 <= 1000
+    shapes = set()
+    for record in records:
+        log = prediction_log_pb2.PredictionLog.FromString(record).predict_log
+        item_ids = tf.make_ndarray(log.request.inputs["item_ids"])
+        assert (item_ids == b"tea").all()
+        shapes.add(item_ids.shape)
+    assert shapes == {(2**i, 2**j) for i in range(6) for j in range(3, 8)}
 
 
 def test_a_model_that_reads_prefixes_has_no_step_and_no_state(tmp_path):
@@ -88,12 +136,13 @@ def test_a_model_that_reads_prefixes_has_no_step_and_no_state(tmp_path):
     loaded = tf.saved_model.load(str(folder)).signatures
     outputs = {name: set(one.structured_outputs) for name, one in loaded.items()}
     lists = {"item_ids", "scores"}
-    assert outputs == {"recommend": lists, "serving_default": lists, "score": {"scores"}}
+    several = dict.fromkeys(["recommend", "serving_default", "recommend_filtered"], lists)
+    assert outputs == {**several, "score": {"scores"}, "encode": {"vector"}}
     about = manifest.check(folder, kind="saved_model")
-    assert (about["signatures"], about["state_size"]) == (["recommend", "score"], 0)
+    assert (set(about["signatures"]), about["state_size"]) == (set(outputs), 0)
     assert {log.request.model_spec.signature_name for log in warmup(folder)} == set(outputs)
     with Server(tmp_path) as server:
-        assert server.signatures == ["recommend", "score", "serving_default"]
+        assert server.signatures == sorted(outputs)
 
 
 @pytest.mark.integration
@@ -121,9 +170,42 @@ def test_a_version_beyond_int64_is_refused(recommender, tmp_path):
 
 
 def test_an_export_that_fails_leaves_nothing(recommender, tmp_path):
-    with pytest.raises(TypeError):
-        export_saved_model(recommender, tmp_path / "models", k=2, card=5)
+    def fails(folder):
+        raise RuntimeError("it departs")
+
+    with pytest.raises(RuntimeError, match="it departs"):
+        export_saved_model(recommender, tmp_path / "models", k=2, check=fails)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+FULL_DISK = """
+import resource, signal, sys
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.export import export_saved_model
+from hrec_tf.models import HRNN
+from hrec_tf.recommender import Recommender
+model = HRNN(num_items=6, session_units=4, user_units=3, seed=0)
+recommender = Recommender(model, Vocabulary(["tea", "jam", "rum", "gin", "ale", "cod"]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+for size in (100, 3_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        export_saved_model(recommender, sys.argv[1], k=2)
+    except Exception as error:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        print(type(error).__name__, flush=True)
+"""
+
+
+@pytest.mark.integration
+def test_a_disk_without_room_leaves_nothing(tmp_path):
+    """Of the vocabulary, of the weights: the system lets no file grow beyond some bytes."""
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "models")]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.splitlines()) == 2
+    assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -165,6 +247,8 @@ def test_a_bad_history_is_an_invalid_argument(signatures, signature, changes, me
         ("recommend", "exclude_seen", tf.constant([True])),
         ("recommend", "lengths", tf.constant([1])),
         ("score", "candidates", tf.constant([["tea"]])),
+        ("recommend_filtered", "allow", tf.constant([["tea"]])),
+        ("recommend_filtered", "deny_lengths", tf.constant([1])),
         ("step", "timestamps", tf.constant([NOON], tf.int64)),
         ("step", "state_info", tf.zeros((1, 4), tf.int64)),
     ],
@@ -173,6 +257,7 @@ def test_one_row_is_not_silently_repeated(signatures, signature, name, value):
     exclude = {"exclude_seen": tf.constant([True, False])}
     inputs = {
         "recommend": history() | exclude,
+        "recommend_filtered": history() | exclude | filters(),
         "score": history() | {"candidates": tf.constant([["tea"], ["jam"]])},
         "step": step_inputs(signatures["recommend"](**history(), **exclude)),
     }[signature]
@@ -181,6 +266,37 @@ def test_one_row_is_not_silently_repeated(signatures, signature, name, value):
         tf.errors.InvalidArgumentError, match=rf"`{name}` must have the batch of .* \[1\] \[2\]"
     ):
         signatures[signature](**inputs | {name: value})
+
+
+def filters(**changes):
+    values = {
+        "allow": tf.constant([["ø", "rum", "jam"], ["unknown", "tea", "jam"]]),
+        "allow_lengths": tf.constant([2, 1]),
+        "deny": tf.constant([["rum"], ["rum"]]),
+        "deny_lengths": tf.constant([0, 1]),
+    }
+    return values | changes
+
+
+def test_lists_hold_what_a_row_allows_and_does_not_deny(signatures):
+    def listed(**changes):
+        exclude = tf.constant([True, True])
+        asked = history() | filters(**changes)
+        found = signatures["recommend_filtered"](**asked, exclude_seen=exclude)["item_ids"].numpy()
+        return [{item.decode() for item in row} - {""} for row in found]
+
+    # The first has seen tea and jam, the second ø.
+    assert listed() == [{"ø", "rum"}, set()]
+    assert listed(deny_lengths=tf.constant([1, 1])) == [{"ø"}, set()]
+    others = {"rum", "gin, dry", "42"}
+    assert listed(allow_lengths=tf.constant([0, 0])) == [
+        others | {"ø"},
+        {"tea", "jam", *others} - {"rum"},
+    ]
+    assert listed(allow_lengths=tf.constant([3, 2])) == [{"ø", "rum"}, {"tea"}]
+    for name, lengths in (("allow_lengths", [4, 0]), ("deny_lengths", [-1, 0])):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{name}` must lie in 0..width"):
+            listed(**{name: tf.constant(lengths)})
 
 
 def test_padding_may_hold_anything(signatures):
@@ -208,6 +324,38 @@ def test_a_vocabulary_of_another_export_is_not_served(base, tmp_path):
     manifest.write(folder, kind="saved_model", about=about)
     with pytest.raises(ValueError, match=r"vocabulary.txt' is not the vocabulary that the model"):
         Server(tmp_path / "models").start()
+
+
+def flipped(folder, name):
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncated(folder, name):
+    path = folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_tampered_artefact_is_refused_before_tensorflow_reads_it(base, tmp_path, monkeypatch):
+    def read(*given):
+        raise AssertionError("TensorFlow was asked to read it")
+
+    monkeypatch.setattr(tf.compat.v1.saved_model, "load", read)
+    names = [path.relative_to(base) for path in base.rglob("*") if path.is_file()]
+    assert len(names) == 8
+    harmed = [(change, name) for change in (flipped, truncated) for name in names]
+    harmed += [(lambda folder, name: (folder / name).write_text(""), "1/variables/more")]
+    for number, (change, name) in enumerate(harmed):
+        models = tmp_path / str(number)
+        shutil.copytree(base, models)
+        change(models, name)
+        with pytest.raises(ValueError):
+            Server(models).start()
+    shutil.copytree(base, tmp_path / "whole")
+    with pytest.raises(AssertionError, match="was asked to read it"):
+        Server(tmp_path / "whole").start()
 
 
 def test_a_place_without_a_candidate_is_an_empty_id(signatures):

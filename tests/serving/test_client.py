@@ -323,6 +323,14 @@ def test_a_version_with_other_signatures_is_noticed_where_it_refuses(tmp_path):
                 assert items(one.step("jam", NOON)[0])[0] == "rum"
 
 
+def test_a_model_without_a_signature_says_so(client):
+    """The toy has neither filters nor vectors."""
+    with pytest.raises(ValueError, match=r"or `deny` was called, .* earlier hrec_tf"):
+        client.recommend(["tea"], deny=["jam"])
+    with pytest.raises(ValueError, match=r"`encode` was called, but .* are no inner products"):
+        client.encode(["tea"])
+
+
 def test_errors_of_the_server_tell_code_and_reason(client):
     _, state = client.step("tea", NOON)
     with pytest.raises(ServingError, match="`state` comes from another model") as caught:

@@ -21,6 +21,7 @@ from hrec_tf.cli.main import main
 from hrec_tf.data import Vocabulary
 from hrec_tf.data.lanes import user_parallel_stream
 from hrec_tf.export import export_saved_model
+from hrec_tf.inner_products import vectors_by
 from hrec_tf.losses import TOP1, InBatch
 from hrec_tf.models import HRNN
 from hrec_tf.optimizers import AdagradMomentum
@@ -50,7 +51,7 @@ def made(tmp_path_factory):
     vocabulary = Vocabulary([f"i{n}" for n in range(1, NUM_ITEMS + 1)], range(NUM_ITEMS, 0, -1))
     recommender = Recommender(model, vocabulary)
     base = tmp_path_factory.mktemp("exported")
-    export_saved_model(recommender, base, k=10)
+    export_saved_model(recommender, base, k=[10, 15])
     return Made(base, recommender)
 
 
@@ -82,7 +83,7 @@ def asked(request):
             yield client
         return
     with serving(request.getfixturevalue("made").base) as (line, port):
-        names = "recommend, score, serving_default, step"
+        names = "encode, recommend, recommend_15, recommend_filtered, score, serving_default, step"
         assert line == f"Serving recommender version 1 on 127.0.0.1:{port} (gRPC): {names}\n"
         with Client(f"127.0.0.1:{port}", timeout=20) as client:
             yield client
@@ -143,6 +144,47 @@ def test_lists_are_those_of_the_recommender(asked, made):
         [scores["i7"], scores["i3"], -np.inf],
         **FLOAT32_NOISE,
     )
+
+
+def test_a_list_is_cut_from_the_shortest_that_is_long_enough(asked, made):
+    if VARIABLE in os.environ:
+        pytest.skip("another model")
+    names = [asked.metadata().list_signature(k) for k in (1, 10, 11, 15)]
+    assert names == ["recommend", "recommend", "recommend_15", "recommend_15"]
+    history = session(["i3", "i4"], NOON)
+    expected = items(made.recommender.recommend(history, k=13))
+    assert items(asked.recommend(history, k=13)) == expected
+    assert items(asked.recommend(history)) == expected[:10]
+    with pytest.raises(ValueError, match="`k` was 16, but the model was exported with lists of 15"):
+        asked.recommend(history, k=16)
+
+
+def test_lists_hold_what_is_allowed_and_not_denied(asked, made):
+    if VARIABLE in os.environ:
+        pytest.skip("another model")
+    history = session(["i3", "i4"], NOON)
+    allow, deny = ["i9", "i3", "unknown", "i20", "i1"], ["i1", "unknown"]
+    for seen in (True, False):
+        found = asked.recommend(history, exclude_seen=seen, allow=allow, deny=deny)
+        wanted = made.recommender.recommend(history, exclude_seen=seen, candidates=allow, deny=deny)
+        assert items(found) == items(wanted)
+        assert set(items(found)) == {"i9", "i20"} | ({"i3"} if not seen else set())
+    wanted = made.recommender.recommend(history, k=12, deny=deny)
+    assert items(asked.recommend(history, k=12, deny=deny)) == items(wanted)
+    assert asked.recommend(history, allow=[]) == asked.recommend(history, allow=["none"]) == []
+    with pytest.raises(TypeError, match="`deny` was 'i1', but must be a list of items"):
+        asked.recommend(history, deny="i1")
+
+
+def test_vectors_multiplied_with_those_of_items_are_scores(asked, made):
+    if VARIABLE in os.environ:
+        pytest.skip("another model")
+    history = session(["i3", "i4"], NOON)
+    vector = asked.encode(history)
+    vectors = vectors_by(made.recommender.model, len(vector))([3, 7]).numpy()
+    scores = asked.score(history, ["i3", "i7"])
+    np.testing.assert_allclose(vectors[:, :-1] @ vector + vectors[:, -1], scores, **FLOAT32_NOISE)
+    assert not asked.encode(["unknown"]).any()
 
 
 def test_the_same_request_gives_the_same_reply_bit_for_bit(asked, known):

@@ -2,25 +2,27 @@
 
 recommender  `Recommender`
 evaluation   `rank_model` on the same histories
-saved_model  recommend, serving_default, step by step, and score, in a Session of a process
-             that has neither Keras nor hrec_tf
+saved_model  every signature: lists of each length, within what is allowed, step by step; scores,
+             also of an index of the items' vectors; in a Session of a process that has neither
+             Keras nor hrec_tf
 tflite       recommend, and step by step, in LiteRT's interpreter
 
 Nobody is asked for a step of a model that has none.
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from hrec_tf import manifest
+from hrec_tf import inner_products, manifest
 from hrec_tf.evaluation import rank_model
 from hrec_tf.export import saved_model as saved_models
+from hrec_tf.export import signature_notes
 from hrec_tf.export.parity import forms, trials
-from hrec_tf.export.parity.forms import Answered
+from hrec_tf.export.parity.forms import Answered, ItemVectors
 from hrec_tf.export.parity.questions import Questions
 from hrec_tf.export.session_process import SessionProcess
 from hrec_tf.export.tflite import check_tflite
@@ -28,11 +30,19 @@ from hrec_tf.inference import UNFILLED
 from hrec_tf.recommender import Recommender
 from hrec_tf.schema import ALIGNED, PADDING_ID
 
-TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "int8": 5e-2}
-"""Greatest allowed difference of scores by `quantize`, as a share of the largest score of the
-history; of 1 where that is less and numbers were shortened, which small ones bear worst."""
-_LOWEST = {"float32": UNFILLED, "float16": float(np.finfo(np.float16).min), "int8": UNFILLED}
+TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "int8": 5e-2, "bfloat16": 2e-2}
+"""Greatest allowed difference of scores by `quantize`, or by `tables` of a SavedModel, as a share
+of the largest score of the history; of 1 where that is less and numbers were shortened, which small
+ones bear worst."""
+_LOWEST = {
+    "float32": UNFILLED,
+    "float16": float(np.finfo(np.float16).min),
+    "int8": UNFILLED,
+    "bfloat16": UNFILLED,
+}
 """Score of places that are not filled, by `quantize`: it is a constant of the graph too."""
+_MAX_VECTORS = 4096
+"""Items that the hidden states of `encode` are multiplied with."""
 
 
 class ParityError(ValueError):
@@ -47,10 +57,12 @@ class Parity:
         differences: form -> greatest difference of a score, see `TOLERANCES`; for "evaluation"
             of a rank, beyond items whose scores differ by less than the tolerance.
         num_histories: histories tried.
+        agreements: form -> share of its lists' items that the lists of Keras hold, too.
     """
 
     differences: dict[str, float]
     num_histories: int
+    agreements: dict[str, float] = field(default_factory=dict)
 
 
 def check_parity(
@@ -95,16 +107,33 @@ def check_parity(
         _require_same_model("saved_model", about, recommender)
         # A process that was given stays open for others.
         with SessionProcess() if process is None else nullcontext(process) as asking:
-            for answered in forms.ask_saved_model(
-                asking, Path(saved_model), questions, signatures=inference.signatures
-            ):
-                comparison.add(answered, k=about["k"])
+            answers = forms.ask_saved_model(
+                asking,
+                Path(saved_model),
+                questions,
+                signatures=about["signatures"],
+                vectors=_item_vectors(recommender),
+            )
+            for answered in answers:
+                k = None
+                if answered.is_list:
+                    k = signature_notes.list_length(about["signatures"][answered.signature])
+                comparison.add(answered, k=k, quantize=about["tables"])
     if tflite is not None:
         about = check_tflite(tflite)
         _require_same_model("tflite", about, recommender)
         for answered in forms.ask_tflite(Path(tflite), questions, inference=inference):
             comparison.add(answered, k=about["k"], quantize=about["quantize"])
-    return Parity(comparison.differences, len(tried))
+    return Parity(comparison.differences, len(tried), comparison.agreements())
+
+
+def _item_vectors(recommender: Recommender) -> ItemVectors | None:
+    """Vectors of items over the whole catalogue, if the model has any."""
+    model, units = recommender.model, recommender.inference.vector_size
+    if not units:
+        return None
+    item_ids = np.unique(np.linspace(1, model.num_items, _MAX_VECTORS).astype(np.int32))
+    return ItemVectors(item_ids, np.asarray(inner_products.vectors_by(model, units)(item_ids)))
 
 
 class _Comparison:
@@ -121,6 +150,14 @@ class _Comparison:
         supports = recommender.vocabulary.supports
         self._scores = trials.keras_scores(self._model, supports, tried, self._idle_minutes)
         self.differences: dict[str, float] = {}
+        self._listed: dict[str, list[tuple[int, int]]] = {}
+
+    def agreements(self) -> dict[str, float]:
+        """Returns, of each form that gave lists, the share of items that Keras lists, too."""
+        return {
+            form: sum(shared for shared, _ in of) / max(sum(listed for _, listed in of), 1)
+            for form, of in self._listed.items()
+        }
 
     def add(self, answered: Answered, *, k: int | None = None, quantize: str = "float32") -> None:
         """Raises unless an answer is that of Keras.
@@ -130,7 +167,8 @@ class _Comparison:
             k: length that a list must have.
             quantize: says which tolerance holds.
         """
-        form, row, item_ids, scores, exclude_seen, is_list = answered
+        form, row, item_ids, scores = answered[:4]
+        is_list = answered.is_list
         if is_list and k not in (None, len(scores)):
             self._fail(form, row, f"a list has {len(scores)} places, its manifest says {k}")
         # Column 0 is of item id 0: places that are not filled, and unknown candidates.
@@ -138,8 +176,12 @@ class _Comparison:
         scale = _largest(expected[1:])
         if quantize != "float32":
             scale = max(1.0, scale)
-        if exclude_seen:
+        if answered.exclude_seen:
             expected[self._trials[row].item_ids] = UNFILLED
+        expected[list(answered.denied)] = UNFILLED
+        if answered.allowed is not None:
+            is_allowed = np.isin(np.arange(len(expected)), list(answered.allowed))
+            expected = np.where(is_allowed, expected, UNFILLED)
         # Items of nearly equal scores may stand in either order, but each has its own score.
         wanted = [expected[item_ids]]
         if is_list:
@@ -147,6 +189,9 @@ class _Comparison:
             listed = item_ids[item_ids != PADDING_ID]
             if len(set(listed.tolist())) < len(listed):
                 self._fail(form, row, f"an item stands twice in {item_ids.tolist()}")
+            best = 1 + np.argsort(-expected[1:], kind="stable")[: len(listed)]
+            shared = len(np.intersect1d(best, listed))
+            self._listed.setdefault(form, []).append((shared, len(listed)))
         for values in wanted:
             is_filled = values > UNFILLED
             if not np.array_equal(scores > _LOWEST[quantize], is_filled):

@@ -1,6 +1,6 @@
 """What each form of a recommender answers to the same questions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,9 @@ class Answered(NamedTuple):
         scores: float (k,).
         exclude_seen: whether the trial's own items were to be left out.
         is_list: the best items, or else candidates in the order they were given in.
+        allowed: item ids that the list may hold; None if all.
+        denied: item ids that it must not hold.
+        signature: of a SavedModel, that was asked.
     """
 
     form: str
@@ -32,6 +35,16 @@ class Answered(NamedTuple):
     scores: np.ndarray
     exclude_seen: bool = False
     is_list: bool = True
+    allowed: set[int] | None = None
+    denied: Set[int] = frozenset()
+    signature: str = ""
+
+
+class ItemVectors(NamedTuple):
+    """What an index would hold of some items: their ids, and (items, width + 1): w and, last, b."""
+
+    item_ids: np.ndarray
+    values: np.ndarray
 
 
 def ask_recommender(recommender: Recommender, questions: Questions) -> Iterator[Answered]:
@@ -53,16 +66,25 @@ def ask_recommender(recommender: Recommender, questions: Questions) -> Iterator[
 
 
 class _Call(NamedTuple):
-    """A call, who it is told of as, and which places of its batch answer which trial."""
+    """A call, who it is told of as, and which places of its batch answer which trial.
+
+    Where lists are filtered, `meant` says of each trial what is allowed and denied.
+    """
 
     form: str
     signature: str
     inputs: dict[str, Any]
     rows: list[tuple[int, int]]
+    meant: list[tuple[set[int] | None, set[int]]] | None = None
 
 
 def ask_saved_model(
-    process: SessionProcess, folder: Path, questions: Questions, *, signatures: Sequence[str]
+    process: SessionProcess,
+    folder: Path,
+    questions: Questions,
+    *,
+    signatures: Mapping[str, Any],
+    vectors: ItemVectors | None,
 ) -> Iterator[Answered]:
     """Asks every signature, all in one go.
 
@@ -70,27 +92,39 @@ def ask_saved_model(
         process: that asks.
         folder: of the version.
         questions: what is asked.
-        signatures: names of those that the model has, see `Inference.signatures`.
+        signatures: what the manifest says of them.
+        vectors: of items, for `encode`; None of a model that has none.
     """
     item_ids, _ = questions.candidates()
-    asked = [made for name, made in _CALLS.items() if name in signatures]
-    calls = [call for made in asked for call in made(questions)]
+    calls = [*_replays(questions, signatures), *_filtered(questions), *_scores(questions)]
+    if vectors is not None:
+        calls += _encodings(questions)
+    if "step" in signatures:
+        # After what leaves no state: the first step is a new user's.
+        calls += _steps(questions)
     outputs = process(folder, [(call.signature, call.inputs) for call in calls])
     for call, output in zip(calls, outputs, strict=True):
+        if vectors is not None and call.signature == "encode":
+            yield from _products(call, output["vector"], vectors)
+            continue
         is_list = call.signature != "score"
         found = questions.numbers(output["item_ids"], output["scores"]) if is_list else item_ids
         exclude_seen = call.inputs.get("exclude_seen", np.zeros(len(found), bool))
         for place, row in call.rows:
             scores, flag = output["scores"][place], bool(exclude_seen[place])
-            yield Answered(call.form, row, found[place], scores, flag, is_list)
+            filters = call.meant[row] if call.meant else (None, frozenset())
+            answer = Answered(call.form, row, found[place], scores, flag, is_list, *filters)
+            yield answer._replace(signature=call.signature)
 
 
-def _replays(questions: Questions) -> Iterator[_Call]:
+def _replays(questions: Questions, signatures: Mapping[str, Any]) -> Iterator[_Call]:
     whole = questions.padded(questions.lengths)
     num = len(questions.trials)
     everyone = list(enumerate(range(num)))
-    for name, parity in (("recommend", 0), ("serving_default", 1)):
-        inputs = {**whole, "exclude_seen": np.arange(num) % 2 == parity}
+    names = [name for name in signatures if name.startswith(("recommend", "serving_default"))]
+    names.remove("recommend_filtered")
+    for parity, name in enumerate(names):
+        inputs = {**whole, "exclude_seen": np.arange(num) % 2 == parity % 2}
         yield _Call(f"saved_model {name}", name, inputs, everyone)
     for row, length in enumerate(questions.lengths):
         # Without padding; the empty history without any time.
@@ -115,16 +149,35 @@ def _steps(questions: Questions) -> Iterator[_Call]:
     yield _Call("saved_model recommend, then step", "step", questions.events(lengths - 1), rows)
 
 
+def _filtered(questions: Questions) -> Iterator[_Call]:
+    filters, meant = questions.filters()
+    num, name = len(meant), "recommend_filtered"
+    inputs = {**questions.padded(questions.lengths), **filters}
+    inputs["exclude_seen"] = np.arange(num) % 2 == 0
+    yield _Call(f"saved_model {name}", name, inputs, list(enumerate(range(num))), meant)
+
+
 def _scores(questions: Questions) -> Iterator[_Call]:
     _, raw_ids = questions.candidates()
     inputs = {**questions.padded(questions.lengths), "candidates": raw_ids}
     yield _Call("saved_model score", "score", inputs, list(enumerate(range(len(raw_ids)))))
 
 
-_OF_EVENTS = ("item_ids", "timestamps", FEEDBACK)
+def _encodings(questions: Questions) -> Iterator[_Call]:
+    inputs = questions.padded(questions.lengths)
+    # Of users without a known event there are no vectors, but zeros.
+    rows = [row for row, trial in enumerate(questions.trials) if any(trial.item_ids)]
+    yield _Call("saved_model encode", "encode", inputs, [(row, row) for row in rows])
 
-# In this order: `score` leaves no state, so that the first step is a new user's.
-_CALLS = {"recommend": _replays, "score": _scores, "step": _steps}
+
+def _products(call: _Call, hidden: np.ndarray, vectors: ItemVectors) -> Iterator[Answered]:
+    """The scores that an index would find."""
+    scores = hidden @ vectors.values[:, :-1].T + vectors.values[:, -1]
+    for place, row in call.rows:
+        yield Answered(call.form, row, vectors.item_ids, scores[place], is_list=False)
+
+
+_OF_EVENTS = ("item_ids", "timestamps", FEEDBACK)
 
 
 def ask_tflite(file: Path, questions: Questions, *, inference: Inference) -> Iterator[Answered]:

@@ -102,6 +102,31 @@ class Questions:
         item_ids[:, 0], item_ids[:, 1] = PADDING_ID, item_ids[:, 2]
         return item_ids, np.array([self._named(row.tolist()) for row in item_ids])
 
+    def filters(self) -> tuple[dict[str, np.ndarray], list[tuple[set[int] | None, set[int]]]]:
+        """Returns the inputs of lists that are allowed and denied, and what they mean.
+
+        In turn all is allowed, an unknown item alone, and some items; padding holds items that
+        must be ignored.
+
+        Returns:
+            The inputs, and for each trial the item ids that are allowed, None if all are, and
+            those that are denied.
+        """
+        item_ids, raw_ids = self.candidates()
+        half, num = NUM_CANDIDATES // 2, len(item_ids)
+        given = {"allow": np.resize([0, 1, 6], num), "deny": np.arange(num) % 5}
+        inputs = {
+            "allow": raw_ids[:, :half],
+            "allow_lengths": given["allow"].astype(np.int32),
+            "deny": raw_ids[:, half:],
+            "deny_lengths": given["deny"].astype(np.int32),
+        }
+        meant: list[tuple[set[int] | None, set[int]]] = []
+        for ids, num_allowed, num_denied in zip(item_ids, *given.values(), strict=True):
+            allowed = set(ids[:num_allowed].tolist()) if num_allowed else None
+            meant.append((allowed, set(ids[half : half + num_denied].tolist())))
+        return inputs, meant
+
     def numbers(self, raw_ids: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Returns the item ids of an answer; 0 at places that are not filled."""
         unfilled = "" if self.vocabulary.id_type == "text" else -1
