@@ -14,16 +14,15 @@ def best(scores: tf.Tensor, k: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     the one in the lower column is first, as there: blocks are looked through in their order.
 
     Args:
-        scores: float32 (batch, columns); the number of columns is known.
-        k: at most that number.
+        scores: float32 (batch, columns).
+        k: at most that number. Blocks are looked at where it and the columns are known when the
+            graph is made.
 
     Returns:
         Values (batch, k), falling, and int32 columns (batch, k).
     """
     columns = scores.shape[-1]
-    few = k if isinstance(k, int) else 1  # a k that comes with the question is mostly small
-    width = math.isqrt(columns // max(few, 1))
-    if isinstance(k, tf.Tensor) or width < 8:
+    if columns is None or isinstance(k, tf.Tensor) or (width := math.isqrt(columns // k)) < 8:
         return tf.math.top_k(scores, k=k)
     blocks = -(-columns // width)
     padded = tf.pad(scores, [[0, 0], [0, blocks * width - columns]], constant_values=LOWEST)
