@@ -1,6 +1,8 @@
 """Measures how many events a gateway takes, from clients on the same machine.
 
-    python -m benchmarks.gateway_speed > benchmarks/gateway_speed.txt
+    python -m benchmarks.gateway_speed
+
+Records go to docs/serving.json, of which docs/serving.md has the table.
 
 HRNN Init of 32 units per level, 5 000 items, k = 20. `hrec serve`, `hrec gateway`, Redis and the
 clients are processes that share the cores. Each client has users of its own and sends one event
@@ -9,7 +11,6 @@ after the other, over one connection that stays open; every answer is a list of 
 
 import json
 import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -20,13 +21,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.export_latency import BEGIN, NUM_ITEMS, UNITS, K, recommender
+from benchmarks.export_latency import BEGIN, NUM_ITEMS, K, recommender
+from benchmarks.serving import Load, keep
 from benchmarks.serving_speed import served
 
-SECONDS, USERS, WARM_UP = 10.0, 25, 20
+COMMAND = "python -m benchmarks.gateway_speed"
+SECONDS, USERS = 10.0, 25
 CLIENTS = (1, 16, 32)
 
 
@@ -91,15 +95,19 @@ def clients_of(port: int, count: int, seconds: float) -> list[float]:
     return taken
 
 
-def measure(port: int, count: int, pids: dict[str, int]) -> str:
+def measure(port: int, count: int, pids: dict[str, int], scenario: str) -> dict[str, Any]:
+    """The record of a load, with what it cost each process."""
     clients_of(port, count, SECONDS / 5)
     before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     begin = time.perf_counter()
     taken = clients_of(port, count, SECONDS)
-    rate = len(taken) / (time.perf_counter() - begin)
-    median, slow = 1000 * np.percentile(taken, (50, 99))
-    used = [1000 * (cpu_seconds(pid) - before[name]) / len(taken) for name, pid in pids.items()]
-    return f"{rate:10.1f}{median:10.2f}{slow:10.2f}" + "".join(f"{one:10.2f}" for one in used)
+    seconds = time.perf_counter() - begin
+    load = Load([1000 * second for second in taken], seconds, errors=0)  # an error ends it
+    used = {
+        name: round(1000 * (cpu_seconds(pid) - before[name]) / len(taken), 3)
+        for name, pid in pids.items()
+    }
+    return load.record(scenario, count, COMMAND) | {"processor_ms": used}
 
 
 @contextmanager
@@ -114,15 +122,6 @@ def gateway(model_port: int, store: str) -> Iterator[tuple[int, int]]:
 def main() -> None:
     from hrec_tf.export import export_saved_model
 
-    load = os.getloadavg()[0]
-    print("python -m benchmarks.gateway_speed\n")
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before. HRNN Init,", end=""
-    )
-    print(f" {UNITS} units, {NUM_ITEMS:,} items, k = {K}, {SECONDS:g} s each.")
-    print("Milliseconds of processor time for each event in the gateway, the model, the clients.\n")
-    names = "events/s", "p50 ms", "p99 ms", "gateway", "model", "clients"
-    print(f"{'':24}" + "".join(f"{name:>10}" for name in names))
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch) / "models"
         export_saved_model(recommender(), base, k=K)
@@ -135,8 +134,10 @@ def main() -> None:
                 with gateway(model_port, store) as (port, pid):
                     pids = {"gateway": pid, "model": model_pid, "clients": os.getpid()}
                     for count in CLIENTS:
-                        name = f"{'Redis' if store in stores[1:] else 'SQLite'}, {count} clients"
-                        print(f"{name:24}" + measure(port, count, pids), flush=True)
+                        kind = "Redis" if store in stores[1:] else "SQLite"
+                        record = measure(port, count, pids, f"events to a gateway with {kind}")
+                        keep([record])
+                        print(json.dumps(record, ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -30,9 +31,11 @@ from hrec_tf.data.atomic_files import write_whole
 from hrec_tf.serving import Client, protocol
 
 COMMAND = "python -m benchmarks.serving"
-RECORDS = Path(__file__).parents[1] / "docs" / "serving.json"
+DOCS = Path(__file__).parents[1] / "docs"
+RECORDS, PAGE = DOCS / "serving.json", DOCS / "serving.md"
+TABLE = re.compile(r"(?<=<!-- made of serving.json -->\n).*?(?=<!-- end -->)", re.DOTALL)
 CATALOGUES, CLIENTS, HALF_OF = (5_000, 50_000), (1, 16, 64), 16
-SECONDS, WARM_UP = 2.0, 1.0
+SECONDS, WARM_UP = 5.0, 1.0
 HISTORIES = 256
 UNITS, K = 32, 20
 Asking = Callable[[int], Awaitable[Any]]
@@ -203,12 +206,37 @@ def exported(folder: Path, num_items: int) -> Path:
 
 
 def keep(records: list[dict[str, Any]]) -> None:
-    """Writes records; those of the same scenario and clients are replaced."""
+    """Writes records, and the table of docs/serving.md; those of the same load are replaced."""
     held = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.is_file() else []
-    new = {(record["scenario"], record["clients"]) for record in records}
-    kept = [r for r in held if (r["scenario"], r["clients"]) not in new]
-    text = json.dumps([*kept, *records], indent=1, ensure_ascii=False) + "\n"
-    write_whole(RECORDS, text.encode())
+    rows = {(record["scenario"], record["clients"]): record for record in (*held, *records)}
+    lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in rows.values())
+    write_whole(RECORDS, f"[\n{lines}\n]\n".encode())
+    page = PAGE.read_text(encoding="utf-8")
+    write_whole(PAGE, TABLE.sub(lambda _: table(list(rows.values())), page).encode())
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """The records as Markdown, with what each was measured on and by."""
+    lines = [
+        "| load | clients | answers/s | p50 ms | p95 ms | p99 ms | errors |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(
+            "| {scenario} | {clients} | {requests_per_s:,.0f} | {p50_ms:.1f} | {p95_ms:.1f} | "
+            "{p99_ms:.1f} | {errors} |".format(**record)
+            for record in records
+        ),
+        "",
+        *(
+            f"Resident memory of the server in the {record['scenario']}, MB, at its start and after "
+            f"each tenth: {', '.join(f'{size:.0f}' for size in record['memory_mb'])}."
+            for record in records
+            if "memory_mb" in record
+        ),
+        "```",
+        *dict.fromkeys(f"{record['command']}  # {record['machine']}" for record in records),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
