@@ -3,9 +3,11 @@
 It starts in a tenth of a second and does not import TensorFlow, see `protocol`.
 """
 
-import json
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import grpc
@@ -49,8 +51,9 @@ class Client:
     Args:
         address: "host:port" of the server's gRPC port.
         model_name: as the server calls it.
-        timeout: seconds for one request. One that finds no server is sent again, up to three
-            times within that; a model is a pure function, so that nothing happens twice.
+        timeout: seconds for one request, with all its retries.
+        retries: times that a request is sent again where no server is found. A model is a pure
+            function: nothing happens twice.
         max_history: events of a history that are sent, the newest; the model reads none before
             them. Lists are not shorter for it, see `recommend`. What long histories cost is
             measured in `benchmarks/serving_speed.txt`.
@@ -72,6 +75,7 @@ class Client:
         *,
         max_history: int = 2048,
         version: int | None = None,
+        retries: int = 3,
     ):
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not (port.isascii() and port.isdecimal()):
@@ -84,11 +88,14 @@ class Client:
         self.address, self.model_name = address, model_name
         if version is not None:
             checks.require_int_at_least("version", version, minimum=0, mend="Pass for example 1.")
+        mend = "Pass times to ask again, or 0."
+        self.retries = checks.require_int_at_least("retries", retries, minimum=0, mend=mend)
         self.timeout, self.max_history, self.version = timeout, max_history, version
         self._channel = grpc.insecure_channel(
             address,
             options=[
-                ("grpc.service_config", _RETRIES),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 2000),
                 ("grpc.max_receive_message_length", 64 * 2**20),
                 # A proxy for the web has no business between a server and its model.
                 ("grpc.enable_http_proxy", 0),
@@ -521,33 +528,24 @@ class Client:
         )
 
     def _called(self, method: Any, request: Any) -> Any:
-        try:
-            return method(request, timeout=self.timeout)
-        except grpc.RpcError as error:
-            raise ServingError(self.address, error.code().name, error.details() or "") from error
+        until, waits = time.monotonic() + self.timeout, itertools.islice(_waits(), self.retries)
+        while True:
+            try:
+                return method(request, timeout=max(until - time.monotonic(), 0.001))
+            except grpc.RpcError as error:
+                wait = next(waits, None) if error.code() is grpc.StatusCode.UNAVAILABLE else None
+                if wait is None or time.monotonic() + wait > until:
+                    code, said = error.code().name, error.details() or ""
+                    raise ServingError(self.address, code, said) from error
+            time.sleep(wait)
 
 
-# What never reached a model is asked again by gRPC, within the time of the question.
-_RETRIES = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [{}],
-                "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.05s",
-                    "maxBackoff": "1s",
-                    "backoffMultiplier": 3,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ]
-    }
-)
-_WITHOUT_STEP = (
-    "it reads a session as a whole and keeps no state. Pass the history so far to `recommend`"
-)
-_WITHOUT_FILTERS = "it was exported by an earlier hrec_tf. Export it again"
+def _waits() -> Iterator[float]:
+    """Seconds before each time that a question is sent again, so that not all come at once."""
+    for wait in itertools.chain((0.1, 0.3), itertools.repeat(1.0)):
+        yield wait * random.uniform(0.8, 1.2)
+
+
 _CURES = {
     "UNAVAILABLE": ". Is a server running there? Start one: hrec serve DIR",
     "DEADLINE_EXCEEDED": ". Ask again, or pass a longer `timeout`.",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hrec_tf.serving import Client, ServingError, protocol
+from hrec_tf.serving import Client, Server, ServingError, protocol
 from tests.serving import toy
 
 pytestmark = pytest.mark.integration
@@ -86,6 +86,19 @@ def test_a_server_that_is_killed_under_load_is_asked_again_when_it_is_back(toy_b
     assert sum(second > back for second, _ in lists) >= 50
     assert {item for _, item in lists} == {"jam"}
     assert {error.code for error in errors} <= {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+
+
+def test_a_question_survives_a_server_that_is_gone_for_a_moment(toy_base):
+    with Server(toy_base) as one, Client(f"127.0.0.1:{one.port}", timeout=30, retries=20) as client:
+        assert first(client) == "jam"
+        port = one.port
+        one.stop()
+        again = Server(toy_base, port=port)
+        coming = threading.Timer(0.15, again.start)
+        coming.start()
+        assert first(client) == "jam"
+        coming.join()
+        again.stop()
 
 
 def malformed(draw):
