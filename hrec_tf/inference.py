@@ -320,7 +320,7 @@ class Inference:
                 return first + BLOCK, best, ids
 
             nothing = tf.fill((size, k), UNFILLED), tf.fill((size, k), PADDING_ID)
-            rows = tf.TensorShape([None, None])
+            rows = tf.TensorShape([None, k if isinstance(k, int) else None])
             _, best, item_ids = tf.while_loop(
                 lambda first, *_: first <= num_items,
                 with_block,

@@ -229,7 +229,10 @@ def _bucketed(question: _Question, inputs: list[tf.TensorSpec]) -> _Question:
                 columns = tf.shape(values)[1]
                 more[1] = [0, _bucket(columns, SHORTEST) - columns]
             padded[name] = tf.pad(values, more)
-        return {name: values[:num] for name, values in compiled(**padded).items()}
+        outputs = {name: values[:num] for name, values in compiled(**padded).items()}
+        if "candidates" in rows:
+            outputs["scores"] = outputs["scores"][:, : tf.shape(rows["candidates"])[1]]
+        return outputs
 
     return answer
 

@@ -181,7 +181,7 @@ def test_vectors_multiplied_with_those_of_items_are_scores(asked, made):
         pytest.skip("another model")
     history = session(["i3", "i4"], NOON)
     vector = asked.encode(history)
-    vectors = vectors_by(made.recommender.model, len(vector))([3, 7]).numpy()
+    vectors = vectors_by(made.recommender.model, len(vector))(np.array([3, 7])).numpy()
     scores = asked.score(history, ["i3", "i7"])
     np.testing.assert_allclose(vectors[:, :-1] @ vector + vectors[:, -1], scores, **FLOAT32_NOISE)
     assert not asked.encode(["unknown"]).any()
