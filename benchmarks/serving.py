@@ -227,8 +227,8 @@ def table(records: list[dict[str, Any]]) -> str:
         ),
         "",
         *(
-            f"Resident memory of the server in the {record['scenario']}, MB, at its start and after "
-            f"each tenth: {', '.join(f'{size:.0f}' for size in record['memory_mb'])}."
+            f"Resident memory of the server in the {record['scenario']}, MB, at its start and "
+            f"after each tenth: {', '.join(f'{size:.0f}' for size in record['memory_mb'])}."
             for record in records
             if "memory_mb" in record
         ),

@@ -546,6 +546,10 @@ def _waits() -> Iterator[float]:
         yield wait * random.uniform(0.8, 1.2)
 
 
+_WITHOUT_STEP = (
+    "it reads a session as a whole and keeps no state. Pass the history so far to `recommend`"
+)
+_WITHOUT_FILTERS = "it was exported by an earlier hrec_tf. Export it again"
 _CURES = {
     "UNAVAILABLE": ". Is a server running there? Start one: hrec serve DIR",
     "DEADLINE_EXCEEDED": ". Ask again, or pass a longer `timeout`.",
