@@ -71,6 +71,7 @@ def check_parity(
     saved_model: str | Path | None = None,
     tflite: str | Path | None = None,
     seed: int = 0,
+    num_random: int = trials.NUM_RANDOM,
     process: SessionProcess | None = None,
 ) -> Parity:
     """Asks every form the same, and raises where one departs from Keras.
@@ -80,6 +81,7 @@ def check_parity(
         saved_model: folder of a version that `export_saved_model` wrote.
         tflite: file that `export_tflite` wrote.
         seed: of the histories.
+        num_random: random histories beside those of every kind of edge.
         process: what asks the SavedModel; one of its own if None.
 
     Raises:
@@ -93,6 +95,7 @@ def check_parity(
         recommender.vocabulary.num_items,
         recommender.idle_minutes,
         seed=seed,
+        num_random=num_random,
         context=recommender.inference.context,
     )
     context = recommender.inference.context

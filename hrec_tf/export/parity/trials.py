@@ -36,6 +36,8 @@ from hrec_tf.schema import (
 BEGIN = 1_700_000_000
 LONG = 150
 """Events of the longest history."""
+NUM_RANDOM = 8
+"""Random histories beside the edges and the longest one."""
 
 _TYPES = {
     ITEM_IDS: tf.int32,
@@ -81,6 +83,7 @@ def make_trials(
     idle_minutes: float | None,
     *,
     seed: int,
+    num_random: int = NUM_RANDOM,
     context: Mapping[str, int | None] = MappingProxyType({}),
 ) -> list[Trial]:
     """Returns histories with every kind of edge, and random ones.
@@ -89,11 +92,12 @@ def make_trials(
         num_items: size of the catalogue.
         idle_minutes: idle time that ends a session; None if it never does.
         seed: of the items, and of the random histories.
+        num_random: how many of these.
         context: what questions hold beside events, see `Inference.context`.
     """
     generator = np.random.default_rng(seed)
     made = []
-    for known, gaps in _shapes(generator, idle_minutes):
+    for known, gaps in _shapes(generator, idle_minutes, num_random):
         drawn = generator.integers(1, num_items + 1, len(known) + 1)
         item_ids = np.where(known, drawn[:-1], PADDING_ID).tolist()
         times = (BEGIN + np.cumsum(np.array(gaps, np.int64))).tolist()
@@ -116,7 +120,9 @@ def _said_more(trial: Trial, context: Mapping[str, int | None], generator: Any) 
     return trial._replace(gap=gap, **drawn)
 
 
-def _shapes(generator: Any, idle_minutes: float | None) -> Iterator[tuple[Any, Any]]:
+def _shapes(
+    generator: Any, idle_minutes: float | None, num_random: int
+) -> Iterator[tuple[Any, Any]]:
     """Yields which events are known, and the seconds before each event."""
     idle = int(1800 if idle_minutes is None else idle_minutes * 60)
     yield from (([], []), ([1], [0]), ([0], [0]), ([0, 0, 0], [0, 5, idle + 1]))
@@ -129,7 +135,7 @@ def _shapes(generator: Any, idle_minutes: float | None) -> Iterator[tuple[Any, A
     # Sessions of one event, of which a stream may feed nothing.
     yield [1, 1, 1, 1], [0, *[idle + 1] * 3]
     yield [1, 1, 1, 1, 1], [0, idle + 1, 1, idle + 1, idle + 1]
-    for length in (*generator.integers(2, 40, 8), LONG):
+    for length in (*generator.integers(2, 40, num_random), LONG):
         known = generator.random(length) < 0.8
         yield known, generator.choice([0, 1, idle, idle + 1, 9 * idle + 9], length)
 
