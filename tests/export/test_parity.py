@@ -92,13 +92,13 @@ def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp
             process=converter,
         ),
         process=process,
-        num_random=30,
+        num_random=8 if case.trains_alike else 30,
     )
     steps = set() if case.is_padded else STEPS
     vectors = set() if case.name in WITHOUT_VECTORS else {"saved_model encode"}
     assert set(found.differences) == WITHOUT_STEP | steps | vectors
     assert max(found.differences.values()) < 1e-5
-    assert found.num_histories >= 50
+    assert found.num_histories >= (20 if case.trains_alike else 50)
 
 
 @pytest.mark.integration
@@ -136,7 +136,7 @@ def test_what_xla_compiled_answers_as_keras_does(case, process, tmp_path, monkey
     folder = export_saved_model(recommender, tmp_path, k=[3, NUM_ITEMS], xla=True)
     graph = (folder / "saved_model.pb").read_bytes()
     assert b"_XlaMustCompile" in graph
-    found = check_parity(recommender, saved_model=folder, process=process)
+    found = check_parity(recommender, saved_model=folder, num_random=0, process=process)
     assert {f"saved_model recommend_{NUM_ITEMS}", "saved_model recommend"} <= set(found.differences)
     assert max(found.differences.values()) < 1e-5
     assert set(found.agreements.values()) == {1.0}
@@ -240,8 +240,8 @@ def test_a_form_that_departs_is_named_with_the_history(exported, process):
     other = Recommender(recommender.model, same_ids)
     with pytest.raises(
         ParityError,
-        match=r"'saved_model recommend' departs from Keras after history 0 \(0 events.*a score "
-        r"differs by 0\.\d+, and may by 1e-05\. All forms must answer alike",
+        match=r"'saved_model serving_default' departs from Keras after history 0 \(0 events.*a "
+        r"score differs by 0\.\d+, and may by 1e-05\. All forms must answer alike",
     ):
         check_parity(other, saved_model=folder, process=process)
 
@@ -253,7 +253,7 @@ def test_a_departure_of_small_scores_is_found(process, tmp_path):
     recommender = Recommender(model, Vocabulary(range(200_000), rising[::-1]))
     folder = export_saved_model(recommender, tmp_path)
     other = Recommender(model, Vocabulary(range(200_000), rising))
-    with pytest.raises(ParityError, match="'saved_model recommend' departs from Keras"):
+    with pytest.raises(ParityError, match="'saved_model serving_default' departs from Keras"):
         check_parity(other, saved_model=folder, process=process)
 
 

@@ -213,6 +213,6 @@ def test_feedback_is_kept_stepped_and_replayed(asked_with_feedback):
 
 def test_a_model_that_reads_user_features_is_not_served():
     inputs = {"user_features": ("float32", (-1, 3))}
-    metadata = Metadata("shop", 7, "string", 5, 0, 0, {"recommend": {"inputs": inputs}})
+    metadata = Metadata("shop", 7, "string", 5, 0, 0, {"recommend": {"inputs": inputs}}, {})
     with pytest.raises(RefusedError, match="'shop' version 7 reads 3 user features, but a gateway"):
         _require_readable(metadata)
