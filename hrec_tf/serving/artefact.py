@@ -250,7 +250,9 @@ def prepared(session: Any, feeds: list[str], fetches: list[str]) -> Callable[...
     make = getattr(session, "_make_callable_from_options", None)
     if make is None:  # it is no part of the public interface
         return lambda *values: session.run(fetches, dict(zip(feeds, values, strict=True)))
-    return make(config_pb2.CallableOptions(feed=feeds, fetch=fetches))
+    # Operators run in the thread that asks: to hand them to a pool costs more than most of them do.
+    options = config_pb2.RunOptions(inter_op_thread_pool=-1)
+    return make(config_pb2.CallableOptions(feed=feeds, fetch=fetches, run_options=options))
 
 
 def _require_own_vocabulary(folder: Path, about: dict[str, Any]) -> None:
