@@ -1,6 +1,7 @@
 """`hrec serve`: exported models over TensorFlow Serving's protocol, or a page to try a run."""
 
 import os
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -144,6 +145,8 @@ def serve(
         allow_reload=allow_reload,
         poll_seconds=poll_seconds,
     )
+    if rest_port is not None:
+        console.require(lambda: import_module("hrec_tf.serving.rest"))
     with console.Progress().watch(f"loading {where}"):
         server.start()
     asked_to_stop = console.stop_signals()
