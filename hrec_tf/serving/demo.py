@@ -13,7 +13,6 @@ what is in them.
 import asyncio
 import base64
 import hashlib
-import importlib
 import ipaddress
 import json
 import logging
@@ -28,6 +27,7 @@ from urllib.parse import urlsplit
 
 from hrec_tf import checks
 from hrec_tf.serving.demo_answers import Answers
+from hrec_tf.serving.extra import require
 
 MAX_BODY_BYTES = 2**18
 """Of a question; the longest history with ids of 500 characters."""
@@ -205,13 +205,7 @@ class Demo:
 
 def require_aiohttp() -> Any:
     """Returns the module `aiohttp.web`, or raises ImportError where it is not installed."""
-    try:
-        return importlib.import_module("aiohttp.web")
-    except ImportError as error:
-        raise ImportError(
-            f"aiohttp cannot be imported ({error}), but a page needs a server of HTTP, and aiohttp "
-            "is it. Run: pip install 'hrec-tf[serving]'"
-        ) from error
+    return require("aiohttp.web", by="the page")
 
 
 _HEADERS = {

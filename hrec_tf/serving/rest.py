@@ -29,18 +29,13 @@ from tensorflow_serving.apis import (
 )
 
 from hrec_tf.serving import tensors
+from hrec_tf.serving.extra import require
 from hrec_tf.serving.models import Models
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import RefusedError
 from hrec_tf.serving.services import as_refused, filled_spec, predict
 
-try:
-    from aiohttp import web
-except ImportError as error:
-    raise ImportError(
-        "REST was asked for, but aiohttp, which speaks HTTP, is not installed. Install the extra "
-        '"serving": pip install "hrec-tf[serving]".'
-    ) from error
+web: Any = require("aiohttp.web", by="REST")
 
 HTTP_STATUS = {
     "OK": 200,

@@ -221,7 +221,7 @@ class RedisStore:
     """
 
     def __init__(self, address: str, *, keep_seconds: float):
-        from hrec_tf.serving.gateway.extra import require
+        from hrec_tf.serving.extra import require
 
         redis, retry, backoff = (
             require(name) for name in ("redis", "redis.retry", "redis.backoff")

@@ -263,7 +263,9 @@ def test_the_command_refuses_what_it_would_ignore_and_what_it_cannot_show(
         assert main(["serve", str(tmp_path), *arguments]) == 1
         assert message in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "aiohttp.web", None)
-    with pytest.raises(ImportError, match=r"aiohttp is it. Run: pip install 'hrec-tf\[serving\]'"):
+    with pytest.raises(
+        ImportError, match=r"but the page needs it. Run: pip install 'hrec-tf\[serving\]'"
+    ):
         require_aiohttp()
 
 

@@ -17,8 +17,8 @@ import pytest
 from google.protobuf import descriptor_pb2
 
 from hrec_tf.serving import Client, Gateway, Server
+from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway import rpc
-from hrec_tf.serving.gateway.extra import require
 from hrec_tf.serving.state_store import open_store
 from tests.serving import toy
 from tests.serving.gateway_parts import NOON, Switch, add, ask, free_port, kept, pairs

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from hrec_tf.serving.gateway.extra import require
+from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway.front import Front, refusal
 from hrec_tf.serving.gateway.metrics import CONTENT_TYPE
 from hrec_tf.serving.gateway.questions import read_events, read_id, read_query

@@ -1,6 +1,6 @@
 """What a gateway counts, for Prometheus."""
 
-from hrec_tf.serving.gateway.extra import require
+from hrec_tf.serving.extra import require
 
 prometheus = require("prometheus_client")
 
