@@ -1,8 +1,9 @@
 """Requests that come while the model is busy are run together."""
 
-import threading
+import asyncio
+import itertools
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -12,16 +13,17 @@ from hrec_tf.serving.artefact import Artefact, Call
 from hrec_tf.serving.requests import RefusedError
 
 Key = tuple[str, tuple[str, ...], tuple[tuple[int, ...], ...]]
-_Waiting = tuple[Call, Future[list[np.ndarray]]]
+_Waiting = tuple[Call, "asyncio.Future[list[np.ndarray]]"]
+_Outcome = list[np.ndarray] | Exception
 
 
 class MicroBatches:
-    """A queue in front of an artefact.
+    """A queue in front of an artefact, of one asyncio loop.
 
-    A request that finds a free worker is run at once, so that no time is lost where there is
-    little to do. Those that wait meanwhile are then taken together: as many as fit of one
-    signature and one width. Their rows are filled up to a power of two by repeating one, so that
-    a graph that is compiled for a shape sees few of them.
+    A request that finds a free worker is run as soon as the loop has read what came with it, so
+    that no time is lost where there is little to do. Those that wait meanwhile are then taken
+    together: as many as fit of one signature and one width. Their rows are filled up to a power of
+    two by repeating one, so that a graph that is compiled for a shape sees few of them.
 
     Args:
         artefact: what answers.
@@ -32,7 +34,7 @@ class MicroBatches:
 
     Example:
         batches = MicroBatches(artefact, workers=2)
-        answer = batches.submit(artefact.call("", request.inputs)).result()
+        answer = await batches.submit(artefact.call("", request.inputs))
     """
 
     def __init__(
@@ -47,14 +49,8 @@ class MicroBatches:
         self._artefact, self._max_rows, self._max_waiting = artefact, max_rows, max_waiting
         self._seen = seen or (lambda rows, asked: None)
         self._waiting: dict[Key, deque[_Waiting]] = {}
-        self._elements, self._is_closed = 0, False
-        self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"batches-{number}", daemon=True)
-            for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._elements, self._free, self._is_closed = 0, workers, False
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
 
     @property
     def is_closed(self) -> bool:
@@ -63,54 +59,43 @@ class MicroBatches:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait and were not given up."""
-        with self._changed:
-            return sum(
-                not answer.cancelled() for held in self._waiting.values() for _, answer in held
-            )
+        """Requests that wait and were not given up; any thread may ask."""
+        return sum(
+            not answer.cancelled() for held in list(self._waiting.values()) for _, answer in [*held]
+        )
 
-    def submit(self, call: Call) -> "Future[list[np.ndarray]]":
+    def submit(self, call: Call) -> "asyncio.Future[list[np.ndarray]]":
         """Returns what will hold the values of the wanted outputs; cancel it to give up.
 
         Raises:
             RefusedError: too much waits already.
         """
+        if self._is_closed:
+            raise RefusedError(grpc.StatusCode.UNAVAILABLE, "The model was taken away. Ask again.")
+        if self._elements + _elements(call) > self._max_waiting and self._elements:
+            raise RefusedError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"Requests of {self._elements} elements wait already, and at most "
+                f"{self._max_waiting} may. Ask again later.",
+            )
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
         key = call.signature, call.wanted, tuple(value.shape[1:] for value in call.feeds)
-        answer: Future[list[np.ndarray]] = Future()
-        with self._changed:
-            if self._is_closed:
-                raise RefusedError(
-                    grpc.StatusCode.UNAVAILABLE, "The model was taken away. Ask again."
-                )
-            if self._elements + _elements(call) > self._max_waiting and self._elements:
-                raise RefusedError(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"Requests of {self._elements} elements wait already, and at most "
-                    f"{self._max_waiting} may. Ask again later.",
-                )
-            self._elements += _elements(call)
-            self._waiting.setdefault(key, deque()).append((call, answer))
-            self._changed.notify()
+        self._waiting.setdefault(key, deque()).append((call, answer))
+        self._elements += _elements(call)
+        loop.call_soon(self._start, loop)  # behind the requests that are being read
         return answer
 
     def close(self) -> None:
-        """Answers what waits, and ends. Nothing may be submitted any more."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        """Waits for what is run, and ends. Nothing may be submitted any more, by any thread."""
+        self._is_closed = True
+        self._pool.shutdown()
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not self._waiting and not self._is_closed:
-                    self._changed.wait()
-                if not self._waiting:
-                    return
-                batch = self._take()
-            if batch:
-                self._answer(batch)
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._free and self._waiting:
+            if batch := self._take():
+                self._free -= 1
+                self._pool.submit(self._work, batch, loop)
 
     def _take(self) -> list[_Waiting]:
         """Takes what can be run together with the request that has waited longest, or nearly."""
@@ -121,28 +106,42 @@ class MicroBatches:
         while held and (not batch or rows + held[0][0].rows <= self._max_rows):
             call, answer = held.popleft()
             self._elements -= _elements(call)
-            if answer.set_running_or_notify_cancel():
+            if not answer.cancelled():
                 batch.append((call, answer))
                 rows += call.rows
         if held:  # behind the others, so that a busy signature does not keep them waiting
             self._waiting[key] = held
-            self._changed.notify()
         return batch
 
-    def _answer(self, batch: list[_Waiting]) -> None:
+    def _work(self, batch: list[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
+        outcomes = self._outcomes([call for call, _ in batch])
+        loop.call_soon_threadsafe(self._ended, [answer for _, answer in batch], outcomes, loop)
+
+    def _ended(self, answers: list[Any], outcomes: list[_Outcome], loop: Any) -> None:
+        self._free += 1
+        for answer, outcome in zip(answers, outcomes, strict=True):
+            if answer.cancelled():
+                continue
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+        loop.call_soon(self._start, loop)
+
+    def _outcomes(self, calls: list[Call]) -> list[_Outcome]:
+        """The values of each call, or what it raised."""
         try:
-            values = self._run([call for call, _ in batch])
-            ends = np.cumsum([call.rows for call, _ in batch])
-            parts = [np.split(value, ends)[:-1] for value in values]
+            values = self._run(calls)
         except Exception as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
-            else:  # one of them is at fault, and the others shall not pay for it
-                for one in batch:
-                    self._answer([one])
-            return
-        for (_, answer), found in zip(batch, zip(*parts, strict=True), strict=True):
-            answer.set_result(list(found))
+            if len(calls) == 1:
+                return [error]
+            # One of them is at fault, and the others shall not pay for it.
+            return [outcome for call in calls for outcome in self._outcomes([call])]
+        ends = list(itertools.accumulate(call.rows for call in calls))
+        begins = [0, *ends[:-1]]
+        return [
+            [value[begin:end] for value in values] for begin, end in zip(begins, ends, strict=True)
+        ]
 
     def _run(self, calls: list[Call]) -> list[np.ndarray]:
         rows = sum(call.rows for call in calls)

@@ -14,8 +14,7 @@ import base64
 import binascii
 import json
 import ssl
-import threading
-from concurrent import futures
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,12 @@ GRACE = 5.0
 """Seconds that requests in progress have at the end."""
 
 
+_LARGE = 2**16
+"""Bytes of a body that is read, and its answer written, beside the loop."""
+
+
 class RestServer:
-    """Speaks HTTP in a thread of its own.
+    """Speaks HTTP in the loop of the models.
 
     Args:
         models: all there are.
@@ -67,12 +70,9 @@ class RestServer:
     def __init__(self, models: Models, monitoring: Monitoring, address: str, tls: Any):
         self._models, self._monitoring = models, monitoring
         self._address, self._ssl = address, None if tls is None else _context_of(tls)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
-        self._pool: Any = None
         self._runner: Any = None
 
-    def start(self, port: int, max_bytes: int, connections: int) -> int:
+    async def start(self, port: int, max_bytes: int, connections: int) -> int:
         """Listens, and returns the port.
 
         Args:
@@ -83,26 +83,17 @@ class RestServer:
         Raises:
             OSError: the port is taken.
         """
-        self._pool = futures.ThreadPoolExecutor(connections, thread_name_prefix="rest")
         self._free = connections
-        self._thread.start()
         try:
-            return self._call(self._open(port, max_bytes))
+            return await self._open(port, max_bytes)
         except BaseException:
-            self.stop()
+            await self.stop()
             raise
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Takes no more requests, and ends when those in progress are answered, or past `GRACE`."""
         if self._runner is not None:
-            self._call(self._runner.cleanup())
-        self._pool.shutdown(cancel_futures=True)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _call(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            await self._runner.cleanup()
 
     async def _open(self, port: int, max_bytes: int) -> int:
         app = web.Application(client_max_size=max_bytes)
@@ -145,11 +136,7 @@ class RestServer:
         self._free -= 1
         try:
             body = await asyncio.wait_for(request.read(), SECONDS)
-            loop = asyncio.get_running_loop()
-            work = loop.run_in_executor(
-                self._pool, self._answer, request.method, request.match_info["path"], body
-            )
-            status, answer = await work
+            status, answer = await self._answer(request.method, request.match_info["path"], body)
         except TimeoutError:
             status, answer = 408, _error("The body did not come in time. Send it at once.")
         except web.HTTPRequestEntityTooLarge as error:
@@ -158,19 +145,23 @@ class RestServer:
             self._free += 1
         return web.Response(body=answer, status=status, content_type="application/json")
 
-    def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    async def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         with self._monitoring.request("rest", method) as code:
             try:
-                return 200, json.dumps(self._asked(method, path, body)).encode()
+                return 200, await self._asked(method, path, body)
             except Exception as error:
                 refused = as_refused(error)
                 code.append(refused.code.name)
                 return HTTP_STATUS.get(refused.code.name, 500), _error(refused.message)
 
-    def _asked(self, method: str, path: str, body: bytes) -> Any:
+    async def _asked(self, method: str, path: str, body: bytes) -> bytes:
         spec, verb = _read_path(path)
         if (method, verb) == ("POST", "predict"):
-            return self._predict(spec, body)
+            return await self._predict(spec, body)
+        return json.dumps(self._told(method, verb, path, spec)).encode()
+
+    def _told(self, method: str, verb: str, path: str, spec: Any) -> Any:
+        """What is known without asking a model."""
         if (method, verb) == ("GET", ""):
             status = get_model_status_pb2.GetModelStatusResponse()
             for version, (state, error) in self._models.statuses(spec).items():
@@ -192,7 +183,14 @@ class RestServer:
             "POST of a model with :predict. Send one of these.",
         )
 
-    def _predict(self, spec: Any, body: bytes) -> Any:
+    async def _predict(self, spec: Any, body: bytes) -> bytes:
+        beside = asyncio.to_thread if len(body) >= _LARGE else _here
+        inputs, is_by_row = await beside(self._read, spec, body)
+        _, outputs = await asyncio.wait_for(predict(self._models, spec, inputs, ()), SECONDS)
+        return await beside(_answer_of, outputs, is_by_row)
+
+    def _read(self, spec: Any, body: bytes) -> tuple[Any, bool]:
+        """Input name -> TensorProto, and whether they came row by row."""
         asked = _read_body(body)
         spec.signature_name = asked.get("signature_name", "")
         with self._models.using(spec) as loaded:
@@ -203,8 +201,11 @@ class RestServer:
         for name, values in _named(columns, signature).items():
             kind = tensors.DATA_TYPES[signature.inputs[name].dtype]
             tensors.fill(inputs[name], _array(name, values, kind), kind)
-        _, outputs = predict(self._models, spec, inputs, (), SECONDS)
-        return _answer_of(outputs, is_by_row=is_by_row)
+        return inputs, is_by_row
+
+
+async def _here(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
 
 
 def _read_path(path: str) -> tuple[Any, str]:
@@ -314,8 +315,12 @@ def _texts(values: Any) -> np.ndarray:
     return held.reshape(shape)
 
 
-def _answer_of(outputs: Any, *, is_by_row: bool) -> Any:
+def _answer_of(outputs: Any, is_by_row: bool) -> bytes:
     """As TensorFlow Serving writes it: one output goes without its name."""
+    return json.dumps(_shaped(outputs, is_by_row)).encode()
+
+
+def _shaped(outputs: Any, is_by_row: bool) -> Any:
     lists = {name: _lists(values) for name, (_, values) in outputs.items()}
     if is_by_row:
         rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]

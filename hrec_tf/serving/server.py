@@ -4,27 +4,28 @@ gRPC (`hrec_tf.serving.services`), and on a port of its own REST (`hrec_tf.servi
 status codes of TensorFlow Serving: what is right here is right there, and there it is faster.
 """
 
+import asyncio
 import functools
 import logging
+import os
 import threading
-from concurrent import futures
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from hrec_tf import checks
 from hrec_tf.serving.artefact import Artefact
+from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.micro_batches import MicroBatches
 from hrec_tf.serving.models import Models, one_model
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import Limits
-from hrec_tf.serving.services import ModelService, PredictionService
+from hrec_tf.serving.services import ModelService, PredictionService, handler_of
 
 _LOG = logging.getLogger(__name__)
-_SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+_SERVICES = ("", PredictionService.NAME, ModelService.NAME)
 
 
 class TLS(NamedTuple):
@@ -72,10 +73,11 @@ class Server:
         tls: files with which both encrypt; None for plain text.
         allow_reload: take another configuration from `HandleReloadConfigRequest`.
         poll_seconds: between two looks at the base paths; 0 never looks again.
-        workers: batches that are run at once.
+        workers: batches that are run at once, each by several cores; half as many as there are
+            cores if None.
         batch_rows: rows that are run together at the most.
-        connections: requests that are in work at once; four times as many may wait for that, and
-            to more the answer is RESOURCE_EXHAUSTED.
+        connections: requests that are in work at once, most of them waiting for the model; to
+            more the answer is RESOURCE_EXHAUSTED.
         max_message_bytes: of a request and of a reply.
         max_batch: rows of a request.
         max_elements: of a request's tensors together.
@@ -103,9 +105,9 @@ class Server:
         tls: TLS | None = None,
         allow_reload: bool = False,
         poll_seconds: float = 1.0,
-        workers: int = 2,
+        workers: int | None = None,
         batch_rows: int = 32,
-        connections: int = 32,
+        connections: int = 128,
         max_message_bytes: int = 16 * 2**20,
         max_batch: int = 1024,
         max_elements: int = 2**20,
@@ -121,7 +123,7 @@ class Server:
                 raise ValueError(f"`{name}` must be at most 65535, but was {value}. {_PORT}")
         limits = Limits(max_batch, max_elements, max_scores)
         of_service = {
-            "workers": workers,
+            "workers": max(1, (os.cpu_count() or 1) // 2) if workers is None else workers,
             "batch_rows": batch_rows,
             "connections": connections,
             "max_message_bytes": max_message_bytes,
@@ -138,11 +140,13 @@ class Server:
         self._connections, self._max_message_bytes = connections, max_message_bytes
         self._allow_reload, self._poll_seconds = allow_reload, poll_seconds
         self._batches: list[MicroBatches] = []
-        make = functools.partial(self._batches_of, workers=workers, max_rows=batch_rows)
+        make = functools.partial(
+            self._batches_of, workers=of_service["workers"], max_rows=batch_rows
+        )
         self._models = Models(config, limits, make)
         self.monitoring = Monitoring(self._models.versions, self._waiting)
-        self._health = health.HealthServicer()
-        self._pool = futures.ThreadPoolExecutor(connections, thread_name_prefix="serving")
+        self._health = health.aio.HealthServicer()
+        self._loop = LoopThread("serving")
         self._grpc: Any = None
         self._rest: Any = None
         self._poller: threading.Thread | None = None
@@ -185,20 +189,19 @@ class Server:
         if self._grpc is not None:
             raise ValueError("The server was started before, but runs once. Make another one.")
         self._models.start()
+        self._loop.start()
         try:
             # The ports come last: who can connect gets answers.
-            server = self._bound()
+            server = self._loop.run(self._bound())
             try:
-                self._start_rest(self._ports["rest_port"])
+                self._loop.run(self._open(server))
             except BaseException:
-                server.stop(None)
+                self._loop.run(server.stop(None))
                 raise
         except BaseException:
+            self._loop.stop()
             self._models.close()
             raise
-        for service in _SERVICES:
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        server.start()
         self._grpc = server
         if self._poll_seconds:
             self._poller = threading.Thread(target=self._poll, name="versions", daemon=True)
@@ -224,17 +227,12 @@ class Server:
         """
         if self._grpc is None or self._stopped.is_set():
             return
-        self._health.enter_graceful_shutdown()
-        ended = self._grpc.stop(grace)
-        if self._rest is not None:
-            self._rest.stop()
-        ended.wait()
-        # Past the grace gRPC forgets its handlers, which still use the model.
-        self._pool.shutdown(cancel_futures=True)
+        self._loop.run(self._drain(grace))
         self._stopped.set()
         if self._poller is not None:
             self._poller.join()
         self._models.close()
+        self._loop.stop()
 
     def __enter__(self) -> Self:
         return self if self._grpc is not None else self.start()
@@ -268,20 +266,30 @@ class Server:
             except Exception:
                 _LOG.exception("The base paths could not be looked at.")
 
-    def _start_rest(self, port: int | None) -> None:
-        if port is None:
-            return
-        from hrec_tf.serving.rest import RestServer
+    async def _open(self, server: Any) -> None:
+        port = self._ports["rest_port"]
+        if port is not None:
+            from hrec_tf.serving.rest import RestServer
 
-        rest = RestServer(self._models, self.monitoring, self.address, self.tls)
-        self._ports["rest_port"] = rest.start(port, self._max_message_bytes, self._connections)
-        self._rest = rest
+            rest = RestServer(self._models, self.monitoring, self.address, self.tls)
+            limits = self._max_message_bytes, self._connections
+            self._ports["rest_port"] = await rest.start(port, *limits)
+            self._rest = rest
+        for service in _SERVICES:
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await server.start()
 
-    def _bound(self) -> Any:
+    async def _drain(self, grace: float) -> None:
+        await self._health.enter_graceful_shutdown()
+        ending = [self._grpc.stop(grace)]
+        if self._rest is not None:
+            ending.append(self._rest.stop())
+        await asyncio.gather(*ending)
+
+    async def _bound(self) -> Any:
         """A gRPC server that has its port, but answers nothing yet."""
-        server = grpc.server(
-            self._pool,
-            maximum_concurrent_rpcs=5 * self._connections,
+        server = grpc.aio.server(
+            maximum_concurrent_rpcs=self._connections,
             options=[
                 ("grpc.max_receive_message_length", self._max_message_bytes),
                 ("grpc.max_send_message_length", self._max_message_bytes),
@@ -289,12 +297,11 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self._models, self.monitoring), server
+        services = (
+            PredictionService(self._models, self.monitoring),
+            ModelService(self._models, self.monitoring, allow_reload=self._allow_reload),
         )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self._models, self.monitoring, allow_reload=self._allow_reload), server
-        )
+        server.add_generic_rpc_handlers(tuple(map(handler_of, services)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host = f"[{self.address}]" if ":" in self.address else self.address
         where = f"{host}:{self._ports['port']}"

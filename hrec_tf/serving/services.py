@@ -1,19 +1,21 @@
-"""TensorFlow Serving's gRPC services over `Models`, with its status codes."""
+"""TensorFlow Serving's gRPC services over `Models`, with its status codes.
 
+They run in one asyncio loop: to hand a request from thread to thread costs more than to read it.
+"""
+
+import asyncio
 import functools
 import logging
-from collections.abc import Callable
-from concurrent import futures
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
 )
 
 from hrec_tf.serving import tensors
@@ -23,44 +25,77 @@ from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import RefusedError
 
 _LOG = logging.getLogger(__name__)
+_CODE = grpc.StatusCode
 _MAX_MESSAGE = 1000
 
 
-def answered(protocol: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    """Turns what a method of a service raises into the status of its reply, and counts it."""
+def _reads(kind: Any) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
+    """Reads a method's requests, gives what it raises the status of a reply, and counts it."""
 
-    @functools.wraps(method)
-    def answer(self: Any, request: Any, context: Any) -> Any:
-        with self.monitoring.request(protocol, method.__name__) as code:
-            try:
-                return method(self, request, context)
-            except Exception as error:
-                refused = as_refused(error)
-                code.append(refused.code.name)
-                # It travels in a header, which has little room, and may quote what was sent.
-                context.abort(refused.code, refused.message[:_MAX_MESSAGE])
+    def wrap(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(method)
+        async def answer(self: Any, message: bytes, context: Any) -> Any:
+            with self.monitoring.request("grpc", method.__name__) as code:
+                try:
+                    return await method(self, _read(kind, message), context)
+                except asyncio.CancelledError:  # by gRPC: nobody waits any more
+                    is_late = context.time_remaining() == 0
+                    status = _CODE.DEADLINE_EXCEEDED if is_late else _CODE.CANCELLED
+                    code.append(status.name)
+                    raise
+                except Exception as error:
+                    refused = as_refused(error)
+                    code.append(refused.code.name)
+                    # It travels in a header, which has little room, and may quote what was sent.
+                    await context.abort(refused.code, refused.message[:_MAX_MESSAGE])
 
-    return answer
+        return answer
+
+    return wrap
+
+
+def _read(kind: Any, message: bytes) -> Any:
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise RefusedError(
+            _CODE.INTERNAL,
+            f"The message is no {kind.DESCRIPTOR.full_name}: {error}. Send one as its definition "
+            "says.",
+        ) from error
+
+
+def handler_of(service: Any) -> Any:
+    """Returns what gRPC calls for one of the services below.
+
+    The servicers that the definitions are compiled to would leave it to gRPC to read a message,
+    and what cannot be read would be UNKNOWN, where TensorFlow Serving answers INTERNAL.
+    """
+    handlers = {
+        method: grpc.unary_unary_rpc_method_handler(
+            getattr(service, method),
+            response_serializer=lambda response: response.SerializeToString(),
+        )
+        for method in service.METHODS
+    }
+    return grpc.method_handlers_generic_handler(service.NAME, handlers)
 
 
 def as_refused(error: Exception) -> RefusedError:
     """Returns what a client is told of an error; one that nobody foresaw is logged."""
     if isinstance(error, RefusedError):
         return error
-    if isinstance(error, futures.TimeoutError | futures.CancelledError):
+    if isinstance(error, TimeoutError):
         return RefusedError(
-            grpc.StatusCode.DEADLINE_EXCEEDED,
+            _CODE.DEADLINE_EXCEEDED,
             "The answer was not ready by the deadline of the request.",
         )
     _LOG.error("A request could not be answered.", exc_info=error)
-    return RefusedError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+    return RefusedError(_CODE.INTERNAL, f"{type(error).__name__}: {error}")
 
 
-_grpc = functools.partial(answered, "grpc")
-
-
-def predict(
-    models: Models, spec: Any, inputs: Any, output_filter: Any, seconds: float | None
+async def predict(
+    models: Models, spec: Any, inputs: Any, output_filter: Any
 ) -> tuple[Any, Outputs]:
     """Runs a signature, together with other requests that wait.
 
@@ -69,24 +104,17 @@ def predict(
         spec: ModelSpec of the request.
         inputs: input name -> TensorProto.
         output_filter: names of the wanted outputs; empty for all.
-        seconds: until nobody waits for the answer; None for ever.
 
     Returns:
         The ModelSpec of the answer, and the outputs.
 
     Raises:
         RefusedError: with the code that TensorFlow Serving answers.
-        TimeoutError: the time is over.
     """
     with models.using(spec) as loaded:
         artefact = loaded.artefact
         call = artefact.call(spec.signature_name, inputs, output_filter)
-        answer = loaded.runner.submit(call)
-        try:
-            values = answer.result(timeout=seconds)
-        except futures.TimeoutError:
-            answer.cancel()
-            raise
+        values = await loaded.runner.submit(call)
         return filled_spec(spec, artefact.version, call.signature), artefact.outputs(call, values)
 
 
@@ -98,7 +126,7 @@ def filled_spec(spec: Any, version: int, signature: str = "") -> Any:
     return filled
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService:
     """Answers from models.
 
     Args:
@@ -106,17 +134,16 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         monitoring: counts.
     """
 
+    NAME = "tensorflow.serving.PredictionService"
+    METHODS = ("Predict", "GetModelMetadata")
+
     def __init__(self, models: Models, monitoring: Monitoring):
         self.models, self.monitoring = models, monitoring
 
-    @_grpc
-    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802, the protocol's name
-        spec, outputs = predict(
-            self.models,
-            request.model_spec,
-            request.inputs,
-            request.output_filter,
-            context.time_remaining(),
+    @_reads(predict_pb2.PredictRequest)
+    async def Predict(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
+        spec, outputs = await predict(
+            self.models, request.model_spec, request.inputs, request.output_filter
         )
         response = predict_pb2.PredictResponse()
         response.model_spec.CopyFrom(spec)
@@ -124,11 +151,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             tensors.fill(response.outputs[alias], values, kind)
         return response
 
-    @_grpc
-    def GetModelMetadata(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
+    @_reads(get_model_metadata_pb2.GetModelMetadataRequest)
+    async def GetModelMetadata(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
         if list(request.metadata_field) != ["signature_def"]:
             raise RefusedError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+                _CODE.INVALID_ARGUMENT,
                 f"`metadata_field` was {list(request.metadata_field)}, but only signature_def is "
                 'known. Send ["signature_def"].',
             )
@@ -143,7 +170,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService:
     """Tells of versions, and takes another configuration.
 
     Args:
@@ -153,31 +180,34 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             folders of this machine, so that whoever may send one chooses what is run here.
     """
 
+    NAME = "tensorflow.serving.ModelService"
+    METHODS = ("GetModelStatus", "HandleReloadConfigRequest")
+
     def __init__(self, models: Models, monitoring: Monitoring, *, allow_reload: bool):
         self.models, self.monitoring, self._allow_reload = models, monitoring, allow_reload
 
-    @_grpc
-    def GetModelStatus(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
+    @_reads(get_model_status_pb2.GetModelStatusRequest)
+    async def GetModelStatus(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
         response = get_model_status_pb2.GetModelStatusResponse()
         for version, (state, error) in self.models.statuses(request.model_spec).items():
             entry = response.model_version_status.add(version=version, state=state)
             if error:
-                entry.status.error_code = grpc.StatusCode.UNKNOWN.value[0]
+                entry.status.error_code = _CODE.UNKNOWN.value[0]
                 entry.status.error_message = error[:_MAX_MESSAGE]
         return response
 
-    @_grpc
-    def HandleReloadConfigRequest(self, request: Any, _: Any) -> Any:  # noqa: N802
+    @_reads(model_management_pb2.ReloadConfigRequest)
+    async def HandleReloadConfigRequest(self, request: Any, _: Any) -> Any:  # noqa: N802
         if not self._allow_reload:
             raise RefusedError(
-                grpc.StatusCode.PERMISSION_DENIED,
+                _CODE.PERMISSION_DENIED,
                 "This server takes no configuration from requests. Start it with --allow-reload, "
                 "or write the new version into its base path.",
             )
         response = model_management_pb2.ReloadConfigResponse()
         try:
-            self.models.reload(request.config)
+            await asyncio.to_thread(self.models.reload, request.config)
         except (OSError, ValueError) as error:
-            raise RefusedError(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
+            raise RefusedError(_CODE.FAILED_PRECONDITION, str(error)) from error
         response.status.error_code = 0
         return response

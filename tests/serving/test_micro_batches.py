@@ -1,5 +1,6 @@
 """Requests that wait are run together, and no one pays for another."""
 
+import asyncio
 import threading
 from concurrent import futures
 
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from hrec_tf.serving.artefact import Artefact
+from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.micro_batches import MicroBatches
 from hrec_tf.serving.requests import Limits, RefusedError
 from tests.serving import toy
@@ -43,62 +45,107 @@ def call_of(artefact, *items, **changes):
     return artefact.call("recommend", protos, ["item_ids"])
 
 
-def first_items(answer):
-    return [row[0].decode() for row in answer.result(10)[0]]
+class Asking:
+    """Batches in a loop of their own, asked from here."""
+
+    def __init__(self, artefact, **options):
+        self.loop, self.batches = LoopThread("asking"), MicroBatches(artefact, **options)
+        self.loop.start()
+
+    def submit(self, call):
+        return self.submit_together(call)[0]
+
+    def submit_together(self, *calls):
+        async def submitted():
+            return [self.batches.submit(call) for call in calls]
+
+        return self.loop.run(submitted())
+
+    def result(self, answer):
+        async def awaited():
+            return await asyncio.wait_for(answer, 10)
+
+        return self.loop.run(awaited())
+
+    def cancel(self, answer):
+        async def cancelled():
+            return answer.cancel()
+
+        return self.loop.run(cancelled())
+
+    def first_items(self, answer):
+        return [row[0].decode() for row in self.result(answer)[0]]
+
+    def close(self):
+        self.batches.close()
+        self.loop.stop()
 
 
 def test_those_that_wait_are_run_together_and_padded_to_a_power_of_two(artefact, monkeypatch):
     gate, seen = Gate(artefact, monkeypatch), []
-    batches = MicroBatches(
+    asking = Asking(
         artefact, workers=1, max_rows=8, seen=lambda rows, asked: seen.append((rows, asked))
     )
-    first = batches.submit(call_of(artefact, "tea"))
+    first = asking.submit(call_of(artefact, "tea"))
     gate.begun.wait(10)
-    waiting = [batches.submit(call_of(artefact, *items)) for items in (["jam"], ["rum", "gin"])]
-    wide = batches.submit(call_of(artefact, *["ale"] * 7))  # would make ten rows
-    assert batches.waiting == 3
+    waiting = [asking.submit(call_of(artefact, *items)) for items in (["jam"], ["rum", "gin"])]
+    wide = asking.submit(call_of(artefact, *["ale"] * 7))  # would make ten rows
+    assert asking.batches.waiting == 3
     gate.opened.set()
-    assert first_items(first) == ["jam"]
-    assert [first_items(answer) for answer in waiting] == [["rum"], ["gin", "ale"]]
-    assert first_items(wide) == ["ø"] * 7
+    assert asking.first_items(first) == ["jam"]
+    assert [asking.first_items(answer) for answer in waiting] == [["rum"], ["gin", "ale"]]
+    assert asking.first_items(wide) == ["ø"] * 7
     assert seen == [(1, 1), (4, 3), (8, 7)]
-    batches.close()
+    asking.batches.close()
     with pytest.raises(RefusedError, match="was taken away"):
-        batches.submit(call_of(artefact, "tea"))
+        asking.submit(call_of(artefact, "tea"))
+    asking.close()
 
 
 def test_one_bad_request_does_not_spoil_the_others(artefact, monkeypatch):
     gate = Gate(artefact, monkeypatch)
-    batches = MicroBatches(artefact, workers=1)
-    first = batches.submit(call_of(artefact, "tea"))
+    asking = Asking(artefact, workers=1)
+    first = asking.submit(call_of(artefact, "tea"))
     back = np.array([[5, 4]])
     good = toy.recommend_inputs(item_ids=[["tea", "rum"]])
     answers = []
     for inputs in (good, good | {"timestamps": back}, good):
         protos = {name: tf.make_tensor_proto(values) for name, values in inputs.items()}
-        answers.append(batches.submit(artefact.call("recommend", protos, ["item_ids"])))
+        answers.append(asking.submit(artefact.call("recommend", protos, ["item_ids"])))
     gate.opened.set()
-    assert first_items(first) == ["jam"]
-    assert first_items(answers[0]) == first_items(answers[2]) == ["gin"]
+    assert asking.first_items(first) == ["jam"]
+    assert asking.first_items(answers[0]) == asking.first_items(answers[2]) == ["gin"]
     with pytest.raises(RefusedError, match="must not go back"):
-        answers[1].result(10)
-    batches.close()
+        asking.result(answers[1])
+    asking.close()
 
 
 def test_who_gave_up_is_not_run_and_what_is_too_much_is_refused(artefact, monkeypatch):
     gate = Gate(artefact, monkeypatch)
-    batches = MicroBatches(artefact, workers=1, max_waiting=10)
-    first = batches.submit(call_of(artefact, "tea"))
+    asking = Asking(artefact, workers=1, max_waiting=10)
+    first = asking.submit(call_of(artefact, "tea"))
     gate.begun.wait(10)
-    given_up = batches.submit(call_of(artefact, "jam"))  # 4 elements
-    kept = batches.submit(call_of(artefact, "rum"))
+    given_up = asking.submit(call_of(artefact, "jam"))  # 4 elements
+    kept = asking.submit(call_of(artefact, "rum"))
     with pytest.raises(RefusedError) as caught:
-        batches.submit(call_of(artefact, "gin"))
+        asking.submit(call_of(artefact, "gin"))
     assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert given_up.cancel()
+    assert asking.cancel(given_up)
     gate.opened.set()
-    assert (first_items(first), first_items(kept)) == (["jam"], ["gin"])
+    assert (asking.first_items(first), asking.first_items(kept)) == (["jam"], ["gin"])
     with pytest.raises(futures.CancelledError):
-        given_up.result(1)
-    batches.close()
+        asking.result(given_up)
+    asking.close()
     assert gate.shapes == [(1, 1), (1, 1)]
+
+
+def test_who_gives_up_while_it_is_run_takes_nobody_along(artefact, monkeypatch):
+    gate = Gate(artefact, monkeypatch)
+    asking = Asking(artefact, workers=1)
+    given_up, kept = asking.submit_together(call_of(artefact, "tea"), call_of(artefact, "jam"))
+    gate.begun.wait(10)
+    assert asking.cancel(given_up)
+    gate.opened.set()
+    assert asking.first_items(kept) == ["rum"]
+    assert gate.shapes == [(2, 1)]
+    asking.close()

@@ -1,0 +1,39 @@
+"""An asyncio loop beside a program that has none."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+
+class LoopThread:
+    """Runs coroutines in a thread of its own.
+
+    Args:
+        name: of the thread.
+
+    Example:
+        loop = LoopThread("answers")
+        loop.start()
+        found = loop.run(ask())
+        loop.stop()
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def start(self) -> None:
+        """From now on coroutines are run."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Returns what a coroutine returns, or raises what it raises."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def stop(self) -> None:
+        """Ends the thread; nothing may be run any more."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
