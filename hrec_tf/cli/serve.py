@@ -1,5 +1,6 @@
 """`hrec serve`: exported models over TensorFlow Serving's protocol, or a page to try a run."""
 
+import gc
 import os
 from importlib import import_module
 from typing import Annotated, Any
@@ -149,6 +150,9 @@ def serve(
         console.require(lambda: import_module("hrec_tf.serving.rest"))
     with console.Progress().watch(f"loading {where}"):
         server.start()
+    # What was imported and loaded stays: to look through all of it would take 0.4 s each time.
+    gc.collect()
+    gc.freeze()
     asked_to_stop = console.stop_signals()
     rest = "" if rest_port is None else f" and {address}:{server.rest_port} (REST)"
     print(
