@@ -196,7 +196,7 @@ class Server:
             try:
                 self._loop.run(self._open(server))
             except BaseException:
-                self._loop.run(server.stop(None))
+                self._loop.run(self._drain(server, 0))
                 raise
         except BaseException:
             self._loop.stop()
@@ -227,7 +227,7 @@ class Server:
         """
         if self._grpc is None or self._stopped.is_set():
             return
-        self._loop.run(self._drain(grace))
+        self._loop.run(self._drain(self._grpc, grace))
         self._stopped.set()
         if self._poller is not None:
             self._poller.join()
@@ -279,9 +279,9 @@ class Server:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         await server.start()
 
-    async def _drain(self, grace: float) -> None:
+    async def _drain(self, server: Any, grace: float) -> None:
         await self._health.enter_graceful_shutdown()
-        ending = [self._grpc.stop(grace)]
+        ending = [server.stop(grace)]
         if self._rest is not None:
             ending.append(self._rest.stop())
         await asyncio.gather(*ending)

@@ -27,6 +27,8 @@ from hrec_tf.serving.requests import RefusedError
 _LOG = logging.getLogger(__name__)
 _CODE = grpc.StatusCode
 _MAX_MESSAGE = 1000
+_CLOCKS_DIFFER = 0.1
+"""Seconds by which a client may give up before the server sees the deadline."""
 
 
 def _reads(kind: Any) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
@@ -39,7 +41,8 @@ def _reads(kind: Any) -> Callable[[Callable[..., Awaitable[Any]]], Callable[...,
                 try:
                     return await method(self, _read(kind, message), context)
                 except asyncio.CancelledError:  # by gRPC: nobody waits any more
-                    is_late = context.time_remaining() == 0
+                    left = context.time_remaining()
+                    is_late = left is not None and left < _CLOCKS_DIFFER
                     status = _CODE.DEADLINE_EXCEEDED if is_late else _CODE.CANCELLED
                     code.append(status.name)
                     raise
