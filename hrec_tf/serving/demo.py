@@ -17,7 +17,6 @@ import ipaddress
 import json
 import logging
 import re
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +27,7 @@ from urllib.parse import urlsplit
 from hrec_tf import checks
 from hrec_tf.serving.demo_answers import Answers
 from hrec_tf.serving.extra import require
+from hrec_tf.serving.loop_thread import LoopThread
 
 MAX_BODY_BYTES = 2**18
 """Of a question; the longest history with ids of 500 characters."""
@@ -78,8 +78,7 @@ class Demo:
         self._address, self._port = address, port
         # The graphs of a recommender are not made for several threads at once.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="demo")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._loop = LoopThread("demo")
         self._runner: Any = None
 
     @property
@@ -94,9 +93,9 @@ class Demo:
         Raises:
             OSError: the port is taken.
         """
-        self._thread.start()
+        self._loop.start()
         try:
-            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+            self._loop.run(self._listen())
         except BaseException:
             self.stop()
             raise
@@ -104,15 +103,10 @@ class Demo:
 
     def stop(self) -> None:
         """Ends when the question that is being answered is answered."""
-        if self._loop.is_closed():
-            return
-        if self._runner is not None:
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        if self._loop.is_running and self._runner is not None:
+            self._loop.run(self._runner.cleanup())
+        self._loop.stop()
         self._worker.shutdown(cancel_futures=True)
-        self._loop.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -194,7 +188,7 @@ class Demo:
             except (ValueError, TypeError) as error:
                 return 400, str(error)
 
-        status, found = await self._loop.run_in_executor(self._worker, to_text)
+        status, found = await asyncio.get_running_loop().run_in_executor(self._worker, to_text)
         if status != 200:
             return self._refusal(status, found)
         return self._web.json_response(text=json.dumps(found, allow_nan=False))

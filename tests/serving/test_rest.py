@@ -65,6 +65,21 @@ def test_rows_and_columns_are_answered_as_grpc_does(server):
     assert (status, answer["outputs"]) == (200, [[15.0, 6.0]])
 
 
+def test_a_large_body_is_answered_as_a_small_one(toy_base):
+    """It is read beside the loop, in a thread."""
+    rows = [ROW | {"exclude_seen": bool(row % 2)} for row in range(1_000)]
+    with Server(toy_base, rest_port=0) as server:
+        one_by_one = [
+            predict(server, {"instances": [row]})[1]["predictions"][0] for row in rows[:2]
+        ]
+        assert len(json.dumps({"instances": rows})) > 2**16
+        status, answer = predict(server, {"instances": rows})
+        assert (status, answer["predictions"]) == (200, one_by_one * 500)
+        text = {"instances": [*rows, ROW | {"lengths": "two"}]}
+        status, answer = predict(server, text)
+        assert status == 400 and "`lengths` is no tensor" in answer["error"]
+
+
 def test_states_metadata_health_and_metrics(server):
     status, answer = asked(server, "/v1/models/recommender")
     assert status == 200

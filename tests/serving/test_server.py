@@ -226,6 +226,34 @@ def test_limits(served, toy_server):
     assert code_and_text(served, large)[0] == "RESOURCE_EXHAUSTED"
 
 
+def test_more_requests_than_connections_are_refused_and_the_others_answered(toy_base):
+    with Server(toy_base, connections=2, workers=1) as server:
+        artefact, opened = server._newest(), threading.Event()
+        begun, run = threading.Event(), artefact.run
+
+        def held_back(call, feeds):
+            begun.set()
+            opened.wait(10)
+            return run(call, feeds)
+
+        artefact.run = held_back
+        asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            first = stub.Predict.future(asked, timeout=20)
+            begun.wait(10)
+            second = stub.Predict.future(asked, timeout=20)
+            until = time.monotonic() + 10
+            while not server._waiting() and time.monotonic() < until:
+                time.sleep(0.01)
+            assert server._waiting() == 1
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.Predict(asked, timeout=20)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            opened.set()
+            assert first.result().outputs == second.result().outputs
+
+
 def test_a_few_bytes_do_not_ask_for_many_scores(toy_base):
     """One value may stand for many rows, and each row costs the whole catalogue of 6 items."""
     asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
