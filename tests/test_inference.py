@@ -38,6 +38,7 @@ STEPWISE = {
         HiRNN(num_items=NUM_ITEMS, item_dim=3, short_units=4, long_units=3, segment_minutes=30)
     ),
     "fed": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, feed_last_item=True)),
+    "reminds": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, reminders=3)),
 }
 PREFIXES = {
     "prefixes": distinct(TinyPrefixModel(num_items=NUM_ITEMS)),

@@ -7,7 +7,14 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.cells import HierarchicalGRUCell
-from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence, pack_events
+from hrec_tf.layers import (
+    EventMemory,
+    ItemEmbedding,
+    ItemScores,
+    Recurrence,
+    Reminders,
+    pack_events,
+)
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
 
@@ -19,6 +26,7 @@ class HRNN(NextItemModel):
     `HierarchicalGRUCell` holds the equations; the scores are
 
         r̂ = s W_yᵀ + b_y  [+ c W_cyᵀ with `user_to_output`]                        (Eq. 2)
+              [+ what `Reminders` add to items that the user had before]
 
     with s the session state and c the user state. "HRNN Init" is `user_gates=None`, "HRNN
     All" `user_gates="rzh"`. The activation of the scores (tanh in the paper) belongs to the
@@ -39,6 +47,8 @@ class HRNN(NextItemModel):
             value.
         user_to_output: add the term of c to the scores; the paper reports severe degradation.
         session_dropout, user_dropout, init_dropout: see `HierarchicalGRUCell`.
+        reminders: M, the user's last events whose items `Reminders` raise, those that are fed;
+            0 has none (ours, not the paper's).
         seed: of initial values and dropout.
     """
 
@@ -58,6 +68,7 @@ class HRNN(NextItemModel):
         session_dropout: float = 0.0,
         user_dropout: float = 0.0,
         init_dropout: float = 0.0,
+        reminders: int = 0,
         seed: int | None = None,
         **kwargs,
     ):
@@ -91,24 +102,42 @@ class HRNN(NextItemModel):
             num_items, self.recurrence.cell.output_size, seed=self._seed_of(0), name="item_scores"
         )
         self.item_scores.build()
+        self.num_reminders = checks.require_int_at_least(
+            "reminders", reminders, minimum=0, mend="Pass events, e.g. 20, or 0 for none."
+        )
+        self.memory, self.scores_are_products = None, not reminders
+        if reminders:
+            self.memory = EventMemory(num_items, reminders, name="memory")
+            self.reminders = Reminders(num_items, self.item_scores.dim, reminders, name="reminders")
+            self.reminders.build()
         self.built = True
 
     def initial_states(self, batch_size):
-        return self.recurrence.initial_states(batch_size)
+        states = self.recurrence.initial_states(batch_size)
+        return states if self.memory is None else states + self.memory.initial_states(batch_size)
 
     def encode(self, events, states, training=False):
         item_ids = events[ITEM_IDS]
         items = item_ids if self.items is None else self.items(item_ids)
-        packed = pack_events(items, events[SESSION_START], events[USER_START])
-        return self.recurrence(
-            packed,
-            initial_state=states,
+        flags = events[SESSION_START], events[USER_START]
+        hidden, recurrent = self.recurrence(
+            pack_events(items, *flags),
+            initial_state=states[:2],
             is_event=item_ids != PADDING_ID,
             training=training,
         )
+        if self.memory is None:
+            return hidden, recurrent
+        # What is remembered goes with the hidden state to where it is scored.
+        remembered, memory = self.memory(item_ids, *flags, states[2:])
+        return tf.concat([hidden, remembered], axis=-1), [*recurrent, *memory]
 
     def score(self, hidden, item_ids=None):
-        return self.item_scores(hidden, item_ids)
+        if self.memory is None:
+            return self.item_scores(hidden, item_ids)
+        hidden, remembered = tf.split(hidden, [self.item_scores.dim, self.memory.width], axis=-1)
+        gains = self.reminders(hidden, *self.memory.read(remembered), item_ids)
+        return self.item_scores(hidden, item_ids) + gains
 
     def as_step_states(self, states, nothing_fed):
         if self.feed_last_item:
@@ -126,17 +155,18 @@ class HRNN(NextItemModel):
         """
         if self.feed_last_item:
             return super().step(item_ids, session_start, user_start, states)
-        after, before, nothing_fed = states[:2], states[2:4], states[4]
+        half = len(states) // 2
+        old_after, old_before, nothing_fed = states[:half], states[half:-1], states[-1]
         session_start = tf.convert_to_tensor(session_start) | user_start
         starts = session_start[:, None]
-        base = [tf.where(starts, b, a) for b, a in zip(before, after, strict=True)]
+        base = [tf.where(starts, b, a) for b, a in zip(old_before, old_after, strict=True)]
         is_first = tf.convert_to_tensor(user_start)[:, None] | (starts & nothing_fed)
         events = self.one_event(item_ids, session_start, is_first[:, 0])
         hidden, after = self.encode(events, base)
         # An unknown item is no event: nothing moves.
         is_event = tf.convert_to_tensor(item_ids)[:, None] != PADDING_ID
-        before = [tf.where(is_event, b, old) for b, old in zip(base, states[2:4], strict=True)]
-        after = [tf.where(is_event, a, old) for a, old in zip(after, states[:2], strict=True)]
+        before = [tf.where(is_event, b, old) for b, old in zip(base, old_before, strict=True)]
+        after = [tf.where(is_event, a, old) for a, old in zip(after, old_after, strict=True)]
         nothing_fed = tf.where(is_event, is_first, nothing_fed)
         return hidden[:, 0], [*after, *before, nothing_fed]
 
@@ -148,5 +178,6 @@ class HRNN(NextItemModel):
                 "item_dim": self.item_dim,
                 "feed_last_item": self.feed_last_item,
                 "user_to_output": self.user_to_output,
+                "reminders": self.num_reminders,
             }
         )
