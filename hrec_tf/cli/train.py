@@ -69,7 +69,7 @@ def train(
     source = log.source()
     (recipe,) = settings.load(source, [model], ranking.changes())
     # Whoever waits for the best epoch must see each one ranked.
-    validation = validation or recipe.patience is not None
+    validation = validation or recipe.needs_validation
     if plan:
         ignored = {"out": out, "resume": resume or None, "checkpoint_seconds": checkpoint_seconds}
         _print_plan(recipe, source, seed, validation=validation, json=json, ignored=ignored)

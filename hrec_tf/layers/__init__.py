@@ -12,6 +12,7 @@ from hrec_tf.layers.feature_decoder import FeatureDecoder
 from hrec_tf.layers.global_context import GlobalContext, bag_of_items
 from hrec_tf.layers.item_embedding import ItemEmbedding
 from hrec_tf.layers.item_scores import ItemScores
+from hrec_tf.layers.neighbour_scores import NeighbourScores
 from hrec_tf.layers.positions import at_positions, is_read_at
 from hrec_tf.layers.recurrence import Recurrence
 from hrec_tf.layers.reminders import Reminders
@@ -28,6 +29,7 @@ __all__ = [
     "GlobalContext",
     "ItemEmbedding",
     "ItemScores",
+    "NeighbourScores",
     "Recurrence",
     "Reminders",
     "at_positions",

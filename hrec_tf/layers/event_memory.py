@@ -36,7 +36,7 @@ class EventMemory(keras.layers.Layer):
     Example:
         >>> memory = EventMemory(9, 3)
         >>> never = tf.zeros((1, 2), bool)
-        >>> columns, _ = memory([[4, 7]], never, never, memory.initial_states(1))
+        >>> columns, _ = memory(tf.constant([[4, 7]]), never, never, memory.initial_states(1))
         >>> item_ids, in_session = memory.read(columns)
         >>> item_ids.numpy().tolist(), in_session.numpy().tolist()
         ([[[4, 0, 0], [7, 4, 0]]], [[[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]])

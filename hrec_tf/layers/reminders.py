@@ -30,8 +30,8 @@ class Reminders(keras.layers.Layer):
 
     Call:
         hidden: float (..., dim).
-        item_ids: int (..., M), id_k, the latest first; 0 is none.
-        in_session: float (..., M), f_k.
+        item_ids: int (..., at least M), id_k, the latest first; 0 is none.
+        in_session: float (..., at least M), f_k.
         candidates: None for the whole catalogue, or int (..., candidates), as of `ItemScores`.
         Returns float (..., num_items), or (..., rows, candidates).
     """
@@ -62,6 +62,7 @@ class Reminders(keras.layers.Layer):
         return tf.where(item_ids == PADDING_ID, tf.zeros_like(gains), gains)
 
     def call(self, hidden, item_ids, in_session, candidates=None):
+        item_ids, in_session = item_ids[..., : self.size], in_session[..., : self.size]
         gains = self.gains(hidden, item_ids, in_session)
         if candidates is None:
             return over_catalogue(item_ids, gains, self.num_items)

@@ -11,6 +11,7 @@ from hrec_tf.layers import (
     EventMemory,
     ItemEmbedding,
     ItemScores,
+    NeighbourScores,
     Recurrence,
     Reminders,
     pack_events,
@@ -27,6 +28,7 @@ class HRNN(NextItemModel):
 
         r̂ = s W_yᵀ + b_y  [+ c W_cyᵀ with `user_to_output`]                        (Eq. 2)
               [+ what `Reminders` add to items that the user had before]
+              [+ what `NeighbourScores` add to items like the session's last ones]
 
     with s the session state and c the user state. "HRNN Init" is `user_gates=None`, "HRNN
     All" `user_gates="rzh"`. The activation of the scores (tanh in the paper) belongs to the
@@ -49,6 +51,10 @@ class HRNN(NextItemModel):
         session_dropout, user_dropout, init_dropout: see `HierarchicalGRUCell`.
         reminders: M, the user's last events whose items `Reminders` raise, those that are fed;
             0 has none (ours, not the paper's).
+        neighbours: K, similar items of each whose scores `NeighbourScores` raise outside training,
+            once `set_neighbours` was told them; 0 has none (ours).
+        neighbour_weight: their weight w; None is 0 until one is set, as `hrec_tf.recipe.train`
+            does by validation.
         seed: of initial values and dropout.
     """
 
@@ -69,6 +75,8 @@ class HRNN(NextItemModel):
         user_dropout: float = 0.0,
         init_dropout: float = 0.0,
         reminders: int = 0,
+        neighbours: int = 0,
+        neighbour_weight: float | None = None,
         seed: int | None = None,
         **kwargs,
     ):
@@ -102,15 +110,54 @@ class HRNN(NextItemModel):
             num_items, self.recurrence.cell.output_size, seed=self._seed_of(0), name="item_scores"
         )
         self.item_scores.build()
-        self.num_reminders = checks.require_int_at_least(
-            "reminders", reminders, minimum=0, mend="Pass events, e.g. 20, or 0 for none."
-        )
-        self.memory, self.scores_are_products = None, not reminders
-        if reminders:
-            self.memory = EventMemory(num_items, reminders, name="memory")
-            self.reminders = Reminders(num_items, self.item_scores.dim, reminders, name="reminders")
-            self.reminders.build()
+        self._build_heads(reminders, neighbours, neighbour_weight)
         self.built = True
+
+    def _build_heads(self, reminders, neighbours, neighbour_weight) -> None:
+        """What is added to the scores by what the user's last events were."""
+        for name, size in (("reminders", reminders), ("neighbours", neighbours)):
+            checks.require_int_at_least(name, size, minimum=0, mend="Pass 0 for none, or e.g. 20.")
+        if neighbour_weight is not None:
+            checks.require_number(
+                "neighbour_weight", neighbour_weight, minimum=0, mend="Pass e.g. 0.5."
+            )
+            if not neighbours:
+                raise ValueError(
+                    f"`neighbour_weight` was {neighbour_weight}, but neighbours is 0, so it would "
+                    "be ignored. Leave it out, or pass e.g. neighbours=100."
+                )
+        self.head_arguments: dict[str, Any] = {
+            "reminders": reminders,
+            "neighbours": neighbours,
+            "neighbour_weight": neighbour_weight,
+        }
+        self.memory = self.reminders = self.neighbour_scores = None
+        self.scores_are_products = not (reminders or neighbours)
+        if self.scores_are_products:
+            return
+        size, dim = max(reminders, 1), self.item_scores.dim
+        if reminders:
+            self.reminders = Reminders(self.num_items, dim, reminders, name="reminders")
+            self.reminders.build()
+        if neighbours:
+            self.neighbour_scores = NeighbourScores(self.num_items, neighbours, name="neighbours")
+            self.neighbour_scores.build()
+            self.neighbour_scores.weight.assign([neighbour_weight or 0.0])
+            size = max(size, self.neighbour_scores.events)
+        self.memory = EventMemory(self.num_items, size, name="memory")
+
+    def set_neighbours(self, similarities) -> None:
+        """Sets the similar items of each; see `NeighbourScores.set_neighbours`.
+
+        Raises:
+            ValueError: a model without neighbours, or similarities that do not fit.
+        """
+        if self.neighbour_scores is None:
+            raise ValueError(
+                "`set_neighbours` was called on a model with neighbours=0, whose scores have no "
+                "use for them. Build it with e.g. neighbours=100."
+            )
+        self.neighbour_scores.set_neighbours(similarities)
 
     def initial_states(self, batch_size):
         states = self.recurrence.initial_states(batch_size)
@@ -133,11 +180,22 @@ class HRNN(NextItemModel):
         return tf.concat([hidden, remembered], axis=-1), [*recurrent, *memory]
 
     def score(self, hidden, item_ids=None):
+        return self._score(hidden, item_ids, self.neighbour_scores)
+
+    def score_to_train(self, hidden, item_ids=None):
+        # Of the pairs that are trained on, the neighbours were counted.
+        return self._score(hidden, item_ids, None)
+
+    def _score(self, hidden, item_ids, neighbour_scores):
         if self.memory is None:
             return self.item_scores(hidden, item_ids)
-        hidden, remembered = tf.split(hidden, [self.item_scores.dim, self.memory.width], axis=-1)
-        gains = self.reminders(hidden, *self.memory.read(remembered), item_ids)
-        return self.item_scores(hidden, item_ids) + gains
+        hidden, columns = tf.split(hidden, [self.item_scores.dim, self.memory.width], axis=-1)
+        scores, remembered = self.item_scores(hidden, item_ids), self.memory.read(columns)
+        if self.reminders is not None:
+            scores += self.reminders(hidden, *remembered, item_ids)
+        if neighbour_scores is not None:
+            scores += neighbour_scores(*remembered, item_ids)
+        return scores
 
     def as_step_states(self, states, nothing_fed):
         if self.feed_last_item:
@@ -174,10 +232,10 @@ class HRNN(NextItemModel):
         return (
             super().get_config()
             | self.cell_arguments
+            | self.head_arguments
             | {
                 "item_dim": self.item_dim,
                 "feed_last_item": self.feed_last_item,
                 "user_to_output": self.user_to_output,
-                "reminders": self.num_reminders,
             }
         )

@@ -185,7 +185,7 @@ def measure(
     history = []
     fitted: Any = None
     histories, held_out = log.train, None
-    if recipe.patience is not None:
+    if recipe.needs_validation:
         histories, held_out = log.for_validation()
     for seed in seeds:
         counted = recipe.entry.is_baseline

@@ -48,6 +48,7 @@ WITHOUT_VECTORS = {
     "RNN-BPM",
     "RNN-BPM of GRUs, joint",
     "HRNN with reminders",
+    "HRNN with neighbours",
 }
 STEPS = {
     "saved_model step",
