@@ -278,8 +278,11 @@ CASES = [
         "HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}, trains_alike=True
     ),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}, trains_alike=True),
-    Case("HRNN with reminders", HRNN, HRNN_SIZES | {"reminders": 3}),
-    Case("HRNN with neighbours", HRNN, HRNN_SIZES | {"neighbours": 4, "neighbour_weight": 0.5}),
+    Case(
+        "HRNN with reminders and neighbours",
+        HRNN,
+        HRNN_SIZES | {"reminders": 4, "neighbours": 4, "neighbour_weight": 0.5},
+    ),
     Case("User-based GRU", UserGRU, USER_SIZES),
     Case(
         "User-based GRU, rectified",

@@ -47,8 +47,7 @@ WITHOUT_VECTORS = {
     "STAMP of Song et al.",
     "RNN-BPM",
     "RNN-BPM of GRUs, joint",
-    "HRNN with reminders",
-    "HRNN with neighbours",
+    "HRNN with reminders and neighbours",
 }
 STEPS = {
     "saved_model step",
