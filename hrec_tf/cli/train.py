@@ -31,7 +31,7 @@ def train(
         typer.Option(
             "--validation",
             help="Hold back each user's last training session, or the split's own part; rank it "
-            "each epoch. A recipe with a patience does so anyway.",
+            "each epoch. A recipe with a patience, or neighbours without a weight, does so anyway.",
         ),
     ] = False,
     resume: Annotated[
