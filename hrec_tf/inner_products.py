@@ -74,10 +74,14 @@ def vectors_by(model: Any, units: int) -> Callable[[tf.Tensor], tf.Tensor]:
 def departure(model: Any, units: int) -> float:
     """Returns by how much scores are no inner products; 0.0 where rounding explains it.
 
+    It is infinite of a model that says so itself (`NextItemModel.scores_are_products`).
+
     Args:
         model: some of its items are scored for a few hidden states that are drawn.
         units: its `hidden_width`.
     """
+    if not model.scores_are_products:
+        return float("inf")
     item_ids = tf.range(1, min(model.num_items, 256) + 1)
     hidden = tf.constant(np.random.default_rng(0).normal(size=(4, units)), tf.float32)
     scores = np.asarray(model.score(hidden, item_ids))

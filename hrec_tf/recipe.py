@@ -90,6 +90,17 @@ class Recipe:
         return self.entry.layout in PADDED_LAYOUTS
 
     @property
+    def chooses_neighbour_weight(self) -> bool:
+        """Whether validation decides how much `neighbours` of a network count."""
+        is_asked = not self.entry.is_baseline and bool(self.arguments.get("neighbours"))
+        return is_asked and self.arguments.get("neighbour_weight") is None
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether `train` needs validation histories."""
+        return self.patience is not None or self.chooses_neighbour_weight
+
+    @property
     def monitor(self) -> str:
         """Name, in a training's history, of the metric that `patience` watches."""
         return f"val_recall@{self._largest_k}"
@@ -405,7 +416,8 @@ def train(
         seed: of initial values, dropout, order and negatives, or of a baseline that draws;
             counting has no use for it.
         validation: evaluation histories, ranked after every epoch; for trained models. A recipe
-            with `patience` needs them: the model then has the weights of its best epoch.
+            with `patience` needs them: the model then has the weights of its best epoch. So does
+            one whose `neighbours` have no `neighbour_weight`: they choose it.
         callbacks: Keras callbacks; for trained models.
         checkpoint: a `hrec_tf.training.Checkpoint`, to go on from it; for trained models.
         features: of the log; read by models whose recipe says so.
@@ -428,6 +440,12 @@ def train(
                 )
         baseline = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
         return baseline.fit(histories)
+    if recipe.chooses_neighbour_weight and validation is None:
+        raise ValueError(
+            f"`neighbours` of {recipe.name} is {recipe.arguments['neighbours']}, but there is no "
+            "`validation` to choose their weight by. Pass what `PreparedLog.for_validation()` "
+            "returns, or set neighbour_weight, e.g. to 0.5."
+        )
     watching = _early_stopping(recipe, validation)
     if checkpoint is not None:
         for callback in watching:
@@ -435,16 +453,19 @@ def train(
     model, stream = ready_to_train(
         recipe, histories, seed=seed, is_ranked=validation is not None, features=features
     )
+    held_out = None if validation is None else _validation_stream(recipe, model, validation)
     model.fit(
         stream,
         epochs=recipe.epochs,
-        validation_data=None
-        if validation is None
-        else _validation_stream(recipe, model, validation),
+        validation_data=held_out,
         callbacks=[*callbacks, *watching],
         checkpoint=checkpoint,
         verbose=0,
     )
+    if recipe.chooses_neighbour_weight:
+        from hrec_tf.training import choose_neighbour_weight
+
+        choose_neighbour_weight(model, held_out, recipe.monitor.removeprefix("val_"))
     return model
 
 
@@ -468,6 +489,11 @@ def ready_to_train(
     model = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
     if recipe.arguments.get("num_item_features") and features and features.items:
         model.set_item_features(features.items.values, is_cold=histories.item_supports() == 0)
+    if recipe.arguments.get("neighbours"):
+        from hrec_tf.baselines import ItemKNN
+
+        counted = ItemKNN(neighbours=recipe.arguments["neighbours"]).fit(histories)
+        model.set_neighbours(counted.similarities)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=_loss(recipe),

@@ -10,6 +10,7 @@ from hrec_tf.data.prefixes import lay_out_rows, prefix_rows
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.models import HRNN, GRU4Rec, HiRNN, LSTM4Rec, RNNConcat
 from hrec_tf.schema import ITEM_IDS, POSITIONS, SESSION_START, USER_START
+from tests.reference.neighbour_scores import similarities
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
 from tests.reference.weights import fill_distinct
 
@@ -29,6 +30,14 @@ def distinct(model):
     return model
 
 
+def reminding():
+    """An HRNN whose scores are also of what the user had, and of items like it."""
+    sizes = {"session_units": 4, "user_units": 3, "reminders": 4}
+    model = HRNN(num_items=NUM_ITEMS, neighbours=2, neighbour_weight=0.5, **sizes)
+    model.set_neighbours(similarities(NUM_ITEMS, 2))
+    return distinct(model)
+
+
 STEPWISE = {
     "lstm": distinct(LSTM4Rec(num_items=NUM_ITEMS, units=(4,))),
     "concat": distinct(RNNConcat(num_items=NUM_ITEMS, units=(4,))),
@@ -38,6 +47,7 @@ STEPWISE = {
         HiRNN(num_items=NUM_ITEMS, item_dim=3, short_units=4, long_units=3, segment_minutes=30)
     ),
     "fed": distinct(HRNN(num_items=NUM_ITEMS, session_units=4, user_units=3, feed_last_item=True)),
+    "heads": reminding(),
 }
 PREFIXES = {
     "prefixes": distinct(TinyPrefixModel(num_items=NUM_ITEMS)),

@@ -13,6 +13,7 @@ from hrec_tf.recipe import (
     with_shared_changes,
 )
 from hrec_tf.training import Checkpoint
+from hrec_tf.training.neighbour_weight import WEIGHTS
 from tests.reference import prefix_mean
 from tests.reference.tiny_log import ring_histories
 
@@ -39,7 +40,7 @@ def test_keys_are_found_by_name_and_by_section():
         ("stream.num_lane", r"Did you mean 'stream.num_lanes'"),
         ("los.form", r"Did you mean 'loss.form'"),
         ("name", r"`name` may mean optimizer.name, loss.name, negatives.name"),
-        ("neighbours", r"`neighbours` is no key"),
+        ("sample_size", r"`sample_size` is no key"),
     ],
 )
 def test_a_key_that_there_is_not_is_refused_with_the_nearest(key, message):
@@ -241,6 +242,35 @@ def test_training_by_recipe_learns_and_ranks_with_validation():
     found = evaluate(recipe, model, histories)
     assert found.metrics["Recall@1"] > 0.5
     assert evaluate(recipe, model, histories, ties="standard").ties == "standard"
+
+
+@pytest.mark.integration
+def test_validation_chooses_how_much_neighbours_count_beside_a_network_trained_as_ever():
+    histories = ring_histories(num_users=4)
+    recipe = hrnn(**SMALL | {"epochs": 1, "learning_rate": 1e-5, "ks": (1, 3)})
+    network = train(recipe, histories, seed=0, validation=histories)
+    both = train(recipe.with_changes({"neighbours": 5}), histories, seed=0, validation=histories)
+    for mine, other in zip(both.trainable_weights, network.trainable_weights, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+    def recall(weight):
+        both.neighbour_scores.weight.assign([weight])
+        return evaluate(recipe, both, histories).metrics["Recall@3"]
+
+    chosen = float(both.neighbour_scores.weight[0])
+    recalls = {weight: recall(weight) for weight in WEIGHTS}
+    assert recalls[0.0] == evaluate(recipe, network, histories).metrics["Recall@3"]
+    best = max(recalls.values())
+    assert best > recalls[0.0] + 0.1
+    assert chosen == pytest.approx(min(w for w, found in recalls.items() if found == best))
+
+
+def test_a_weight_of_neighbours_that_is_to_be_chosen_needs_validation():
+    recipe = hrnn(**SMALL | {"neighbours": 5})
+    assert recipe.needs_validation and not hrnn(**SMALL).needs_validation
+    assert not recipe.with_changes({"neighbour_weight": 0.5}).needs_validation
+    with pytest.raises(ValueError, match="`neighbours` of hrnn-init is 5, but there is no `valid"):
+        train(recipe, ring_histories(num_users=2), seed=0)
 
 
 def test_baseline_by_recipe_and_what_it_would_ignore():

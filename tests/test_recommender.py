@@ -6,6 +6,7 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.models import HMRNN, HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
 from tests.reference.made_explanations import ExplainingGRU, made_explanation
+from tests.reference.neighbour_scores import similarities
 from tests.reference.weights import fill_distinct
 
 # Keras 3.15 saves a tf.Variable by np.array(), whose TensorFlow side knows no `copy` (NumPy 2).
@@ -144,6 +145,22 @@ def changed(folder, name, edit):
     path = folder / name
     path.write_text(edit(path.read_text(encoding="utf-8")), encoding="utf-8")
     manifest.write(folder, kind="recommender", about={})
+
+
+@pytest.mark.integration
+def test_reminders_and_neighbours_are_saved_with_the_network(tmp_path):
+    sizes = {"session_units": 4, "user_units": 3, "reminders": 4, "neighbours": 2}
+    model = HRNN(num_items=6, neighbour_weight=0.5, **sizes)
+    model.set_neighbours(similarities(6, 2))
+    fill_distinct(model)
+    kept = made(model=model)
+    again = Recommender.load(kept.save(tmp_path / "kept"))
+    asked = {"history": [("tea", NOON), ("jam", NOON + 60)], "k": 6, "exclude_seen": False}
+    assert again.recommend(**asked) == kept.recommend(**asked)
+    network = HRNN(num_items=6, session_units=4, user_units=3)
+    for mine, other in zip(network.weights, model.weights[: len(network.weights)], strict=True):
+        mine.assign(other)
+    assert made(model=network).recommend(**asked) != kept.recommend(**asked)
 
 
 @pytest.mark.integration

@@ -31,7 +31,7 @@ def train(
         typer.Option(
             "--validation",
             help="Hold back each user's last training session, or the split's own part; rank it "
-            "each epoch. A recipe with a patience does so anyway.",
+            "each epoch. A recipe with a patience, or neighbours without a weight, does so anyway.",
         ),
     ] = False,
     resume: Annotated[
@@ -69,7 +69,7 @@ def train(
     source = log.source()
     (recipe,) = settings.load(source, [model], ranking.changes())
     # Whoever waits for the best epoch must see each one ranked.
-    validation = validation or recipe.patience is not None
+    validation = validation or recipe.needs_validation
     if plan:
         ignored = {"out": out, "resume": resume or None, "checkpoint_seconds": checkpoint_seconds}
         _print_plan(recipe, source, seed, validation=validation, json=json, ignored=ignored)

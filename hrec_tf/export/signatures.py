@@ -90,7 +90,9 @@ class Signatures(tf.Module):
         # Without these a Session finds no variables: Keras' own are not tracked from here.
         model = inference.model
         is_short = [
-            tables == "bfloat16" and weight.shape[:1] == (model.num_items + 1,)
+            tables == "bfloat16"
+            and weight.shape[:1] == (model.num_items + 1,)
+            and weight.dtype.startswith("float")
             for weight in model.weights
         ]
         self.weights = [

@@ -6,13 +6,16 @@ from hrec_tf.layers.causal_attention import CausalAttention
 from hrec_tf.layers.causal_convolutions import CausalConvolutions
 from hrec_tf.layers.context_attention import ContextAttention
 from hrec_tf.layers.control_signals import ControlSignals
+from hrec_tf.layers.event_memory import EventMemory
 from hrec_tf.layers.events import pack_events
 from hrec_tf.layers.feature_decoder import FeatureDecoder
 from hrec_tf.layers.global_context import GlobalContext, bag_of_items
 from hrec_tf.layers.item_embedding import ItemEmbedding
 from hrec_tf.layers.item_scores import ItemScores
+from hrec_tf.layers.neighbour_scores import NeighbourScores
 from hrec_tf.layers.positions import at_positions, is_read_at
 from hrec_tf.layers.recurrence import Recurrence
+from hrec_tf.layers.reminders import Reminders
 
 __all__ = [
     "AdditiveAttention",
@@ -21,11 +24,14 @@ __all__ = [
     "CausalConvolutions",
     "ContextAttention",
     "ControlSignals",
+    "EventMemory",
     "FeatureDecoder",
     "GlobalContext",
     "ItemEmbedding",
     "ItemScores",
+    "NeighbourScores",
     "Recurrence",
+    "Reminders",
     "at_positions",
     "bag_of_items",
     "is_read_at",

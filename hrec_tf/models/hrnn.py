@@ -7,7 +7,15 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.cells import HierarchicalGRUCell
-from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence, pack_events
+from hrec_tf.layers import (
+    EventMemory,
+    ItemEmbedding,
+    ItemScores,
+    NeighbourScores,
+    Recurrence,
+    Reminders,
+    pack_events,
+)
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
 
@@ -19,6 +27,8 @@ class HRNN(NextItemModel):
     `HierarchicalGRUCell` holds the equations; the scores are
 
         r̂ = s W_yᵀ + b_y  [+ c W_cyᵀ with `user_to_output`]                        (Eq. 2)
+              [+ what `Reminders` add to items that the user had before]
+              [+ what `NeighbourScores` add to items like the session's last ones]
 
     with s the session state and c the user state. "HRNN Init" is `user_gates=None`, "HRNN
     All" `user_gates="rzh"`. The activation of the scores (tanh in the paper) belongs to the
@@ -39,6 +49,12 @@ class HRNN(NextItemModel):
             value.
         user_to_output: add the term of c to the scores; the paper reports severe degradation.
         session_dropout, user_dropout, init_dropout: see `HierarchicalGRUCell`.
+        reminders: M, the user's last events whose items `Reminders` raise, those that are fed;
+            0 has none (ours, not the paper's).
+        neighbours: K, similar items of each whose scores `NeighbourScores` raise outside training,
+            once `set_neighbours` was told them; 0 has none (ours).
+        neighbour_weight: their weight w; None is 0 until one is set, as `hrec_tf.recipe.train`
+            does by validation.
         seed: of initial values and dropout.
     """
 
@@ -58,6 +74,9 @@ class HRNN(NextItemModel):
         session_dropout: float = 0.0,
         user_dropout: float = 0.0,
         init_dropout: float = 0.0,
+        reminders: int = 0,
+        neighbours: int = 0,
+        neighbour_weight: float | None = None,
         seed: int | None = None,
         **kwargs,
     ):
@@ -91,24 +110,92 @@ class HRNN(NextItemModel):
             num_items, self.recurrence.cell.output_size, seed=self._seed_of(0), name="item_scores"
         )
         self.item_scores.build()
+        self._build_heads(reminders, neighbours, neighbour_weight)
         self.built = True
 
+    def _build_heads(self, reminders, neighbours, neighbour_weight) -> None:
+        """What is added to the scores by what the user's last events were."""
+        for name, size in (("reminders", reminders), ("neighbours", neighbours)):
+            checks.require_int_at_least(name, size, minimum=0, mend="Pass 0 for none, or e.g. 20.")
+        if neighbour_weight is not None:
+            checks.require_number(
+                "neighbour_weight", neighbour_weight, minimum=0, mend="Pass e.g. 0.5."
+            )
+            if not neighbours:
+                raise ValueError(
+                    f"`neighbour_weight` was {neighbour_weight}, but neighbours is 0, so it would "
+                    "be ignored. Leave it out, or pass e.g. neighbours=100."
+                )
+        self.head_arguments: dict[str, Any] = {
+            "reminders": reminders,
+            "neighbours": neighbours,
+            "neighbour_weight": neighbour_weight,
+        }
+        self.memory = self.reminders = self.neighbour_scores = None
+        self.scores_are_products = not (reminders or neighbours)
+        if self.scores_are_products:
+            return
+        size, dim = max(reminders, 1), self.item_scores.dim
+        if reminders:
+            self.reminders = Reminders(self.num_items, dim, reminders, name="reminders")
+            self.reminders.build()
+        if neighbours:
+            self.neighbour_scores = NeighbourScores(self.num_items, neighbours, name="neighbours")
+            self.neighbour_scores.build()
+            self.neighbour_scores.weight.assign([neighbour_weight or 0.0])
+            size = max(size, self.neighbour_scores.events)
+        self.memory = EventMemory(self.num_items, size, name="memory")
+
+    def set_neighbours(self, similarities) -> None:
+        """Sets the similar items of each; see `NeighbourScores.set_neighbours`.
+
+        Raises:
+            ValueError: a model without neighbours, or similarities that do not fit.
+        """
+        if self.neighbour_scores is None:
+            raise ValueError(
+                "`set_neighbours` was called on a model with neighbours=0, whose scores have no "
+                "use for them. Build it with e.g. neighbours=100."
+            )
+        self.neighbour_scores.set_neighbours(similarities)
+
     def initial_states(self, batch_size):
-        return self.recurrence.initial_states(batch_size)
+        states = self.recurrence.initial_states(batch_size)
+        return states if self.memory is None else states + self.memory.initial_states(batch_size)
 
     def encode(self, events, states, training=False):
         item_ids = events[ITEM_IDS]
         items = item_ids if self.items is None else self.items(item_ids)
-        packed = pack_events(items, events[SESSION_START], events[USER_START])
-        return self.recurrence(
-            packed,
-            initial_state=states,
+        flags = events[SESSION_START], events[USER_START]
+        hidden, recurrent = self.recurrence(
+            pack_events(items, *flags),
+            initial_state=states[:2],
             is_event=item_ids != PADDING_ID,
             training=training,
         )
+        if self.memory is None:
+            return hidden, recurrent
+        # What is remembered goes with the hidden state to where it is scored.
+        remembered, memory = self.memory(item_ids, *flags, states[2:])
+        return tf.concat([hidden, remembered], axis=-1), [*recurrent, *memory]
 
     def score(self, hidden, item_ids=None):
-        return self.item_scores(hidden, item_ids)
+        return self._score(hidden, item_ids, self.neighbour_scores)
+
+    def score_to_train(self, hidden, item_ids=None):
+        # Of the pairs that are trained on, the neighbours were counted.
+        return self._score(hidden, item_ids, None)
+
+    def _score(self, hidden, item_ids, neighbour_scores):
+        if self.memory is None:
+            return self.item_scores(hidden, item_ids)
+        hidden, columns = tf.split(hidden, [self.item_scores.dim, self.memory.width], axis=-1)
+        scores, remembered = self.item_scores(hidden, item_ids), self.memory.read(columns)
+        if self.reminders is not None:
+            scores += self.reminders(hidden, *remembered, item_ids)
+        if neighbour_scores is not None:
+            scores += neighbour_scores(*remembered, item_ids)
+        return scores
 
     def as_step_states(self, states, nothing_fed):
         if self.feed_last_item:
@@ -126,17 +213,18 @@ class HRNN(NextItemModel):
         """
         if self.feed_last_item:
             return super().step(item_ids, session_start, user_start, states)
-        after, before, nothing_fed = states[:2], states[2:4], states[4]
+        half = len(states) // 2
+        old_after, old_before, nothing_fed = states[:half], states[half:-1], states[-1]
         session_start = tf.convert_to_tensor(session_start) | user_start
         starts = session_start[:, None]
-        base = [tf.where(starts, b, a) for b, a in zip(before, after, strict=True)]
+        base = [tf.where(starts, b, a) for b, a in zip(old_before, old_after, strict=True)]
         is_first = tf.convert_to_tensor(user_start)[:, None] | (starts & nothing_fed)
         events = self.one_event(item_ids, session_start, is_first[:, 0])
         hidden, after = self.encode(events, base)
         # An unknown item is no event: nothing moves.
         is_event = tf.convert_to_tensor(item_ids)[:, None] != PADDING_ID
-        before = [tf.where(is_event, b, old) for b, old in zip(base, states[2:4], strict=True)]
-        after = [tf.where(is_event, a, old) for a, old in zip(after, states[:2], strict=True)]
+        before = [tf.where(is_event, b, old) for b, old in zip(base, old_before, strict=True)]
+        after = [tf.where(is_event, a, old) for a, old in zip(after, old_after, strict=True)]
         nothing_fed = tf.where(is_event, is_first, nothing_fed)
         return hidden[:, 0], [*after, *before, nothing_fed]
 
@@ -144,6 +232,7 @@ class HRNN(NextItemModel):
         return (
             super().get_config()
             | self.cell_arguments
+            | self.head_arguments
             | {
                 "item_dim": self.item_dim,
                 "feed_last_item": self.feed_last_item,

@@ -66,6 +66,10 @@ class NextItemModel(keras.Model):
     """Whether events say whose they are. Such a model is trained and evaluated, but not exported:
     what serves it is not told who asks."""
 
+    scores_are_products: bool = True
+    """Whether scores may be inner products of `hidden` with vectors of the items, which
+    `hrec_tf.inner_products` then tries. Not those of a model whose `hidden` holds ids."""
+
     explains_with_flags: bool = False
     """Whether `explain`, where there is one, reads a user's whole history and takes `gaps` and
     `session_start` beside it; others read one session."""

@@ -172,8 +172,8 @@ def measure(
 
     Args:
         recipe: see `Recipe`.
-        log: what to train and evaluate on. A recipe with `patience` is trained on less of it:
-            its validation part ends the training.
+        log: what to train and evaluate on. A recipe that `needs_validation` is trained on
+            less of it: its validation part ends the training, or chooses a weight.
         seeds: one run each. What is not random is counted for each, and evaluated once.
         watch: see `Watch`; shows progress.
         keep: whether the result holds what was fitted with the last seed, to use it further.
@@ -185,7 +185,7 @@ def measure(
     history = []
     fitted: Any = None
     histories, held_out = log.train, None
-    if recipe.patience is not None:
+    if recipe.needs_validation:
         histories, held_out = log.for_validation()
     for seed in seeds:
         counted = recipe.entry.is_baseline

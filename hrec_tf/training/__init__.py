@@ -3,6 +3,7 @@
 from hrec_tf.training.callbacks import TrainingProgress, TrainingStatus, print_status
 from hrec_tf.training.early_stopping import EarlyStopping, best_epoch
 from hrec_tf.training.event_files import EventFiles
+from hrec_tf.training.neighbour_weight import choose_neighbour_weight
 from hrec_tf.training.resume import Checkpoint
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "TrainingProgress",
     "TrainingStatus",
     "best_epoch",
+    "choose_neighbour_weight",
     "print_status",
 ]

@@ -51,6 +51,7 @@ from hrec_tf.schema import (
     USER_IDS,
     USER_START,
 )
+from tests.reference.neighbour_scores import similarities
 from tests.reference.padded_rows import padded_events
 from tests.reference.weights import fill_distinct, fill_drawn
 
@@ -99,7 +100,11 @@ class Case:
         return 1 if self.is_padded else 6
 
     def build(self, seed: int = 3) -> NextItemModel:
-        return self.model(num_items=NUM_ITEMS, seed=seed, **self.arguments)
+        model = self.model(num_items=NUM_ITEMS, seed=seed, **self.arguments)
+        neighbours = self.arguments.get("neighbours")
+        if neighbours:
+            model.set_neighbours(similarities(NUM_ITEMS, neighbours))
+        return model
 
     def compile(self, model: NextItemModel, histories: Histories) -> None:
         """Sets how the model is trained, as its paper does or nearly so."""
@@ -273,6 +278,11 @@ CASES = [
         "HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}, trains_alike=True
     ),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}, trains_alike=True),
+    Case(
+        "HRNN with reminders and neighbours",
+        HRNN,
+        HRNN_SIZES | {"reminders": 4, "neighbours": 4, "neighbour_weight": 0.5},
+    ),
     Case("User-based GRU", UserGRU, USER_SIZES),
     Case(
         "User-based GRU, rectified",

@@ -43,7 +43,12 @@ WITHOUT_STEP = {
     "saved_model score",
     "tflite recommend",
 }
-WITHOUT_VECTORS = {"STAMP of Song et al.", "RNN-BPM", "RNN-BPM of GRUs, joint"}
+WITHOUT_VECTORS = {
+    "STAMP of Song et al.",
+    "RNN-BPM",
+    "RNN-BPM of GRUs, joint",
+    "HRNN with reminders and neighbours",
+}
 STEPS = {
     "saved_model step",
     "saved_model recommend, then step",

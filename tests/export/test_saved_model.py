@@ -15,6 +15,7 @@ from hrec_tf import manifest
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model
 from hrec_tf.export.saved_model import MAX_LISTS
+from hrec_tf.export.signatures import Signatures
 from hrec_tf.export.warmup import write_warmup
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
@@ -402,3 +403,17 @@ def test_a_state_that_is_not_ours_is_refused(signatures):
     early = tf.constant([NOON + 59, NOON + 90], tf.int64)
     with pytest.raises(tf.errors.InvalidArgumentError, match="must not lie before the event"):
         signatures["step"](**step_inputs(answer, timestamps=early))
+
+
+def test_only_numbers_that_may_be_rounded_are_shortened(tmp_path):
+    """Of the tables of neighbours that of their ids stays what it is."""
+    model = HRNN(num_items=6, session_units=4, user_units=3, neighbours=2)
+    kept, file = Recommender(model, Vocabulary(ITEMS)), tmp_path / "vocabulary.txt"
+    kept.vocabulary.save(file)
+    module = Signatures(kept.inference, file, id_type="text", ks=[3], tables="bfloat16")
+    types = {
+        w.path.split("/")[-1]: t.dtype.name
+        for w, t in zip(model.weights, module.weights, strict=True)
+    }
+    assert (types["neighbour_ids"], types["similarities"]) == ("int32", "bfloat16")
+    assert (types["table"], types["weight"]) == ("bfloat16", "float32")

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import session_parallel_stream, user_parallel_stream
+from hrec_tf.layers.neighbour_scores import FLOOR
 from hrec_tf.losses import TOP1, InBatch, reduce_rows
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
+from tests.reference import neighbour_scores as reference
 from tests.reference.recurrent import weights_of
 from tests.reference.training import hrnn_loss, train
 from tests.reference.weights import fill_distinct
@@ -447,6 +449,57 @@ def test_user_to_output_adds_a_term_of_the_user_state():
     np.testing.assert_allclose(with_user.score(hidden), expected, **FLOAT32_NOISE)
 
 
+EVENTS = {
+    ITEM_IDS: tf.constant([[1, 4, 4, 2, 6]]),
+    SESSION_START: tf.constant([[True, False, True, False, True]]),
+    USER_START: tf.constant([[True, False, False, False, True]]),
+}
+
+
+def test_reminders_add_to_the_scores_of_items_that_the_user_had():
+    """Gates of 1/2; what has learnt nothing yet adds nothing."""
+    model, plain = HRNN(num_items=NUM_ITEMS, reminders=2, seed=0), HRNN(num_items=NUM_ITEMS, seed=0)
+    without = np.asarray(plain.score(plain(EVENTS)))
+    np.testing.assert_array_equal(model.score(model(EVENTS)), without)
+    model.reminders.boosts.assign([[2.0, 4], [6, 8]])
+    gains = np.zeros((5, NUM_ITEMS))
+    gains[0, 0] = 1  # item 1 at this event
+    gains[1, [3, 0]] = 1, 2  # item 1 at the event before
+    gains[2, 3] = 1 + 4  # item 4 at this event, and in the session before
+    gains[3, [1, 3]] = 1, 2
+    gains[4, 5] = 1  # another user
+    np.testing.assert_allclose(model.score(model(EVENTS))[0] - without[0], gains, atol=1e-6)
+
+
+def test_neighbours_add_to_the_scores_of_items_like_the_sessions_last_ones():
+    """After training alone: the loss does not know of them."""
+    model = HRNN(num_items=NUM_ITEMS, neighbours=2, neighbour_weight=0.7, reminders=1, seed=0)
+    plain = HRNN(num_items=NUM_ITEMS, seed=0)
+    similar = reference.similarities(NUM_ITEMS, 2)
+    model.set_neighbours(similar)
+    hidden, without = model(EVENTS), np.asarray(plain.score(plain(EVENTS)))
+    np.testing.assert_array_equal(model.score_to_train(hidden), without)
+    settings = {"events": 3, "decay": 0.5, "weight": 0.7, "floor": FLOOR}
+    sessions = [[1], [4, 1], [4], [2, 4], [6]]  # the latest item first
+    gains = [
+        reference.gains(similar, read + [0] * 2, [1] * len(read) + [0] * 2, **settings)
+        for read in sessions
+    ]
+    np.testing.assert_allclose(model.score(hidden)[0] - without[0], gains, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.integration
+def test_reminders_learn_from_sampled_columns():
+    """One update moves the boost of the item that was the target, and no other event's."""
+    model = compiled(HRNN(num_items=NUM_ITEMS, session_units=3, user_units=2, reminders=3, seed=0))
+    histories = Histories.from_lists([[[1, 2, 1]], [[3, 4, 5]]], num_items=NUM_ITEMS)
+    stream = user_parallel_stream(histories, num_lanes=2, steps=2, order="given")
+    model.fit(stream.take(1), epochs=1, verbose=0)
+    here, before = np.asarray(model.reminders.boosts)
+    # Item 1 came two events before item 1: at the event before the last one.
+    assert here[1] > 0 and here[0] <= 0 and here[2] == 0 and not before.any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -455,9 +508,22 @@ def test_user_to_output_adds_a_term_of_the_user_state():
         ({"session_dropout": 1}, "`session_dropout` must be a dropout rate"),
         ({"session_units": 0}, "must be a positive int, but was 0"),
         ({"user_units": 0}, "must be a positive int, but was 0"),
+        ({"reminders": -1}, "`reminders` must be an int of at least 0, but was -1"),
+        ({"neighbours": -2}, "`neighbours` must be an int of at least 0, but was -2"),
+        (
+            {"neighbour_weight": 0.5},
+            "`neighbour_weight` was 0.5, but neighbours is 0, so it would be ignored",
+        ),
         ({"num_items": -3}, "`num_items` must be a positive int, but was -3"),
     ],
 )
 def test_bad_arguments_name_the_cure(arguments, message):
     with pytest.raises(ValueError, match=message):
         HRNN(**{"num_items": 5} | arguments)
+
+
+def test_neighbours_of_a_model_without_them_are_refused():
+    with pytest.raises(
+        ValueError, match="`set_neighbours` was called on a model with neighbours=0"
+    ):
+        HRNN(num_items=NUM_ITEMS).set_neighbours(reference.similarities(NUM_ITEMS, 2))
