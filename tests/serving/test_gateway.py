@@ -19,9 +19,8 @@ from google.protobuf import descriptor_pb2
 from hrec_tf.serving import Client, Gateway, Server
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway import rpc
-from hrec_tf.serving.state_store import open_store
 from tests.serving import toy
-from tests.serving.gateway_parts import NOON, Switch, add, ask, free_port, kept, pairs
+from tests.serving.gateway_parts import NOON, Store, Switch, add, ask, free_port, kept, pairs
 
 TOKEN = "0123456789abcdef"
 
@@ -40,7 +39,7 @@ def gateway(toy_server, store_path):
 
 @pytest.fixture
 def store(store_path):
-    store = open_store(store_path, keep_seconds=1000)
+    store = Store(store_path)
     yield store
     store.close()
 
@@ -345,7 +344,7 @@ def test_tls_on_both_doors(toy_server, tmp_path):
         ({"port": -1}, "`port` must be an int of at least 0, but was -1"),
         ({"grpc_port": 70000}, "`grpc_port` must be at most 65535, but was 70000"),
         ({"max_history": 5000}, "`max_history` was 5000, but at most 2048"),
-        ({"workers": 0}, "`workers` must be a positive int"),
+        ({"max_requests": 0}, "`max_requests` must be a positive int"),
         ({"max_skew": -1}, "`max_skew` must be a finite number"),
         ({"keep_days": 0}, "`keep_days` must be a finite number"),
         ({"model_address": "here"}, "`address` was 'here', but must be host:port"),
@@ -407,6 +406,6 @@ def test_the_command_needs_no_tensorflow_and_drains_when_it_is_stopped(toy_serve
         process.kill()
         process.communicate()
         model.close()
-    held = open_store(store, keep_seconds=1000)
+    held = Store(store)
     assert len(kept(held, "u")) == 1
     held.close()
