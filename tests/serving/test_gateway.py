@@ -91,6 +91,31 @@ def test_repeats_late_events_and_those_too_old(gateway, store):
     assert 'events_total{result="dropped"} 1.0' in ask(gateway.port, "GET", "/metrics")[1]
 
 
+def test_the_store_is_asked_once_for_an_event_that_follows_on(gateway, store):
+    """What was written last is at hand, but each write finds out whether it still holds."""
+    said = []
+    gateway._store._database.set_trace_callback(lambda text: said.append(text.split()[0]))
+
+    def asked(*event):
+        said.clear()
+        content = add(gateway.port, "joe", event)[1]
+        counts = content["added"], content["repeated"]
+        return counts, [word for word in said if word in ("SELECT", "INSERT", "UPDATE")]
+
+    assert asked("tea", NOON, "a") == ((1, 0), ["SELECT", "INSERT"])
+    assert asked("jam", NOON + 5, "b") == ((1, 0), ["UPDATE"])
+    assert asked("jam", NOON + 5, "b") == ((0, 1), ["SELECT"])
+    assert asked("rum", NOON + 6, "c") == ((1, 0), ["UPDATE"])
+    store.remove("joe")
+    assert asked("gin", NOON + 7, "d") == ((1, 0), ["UPDATE", "SELECT", "INSERT"])
+    assert [event.item for event in kept(store, "joe")] == ["gin"]
+    store.remove("joe")
+    assert asked("gin", NOON + 7, "d") == ((1, 0), ["SELECT", "INSERT"])
+    ask(gateway.port, "DELETE", "/users/joe")
+    assert asked("ale", NOON + 8, "e") == ((1, 0), ["SELECT", "INSERT"])
+    gateway._store._database.set_trace_callback(None)
+
+
 def test_a_record_that_cannot_be_read_is_lost_and_said_to_be(gateway, store, caplog):
     add(gateway.port, "secret-user", ("tea", NOON))
     assert store.put("secret-user", b"hrec\x07 of a later gateway", store.get("secret-user"))
@@ -296,6 +321,23 @@ def test_whole_numbers_and_models_without_step(tmp_path):
                     user="ann", events=[rpc.CLASSES["Event"](item="-5", timestamp=NOON + 9)], k=1
                 )
                 assert answer.items[0].item == str(2**40)
+
+
+def test_a_model_is_not_asked_for_more_at_once_than_it_answers(tmp_path):
+    """Many users are replayed where a version goes, by a server that refuses what is too much."""
+    toy.write_toy(tmp_path / "base", has_step=False)
+    with Server(tmp_path / "base", connections=20) as server:
+        switch = Switch(server.port)
+        given = {"store": str(tmp_path / "users.sqlite"), "timeout": 20}
+        with (
+            Gateway(f"127.0.0.1:{switch.port}", **given) as gateway,
+            ThreadPoolExecutor(60) as pool,
+        ):
+            assert ask(gateway.port, "GET", "/health")[0] == 200
+            switch.delay = 0.1
+            found = list(pool.map(lambda n: add(gateway.port, f"u{n}", ("tea", NOON)), range(60)))
+            assert [status for status, _ in found] == [200] * 60
+        switch.close()
 
 
 def test_too_much_at_once_is_told_to_come_again(tmp_path):

@@ -117,10 +117,11 @@ def test_what_waits_for_sqlite_is_one_transaction(tmp_path):
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # the first has gone to the file alone
         written = await asyncio.gather(*(store.put(name, name.encode(), None) for name in names))
-        assert written == [True] * 20 and await first
+        assert all(written) and await first
         assert said.count("COMMIT") == 2
         held = await asyncio.gather(*map(store.get, names))
         assert [one.record for one in held] == [name.encode() for name in names]
+        assert held == written
         assert said.count("COMMIT") == 3
         with pytest.raises(StoreError, match="no such table"):
             await asyncio.gather(store.put("ann", b"lost", None), _broken(store))
