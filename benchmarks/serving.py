@@ -119,19 +119,20 @@ async def when_due(asks: list[Asking], seconds: float, rate: float) -> Load:
 def requests_of(client: Client) -> dict[str, list[bytes]]:
     """Signature -> messages as they travel: what a client makes of histories, made beforehand."""
     sent: dict[str, list[bytes]] = {"recommend": [], "step": []}
-    ask = client._predict
+    send = client._asking._send
 
-    def keep(request: Any, timeout: float) -> Any:
-        sent[request.model_spec.signature_name].append(request.SerializeToString())
-        return ask(request, timeout=timeout)
+    async def keep(path: str, request: Any, *rest: Any) -> Any:
+        if path == protocol.PREDICT:
+            sent[request.model_spec.signature_name].append(request.SerializeToString())
+        return await send(path, request, *rest)
 
-    client._predict = keep
+    client._asking._send = keep
     for number in range(HISTORIES):
         events = history(10, seed=number)
         _, state = client.replay(events)
         item, second = events[-1]
         client.step(item, second + 60, state)
-    client._predict = ask
+    client._asking._send = send
     return sent
 
 

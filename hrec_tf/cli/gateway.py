@@ -1,5 +1,6 @@
 """`hrec gateway`: events in and lists out over HTTP, with the state of users kept in between."""
 
+import gc
 import os
 import signal
 import threading
@@ -86,6 +87,8 @@ def gateway(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked_to_stop.set())
     with running.start():
+        gc.collect()
+        gc.freeze()  # what was imported stays, and need not be looked through
         doors = f"{address}:{running.port} (HTTP{'' if tls_key is None else 'S'})"
         if running.grpc_port is not None:
             doors += f" and {address}:{running.grpc_port} (gRPC)"

@@ -1,22 +1,28 @@
 """Where a gateway keeps its users' records: a SQLite file, or Redis.
 
 A store knows bytes only. Each write says which revision of a user it follows on, and does nothing
-where another came first: several gateways share a store and lose nothing.
+where another came first: several gateways share a store and lose nothing. What is asked while the
+store is at work goes to it together, in one transaction or one round trip.
 """
 
+import asyncio
 import secrets
 import sqlite3
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from hrec_tf import checks
+from hrec_tf.serving.together import Together
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _APPLICATION = 0x68726563  # "hrec"
 _PURGE_SECONDS = 60.0
 _REDIS_TIMEOUT = 2.0
+_MOST_TOGETHER = 64
 
 
 class StoreError(RuntimeError):
@@ -36,34 +42,35 @@ class Held(NamedTuple):
 
 
 class StateStore(Protocol):
-    """A store of records; may be used by several threads."""
+    """A store of records, asked from one loop."""
 
-    def get(self, user: str) -> Held | None:
+    async def get(self, user: str) -> Held | None:
         """Returns what is held of a user; None where nothing is, or no longer."""
         ...
 
-    def put(self, user: str, record: bytes, follows: Held | None) -> bool:
+    async def put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
         """Writes a record, which lives for the store's time from now on.
 
         Args:
             user: whose.
             record: the whole of it.
-            follows: what `get` returned.
+            follows: what `get` or the `put` before returned.
 
         Returns:
-            Whether it was written: False where the user was written or removed since.
+            What is held now; None where nothing was written, as the user was written or removed
+            since.
         """
         ...
 
-    def remove(self, user: str) -> bool:
+    async def remove(self, user: str) -> bool:
         """Removes all that is held of a user; returns whether there was anything."""
         ...
 
-    def ping(self) -> None:
+    async def ping(self) -> None:
         """Returns if the store answers."""
         ...
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the connection."""
         ...
 
@@ -82,6 +89,7 @@ def open_store(address: str, *, keep_seconds: float) -> StateStore:
 
     Example:
         store = open_store("gateway.sqlite", keep_seconds=30 * 86_400)
+        held = await store.get("u1")
     """
     if not isinstance(address, str) or not address:
         raise ValueError(
@@ -119,83 +127,100 @@ class SQLiteStore:
 
     def __init__(self, path: str | Path, *, keep_seconds: float):
         self._keep_seconds, self._next_purge = keep_seconds, 0.0
-        self._lock = threading.Lock()
-        try:
-            self._database = sqlite3.connect(
-                path, timeout=5.0, isolation_level=None, check_same_thread=False
-            )
-            (owner,) = self._database.execute("PRAGMA application_id").fetchone()
-            (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error as error:
-            raise ValueError(
-                f"{str(path)!r} cannot be opened ({error}), but must be a SQLite file in a folder "
-                "that can be written. Pass another path."
-            ) from error
-        if owner != _APPLICATION and tables:
-            self._database.close()
-            raise ValueError(
-                f"{str(path)!r} is a SQLite file of another program, but a gateway's own is "
-                "needed. Pass the path of a new file."
-            )
-        for statement in (
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = NORMAL",
-            "PRAGMA secure_delete = ON",
-            f"PRAGMA application_id = {_APPLICATION}",
-            "CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, revision INTEGER NOT NULL, "
-            "expires REAL NOT NULL, record BLOB NOT NULL)",
-            "CREATE INDEX IF NOT EXISTS users_expires ON users (expires)",
-        ):
-            self._run(statement)
-
-    def get(self, user: str) -> Held | None:
-        rows, _ = self._run(
-            "SELECT revision, record FROM users WHERE user = ? AND expires > ?", user, time.time()
+        self._database = _open_database(path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._asked: Together[Callable[[], Any], Any] = Together(
+            self._answers_of, most=_MOST_TOGETHER
         )
-        return Held(*rows[0]) if rows else None
 
-    def put(self, user: str, record: bytes, follows: Held | None) -> bool:
+    async def get(self, user: str) -> Held | None:
+        return await self._asked.ask(partial(self._get, user))
+
+    async def put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
+        return await self._asked.ask(partial(self._put, user, record, follows))
+
+    async def remove(self, user: str) -> bool:
+        return await self._asked.ask(partial(self._remove, user))
+
+    async def ping(self) -> None:
+        await self._asked.ask(partial(self._database.execute, "SELECT 1"))
+
+    async def close(self) -> None:
+        self._thread.shutdown()
+        self._database.close()
+
+    async def _answers_of(self, asked: list[Callable[[], Any]]) -> list[Any]:
+        """Does what was asked, and returns when it is in the file."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._transaction, asked)
+
+    def _transaction(self, asked: list[Callable[[], Any]]) -> list[Any]:
+        try:
+            with self._database:
+                # Who reads first and writes then would fail where another process wrote between.
+                self._database.execute("BEGIN IMMEDIATE")
+                return [ask() for ask in asked]
+        except sqlite3.Error as error:
+            raise StoreError(f"The SQLite file does not answer: {error}.") from error
+
+    def _get(self, user: str) -> Held | None:
+        found = self._database.execute(
+            "SELECT revision, record FROM users WHERE user = ? AND expires > ?", (user, time.time())
+        ).fetchone()
+        return found and Held(*found)
+
+    def _put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
         now = time.time()
-        self._purge(now)
-        revision, expires = _new_revision(), now + self._keep_seconds
+        if now >= self._next_purge:
+            self._next_purge = now + _PURGE_SECONDS
+            self._database.execute("DELETE FROM users WHERE expires <= ?", (now,))
+        after, expires = Held(_new_revision(), record), now + self._keep_seconds
         if follows is None:
-            _, changed = self._run(
+            cursor = self._database.execute(
                 "INSERT INTO users VALUES (?, ?, ?, ?) ON CONFLICT (user) DO UPDATE SET "
                 "revision = excluded.revision, expires = excluded.expires, "
                 "record = excluded.record WHERE users.expires <= ?",
-                *(user, revision, expires, record, now),
+                (user, after.revision, expires, record, now),
             )
         else:
-            _, changed = self._run(
+            cursor = self._database.execute(
                 "UPDATE users SET revision = ?, expires = ?, record = ? "
                 "WHERE user = ? AND revision = ? AND expires > ?",
-                *(revision, expires, record, user, follows.revision, now),
+                (after.revision, expires, record, user, follows.revision, now),
             )
-        return changed == 1
+        return after if cursor.rowcount == 1 else None
 
-    def remove(self, user: str) -> bool:
-        _, changed = self._run("DELETE FROM users WHERE user = ?", user)
-        return changed == 1
+    def _remove(self, user: str) -> bool:
+        return self._database.execute("DELETE FROM users WHERE user = ?", (user,)).rowcount == 1
 
-    def ping(self) -> None:
-        self._run("SELECT 1")
 
-    def close(self) -> None:
-        with self._lock:
-            self._database.close()
-
-    def _purge(self, now: float) -> None:
-        if now >= self._next_purge:
-            self._next_purge = now + _PURGE_SECONDS
-            self._run("DELETE FROM users WHERE expires <= ?", now)
-
-    def _run(self, statement: str, *values: Any) -> tuple[list[Any], int]:
-        try:
-            with self._lock:
-                cursor = self._database.execute(statement, values)
-                return cursor.fetchall(), cursor.rowcount
-        except sqlite3.Error as error:
-            raise StoreError(f"The SQLite file does not answer: {error}.") from error
+def _open_database(path: str | Path) -> sqlite3.Connection:
+    try:
+        database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        (owner,) = database.execute("PRAGMA application_id").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise ValueError(
+            f"{str(path)!r} cannot be opened ({error}), but must be a SQLite file in a folder "
+            "that can be written. Pass another path."
+        ) from error
+    if owner != _APPLICATION and tables:
+        database.close()
+        raise ValueError(
+            f"{str(path)!r} is a SQLite file of another program, but a gateway's own is "
+            "needed. Pass the path of a new file."
+        )
+    for statement in (
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = NORMAL",
+        "PRAGMA secure_delete = ON",
+        f"PRAGMA application_id = {_APPLICATION}",
+        "CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, revision INTEGER NOT NULL, "
+        "expires REAL NOT NULL, record BLOB NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS users_expires ON users (expires)",
+    ):
+        database.execute(statement)
+    return database
 
 
 class RedisStore:
@@ -224,7 +249,7 @@ class RedisStore:
         from hrec_tf.serving.extra import require
 
         redis, retry, backoff = (
-            require(name) for name in ("redis", "redis.retry", "redis.backoff")
+            require(name) for name in ("redis.asyncio", "redis.asyncio.retry", "redis.backoff")
         )
         self._error = redis.RedisError
         try:
@@ -239,35 +264,58 @@ class RedisStore:
                 f"`store` is no address of Redis ({error}). Expected redis://host:port/0. Pass for "
                 "example 'redis://127.0.0.1:6379/0'."
             ) from error
-        self._put = self._redis.register_script(self._PUT)
         self._keep_milliseconds = max(int(keep_seconds * 1000), 1)
+        self._asked: Together[tuple[Any, ...], Any] = Together(
+            self._answers_of, most=_MOST_TOGETHER
+        )
 
-    def get(self, user: str) -> Held | None:
-        revision, record = self._run(self._redis.hmget, _key(user), "revision", "record")
+    async def get(self, user: str) -> Held | None:
+        revision, record = await self._asked.ask(("HMGET", _key(user), "revision", "record"))
         if revision is None or record is None:
             return None
         return Held(int(revision), record)
 
-    def put(self, user: str, record: bytes, follows: Held | None) -> bool:
+    async def put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
         held = "" if follows is None else follows.revision
-        arguments = [held, _new_revision(), record, self._keep_milliseconds]
-        return self._run(self._put, keys=[_key(user)], args=arguments) == 1
+        after = Held(_new_revision(), record)
+        written = await self._asked.ask(
+            # The whole script, as Redis forgets it when it is started again.
+            (
+                "EVAL",
+                self._PUT,
+                1,
+                _key(user),
+                held,
+                after.revision,
+                record,
+                self._keep_milliseconds,
+            )
+        )
+        return after if written == 1 else None
 
-    def remove(self, user: str) -> bool:
-        return self._run(self._redis.delete, _key(user)) == 1
+    async def remove(self, user: str) -> bool:
+        return await self._asked.ask(("DEL", _key(user))) == 1
 
-    def ping(self) -> None:
-        self._run(self._redis.ping)
+    async def ping(self) -> None:
+        await self._asked.ask(("PING",))
 
-    def close(self) -> None:
-        self._redis.close()
+    async def close(self) -> None:
+        await self._redis.aclose()
 
-    def _run(self, command: Any, *arguments: Any, **named: Any) -> Any:
+    async def _answers_of(self, asked: list[tuple[Any, ...]]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in asked:
+            pipeline.execute_command(*command)
         try:
-            return command(*arguments, **named)
+            answers = await pipeline.execute(raise_on_error=False)
         except self._error as error:
-            # What Redis says may quote a key, which names a user.
-            raise StoreError(f"Redis does not answer: {type(error).__name__}.") from error
+            raise _redis_is_away(error) from error
+        return [_redis_is_away(one) if isinstance(one, self._error) else one for one in answers]
+
+
+def _redis_is_away(error: Exception) -> StoreError:
+    # What Redis says may quote a key, which names a user.
+    return StoreError(f"Redis does not answer: {type(error).__name__}.")
 
 
 def _key(user: str) -> str:

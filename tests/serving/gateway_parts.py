@@ -13,6 +13,8 @@ import pytest
 import redis
 
 from hrec_tf.serving.gateway.records import unpack
+from hrec_tf.serving.loop_thread import LoopThread
+from hrec_tf.serving.state_store import open_store
 
 NOON = 1_700_000_000
 
@@ -123,6 +125,31 @@ def until_done(call, seconds=20.0):
             assert status == 200, content
             return content
         time.sleep(0.05)
+
+
+class Store:
+    """A store that is asked without a loop; may be used by several threads."""
+
+    def __init__(self, address, keep_seconds=1000):
+        self._store = open_store(address, keep_seconds=keep_seconds)
+        self._loop = LoopThread("store of a test")
+        self._loop.start()
+
+    def get(self, user):
+        return self._loop.run(self._store.get(user))
+
+    def put(self, user, record, follows):
+        return self._loop.run(self._store.put(user, record, follows))
+
+    def remove(self, user):
+        return self._loop.run(self._store.remove(user))
+
+    def ping(self):
+        self._loop.run(self._store.ping())
+
+    def close(self):
+        self._loop.run(self._store.close())
+        self._loop.stop()
 
 
 def kept(store, user):

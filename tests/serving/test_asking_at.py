@@ -116,12 +116,12 @@ def test_what_does_not_fit_is_refused_before_it_is_sent(client, said, message):
 
 def test_the_graph_itself_refuses_a_time_before_the_last_event(client, monkeypatch):
     """Whoever asks without our client is told, too."""
-    asking = client._said
+    asking = client._asking._said
 
     def early(*arguments):
         said = asking(*arguments)
         return said | {"at": (said["at"][0] - 1, said["at"][1])}
 
-    monkeypatch.setattr(client, "_said", early)
+    monkeypatch.setattr(client._asking, "_said", early)
     with pytest.raises(ServingError, match=r"`at` must not lie before the last event"):
         client.recommend(HISTORY, **SAID)

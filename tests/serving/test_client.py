@@ -1,5 +1,6 @@
 """The client: what it sends, what it makes of the answers, and what it refuses to send."""
 
+import asyncio
 import inspect
 import math
 import subprocess
@@ -13,7 +14,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 
 from hrec_tf.schema import Recommendation
 from hrec_tf.serving import Client, Server, ServingError, State, batches
+from hrec_tf.serving.async_client import AsyncClient
 from hrec_tf.serving.batches import pad, parts
+from hrec_tf.serving.client import _Blocking
 from hrec_tf.serving.metadata import read_metadata
 from hrec_tf.user_history import read_history
 from tests.serving import toy
@@ -172,7 +175,7 @@ def test_metadata_and_status(client, numbers):
     assert numbers.status() == {3: "AVAILABLE"}
 
 
-class Forgetful(Client):
+class Forgetful(_Blocking):
     """Its metadata are gone after two looks, as if another thread noticed a new version."""
 
     @property
@@ -186,7 +189,8 @@ class Forgetful(Client):
 
 
 def test_threads_may_forget_the_metadata_of_each_other(client):
-    with Forgetful(client.address) as one:
+    with Client(client.address) as one:
+        one._asking = Forgetful(client.address)
         one.metadata()
         assert items(one.recommend(["tea"], k=1)) == ["jam"]
 
@@ -404,6 +408,41 @@ def test_a_batch_of_steps_is_the_steps_of_its_rows(client):
         client.step_batch(events, [state])
 
 
+def test_in_a_loop_the_same_is_asked_and_answered(client):
+    history = [("tea", NOON), ("gin", NOON + 60)]
+
+    async def ask():
+        asked = AsyncClient(client.address, version=1)
+        found = await asyncio.gather(
+            asked.recommend(history, k=2),
+            asked.recommend_batch([history, []]),
+            asked.score(history, ["jam", "ale"]),
+            asked.status(),
+            asked.metadata(),
+        )
+        best, state = await asked.replay(history)
+        after, _ = await asked.step("rum", NOON + 90, state)
+        with pytest.raises(ValueError, match="`k` was 9, but the model was exported with lists"):
+            await asked.recommend(history, k=9)
+        await asked.close()
+        gone = AsyncClient(client.address, version=7)
+        with pytest.raises(ServingError, match="recommender version 7"):
+            await gone.recommend(history)
+        await gone.close()
+        return [*found, best, after]
+
+    best, state = client.replay(history)
+    assert asyncio.run(ask()) == [
+        client.recommend(history, k=2),
+        client.recommend_batch([history, []]),
+        client.score(history, ["jam", "ale"]),
+        client.status(),
+        client.metadata(),
+        best,
+        client.step("rum", NOON + 90, state)[0],
+    ]
+
+
 def test_a_pinned_version_answers_or_nothing_does(client):
     with Client(client.address, version=1) as pinned:
         assert pinned.recommend(["tea"]) == client.recommend(["tea"])
@@ -413,7 +452,7 @@ def test_a_pinned_version_answers_or_nothing_does(client):
             with pytest.raises(ServingError, match="recommender version 2") as caught:
                 ask()
             assert caught.value.code == "NOT_FOUND"
-        gone._metadata = client.metadata()
+        gone._asking._metadata = client.metadata()
         with pytest.raises(ServingError, match="recommender version 2"):
             gone.step("tea", NOON)
     with pytest.raises(ValueError, match="`version` must be an int of at least 0, but was -1"):

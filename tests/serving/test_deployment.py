@@ -75,7 +75,7 @@ def send(client, content):
     inputs = {
         name: np.array(values, types[wanted[name][0]]) for name, values in content["inputs"].items()
     }
-    method = client._channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    method = client._asking._channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     asked = toy.request(content["signature_name"], inputs)
     assert method(asked.SerializeToString(), timeout=20)
     return inputs

@@ -19,9 +19,8 @@ from google.protobuf import descriptor_pb2
 from hrec_tf.serving import Client, Gateway, Server
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway import rpc
-from hrec_tf.serving.state_store import open_store
 from tests.serving import toy
-from tests.serving.gateway_parts import NOON, Switch, add, ask, free_port, kept, pairs
+from tests.serving.gateway_parts import NOON, Store, Switch, add, ask, free_port, kept, pairs
 
 TOKEN = "0123456789abcdef"
 
@@ -40,7 +39,7 @@ def gateway(toy_server, store_path):
 
 @pytest.fixture
 def store(store_path):
-    store = open_store(store_path, keep_seconds=1000)
+    store = Store(store_path)
     yield store
     store.close()
 
@@ -90,6 +89,31 @@ def test_repeats_late_events_and_those_too_old(gateway, store):
     assert content["items"][0]["item"] == "ale"
     assert [event.item for event in kept(store, "bob")] == ["tea"] * 3 + ["rum", "gin"]
     assert 'events_total{result="dropped"} 1.0' in ask(gateway.port, "GET", "/metrics")[1]
+
+
+def test_the_store_is_asked_once_for_an_event_that_follows_on(gateway, store):
+    """What was written last is at hand, but each write finds out whether it still holds."""
+    said = []
+    gateway._store._database.set_trace_callback(lambda text: said.append(text.split()[0]))
+
+    def asked(*event):
+        said.clear()
+        content = add(gateway.port, "joe", event)[1]
+        counts = content["added"], content["repeated"]
+        return counts, [word for word in said if word in ("SELECT", "INSERT", "UPDATE")]
+
+    assert asked("tea", NOON, "a") == ((1, 0), ["SELECT", "INSERT"])
+    assert asked("jam", NOON + 5, "b") == ((1, 0), ["UPDATE"])
+    assert asked("jam", NOON + 5, "b") == ((0, 1), ["SELECT"])
+    assert asked("rum", NOON + 6, "c") == ((1, 0), ["UPDATE"])
+    store.remove("joe")
+    assert asked("gin", NOON + 7, "d") == ((1, 0), ["UPDATE", "SELECT", "INSERT"])
+    assert [event.item for event in kept(store, "joe")] == ["gin"]
+    store.remove("joe")
+    assert asked("gin", NOON + 7, "d") == ((1, 0), ["SELECT", "INSERT"])
+    ask(gateway.port, "DELETE", "/users/joe")
+    assert asked("ale", NOON + 8, "e") == ((1, 0), ["SELECT", "INSERT"])
+    gateway._store._database.set_trace_callback(None)
 
 
 def test_a_record_that_cannot_be_read_is_lost_and_said_to_be(gateway, store, caplog):
@@ -299,6 +323,23 @@ def test_whole_numbers_and_models_without_step(tmp_path):
                 assert answer.items[0].item == str(2**40)
 
 
+def test_a_model_is_not_asked_for_more_at_once_than_it_answers(tmp_path):
+    """Many users are replayed where a version goes, by a server that refuses what is too much."""
+    toy.write_toy(tmp_path / "base", has_step=False)
+    with Server(tmp_path / "base", connections=20) as server:
+        switch = Switch(server.port)
+        given = {"store": str(tmp_path / "users.sqlite"), "timeout": 20}
+        with (
+            Gateway(f"127.0.0.1:{switch.port}", **given) as gateway,
+            ThreadPoolExecutor(60) as pool,
+        ):
+            assert ask(gateway.port, "GET", "/health")[0] == 200
+            switch.delay = 0.1
+            found = list(pool.map(lambda n: add(gateway.port, f"u{n}", ("tea", NOON)), range(60)))
+            assert [status for status, _ in found] == [200] * 60
+        switch.close()
+
+
 def test_too_much_at_once_is_told_to_come_again(tmp_path):
     """The model is a listener that never answers, so that requests pile up."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -345,7 +386,7 @@ def test_tls_on_both_doors(toy_server, tmp_path):
         ({"port": -1}, "`port` must be an int of at least 0, but was -1"),
         ({"grpc_port": 70000}, "`grpc_port` must be at most 65535, but was 70000"),
         ({"max_history": 5000}, "`max_history` was 5000, but at most 2048"),
-        ({"workers": 0}, "`workers` must be a positive int"),
+        ({"max_requests": 0}, "`max_requests` must be a positive int"),
         ({"max_skew": -1}, "`max_skew` must be a finite number"),
         ({"keep_days": 0}, "`keep_days` must be a finite number"),
         ({"model_address": "here"}, "`address` was 'here', but must be host:port"),
@@ -407,6 +448,6 @@ def test_the_command_needs_no_tensorflow_and_drains_when_it_is_stopped(toy_serve
         process.kill()
         process.communicate()
         model.close()
-    held = open_store(store, keep_seconds=1000)
+    held = Store(store)
     assert len(kept(held, "u")) == 1
     held.close()

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hrec_tf.serving import Client, Gateway, Server
-from hrec_tf.serving.state_store import open_store
 from tests.serving.gateway_parts import (
     NOON,
+    Store,
     add,
     ask,
     free_port,
@@ -38,7 +38,7 @@ def test_two_gateways_on_one_redis_lose_nothing_of_one_user(toy_server, client, 
             pool.map(lambda n: add(ports[n], "ann", ("tea", NOON + n, f"e{n}"), k=4), range(40))
         )
         assert [status for status, _ in posted] == [200] * 40
-        store = open_store(address, keep_seconds=1000)
+        store = Store(address)
         assert times(store, "ann") == list(range(NOON, NOON + 40))
         store.close()
         content = ask(other.port, "GET", "/recommendations?user=ann")[1]
@@ -53,7 +53,7 @@ def test_twenty_posts_of_one_user_at_once_lose_nothing(toy_server, tmp_path):
     ):
         found = list(pool.map(lambda n: add(gateway.port, "ann", ("tea", NOON)), range(20)))
         assert [content["added"] for _, content in found] == [1] * 20
-        store = open_store(path, keep_seconds=1000)
+        store = Store(path)
         assert times(store, "ann") == [NOON] * 20
         store.close()
 
@@ -76,7 +76,7 @@ def test_redis_that_is_killed_refuses_events_and_comes_back_with_all(toy_server,
             assert (content["added"], content["repeated"]) == (1, 0)
             history = [("tea", NOON), ("rum", NOON + 60), ("gin", NOON + 90)]
             assert pairs(content) == client.recommend(history)
-            store = open_store(f"redis://127.0.0.1:{port}/0", keep_seconds=1000)
+            store = Store(f"redis://127.0.0.1:{port}/0")
             assert times(store, "ann") == [NOON, NOON + 60, NOON + 90]
             store.close()
 
@@ -94,7 +94,7 @@ def test_users_that_redis_evicts_are_new_and_the_others_whole(toy_server, client
             until_done(lambda name=name: add(gateway.port, name, *rows, ("tea", NOON + 60)))
         assert redis.info()["evicted_keys"] > 0
         new, known = (client.recommend(h, exclude_seen=False) for h in ([], ["tea"]))
-        store = open_store(address, keep_seconds=1000)
+        store = Store(address)
         lost = 0
         for name in names:
             held = times(store, name)
@@ -127,6 +127,6 @@ def test_a_model_that_is_killed_and_started_again(toy_base, tmp_path):
             assert content["added"] == 1
             history = [("tea", NOON), ("rum", NOON + 60)]
             assert pairs(content) == client.recommend(history, exclude_seen=False)
-    store = open_store(path, keep_seconds=1000)
+    store = Store(path)
     assert times(store, "ann") == [NOON, NOON + 60]
     store.close()

@@ -12,12 +12,11 @@ from hrec_tf.export import export_saved_model
 from hrec_tf.models import HRNN, HRNNMeta
 from hrec_tf.recommender import Recommender
 from hrec_tf.serving import Client, Gateway, Server
-from hrec_tf.serving.gateway.users import _require_readable
+from hrec_tf.serving.gateway.readable import require_readable
 from hrec_tf.serving.metadata import Metadata
 from hrec_tf.serving.requests import RefusedError
-from hrec_tf.serving.state_store import open_store
 from tests.reference.weights import fill_drawn
-from tests.serving.gateway_parts import NOON, Switch, add, ask, kept, pairs, until_done
+from tests.serving.gateway_parts import NOON, Store, Switch, add, ask, kept, pairs, until_done
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway histories")]
 
@@ -44,11 +43,13 @@ def parts(tmp_path_factory):
     """A gateway over two versions, of which one is served at a time; clients of both."""
     bases = [export(tmp_path_factory.mktemp(f"version{n}"), n) for n in (1, 2)]
     path = str(tmp_path_factory.mktemp("store") / "users.sqlite")
-    store = open_store(path, keep_seconds=1000)
+    store = Store(path)
     with Server(bases[0]) as first, Server(bases[1]) as second:
         ports = {1: first.port, 2: second.port}
         switch = Switch(ports[1])
-        clients = {version: Client(f"127.0.0.1:{port}") for version, port in ports.items()}
+        clients = {
+            version: Client(f"127.0.0.1:{port}", timeout=30) for version, port in ports.items()
+        }
         with Gateway(f"127.0.0.1:{switch.port}", store=path, max_history=MOST) as gateway:
             yield gateway, switch, ports, clients, store
         switch.close()
@@ -215,4 +216,4 @@ def test_a_model_that_reads_user_features_is_not_served():
     inputs = {"user_features": ("float32", (-1, 3))}
     metadata = Metadata("shop", 7, "string", 5, 0, 0, {"recommend": {"inputs": inputs}}, {})
     with pytest.raises(RefusedError, match="'shop' version 7 reads 3 user features, but a gateway"):
-        _require_readable(metadata)
+        require_readable(metadata)

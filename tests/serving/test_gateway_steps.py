@@ -1,51 +1,64 @@
 """Steps that go to the model together: each gets its own answer, or its own error."""
 
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 
 import numpy as np
-import pytest
 
-from hrec_tf.serving import Client, ServingError
+from hrec_tf.serving import ServingError
+from hrec_tf.serving.async_client import AsyncClient
 from hrec_tf.serving.gateway.records import Event
 from hrec_tf.serving.gateway.steps import Steps
 from tests.serving import toy
-from tests.serving.gateway_parts import NOON, Switch
+from tests.serving.gateway_parts import NOON
 
 
-@pytest.fixture
-def slow(toy_server):
-    """A client whose questions come late, so that others wait meanwhile."""
-    switch = Switch(toy_server.port)
-    with Client(f"127.0.0.1:{switch.port}", timeout=20) as client:
-        client.metadata()
-        switch.delay = 0.2
-        yield client
-    switch.close()
-
-
-def test_steps_that_go_together_get_what_each_gets_alone(slow, monkeypatch):
-    sizes = []
-    together = slow.step_batch
+def test_steps_that_go_together_get_what_each_gets_alone(toy_server, monkeypatch):
+    client, sizes, steps = AsyncClient(f"127.0.0.1:{toy_server.port}"), [], Steps()
+    together = client.step_batch
 
     def counted(events, *rest, **named):
         sizes.append(len(events))
         return together(events, *rest, **named)
 
-    monkeypatch.setattr(slow, "step_batch", counted)
-    _, state = slow.step("tea", NOON)
-    other = state._replace(info=state.info + np.eye(4, dtype=np.int64)[3])
-    steps = Steps()
+    monkeypatch.setattr(client, "step_batch", counted)
 
-    def best(row, state):
-        found, after = steps.step(slow, Event(toy.TEXT[row % 6], NOON + row), state)
-        return found[0].item, int(after.info[0])
+    async def ask():
+        _, state = await client.step("tea", NOON)
+        other = state._replace(info=state.info + np.eye(4, dtype=np.int64)[3])
 
-    expected = [(toy.TEXT[(row + 1) % 6], NOON + row) for row in range(20)]
-    with ThreadPoolExecutor(20) as pool:
-        assert list(pool.map(best, range(20), [state] * 20)) == expected
-        assert max(sizes) > 2
-        asked = [pool.submit(best, row, other if row == 15 else state) for row in range(20)]
-        with pytest.raises(ServingError, match="`state` comes from another model"):
-            asked.pop(15).result()
-        assert [one.result() for one in asked] == [*expected[:15], *expected[16:]]
-    steps.close()
+        async def best(row, state):
+            found, after = await steps.step(client, Event(toy.TEXT[row % 6], NOON + row), state)
+            return found[0].item, int(after.info[0])
+
+        expected = [(toy.TEXT[(row + 1) % 6], NOON + row) for row in range(20)]
+        assert await asyncio.gather(*(best(row, state) for row in range(20))) == expected
+        assert sizes == [20]
+        asked = [best(row, other if row == 15 else state) for row in range(20)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        refused = found.pop(15)
+        assert isinstance(refused, ServingError)
+        assert "`state` comes from another model" in str(refused)
+        assert found == [*expected[:15], *expected[16:]]
+        await client.close()
+
+    asyncio.run(ask())
+
+
+def test_steps_of_two_versions_go_each_to_its_own(tmp_path, toy_server):
+    ours = AsyncClient(f"127.0.0.1:{toy_server.port}")
+    away = AsyncClient("127.0.0.1:1", timeout=0.5, retries=0)
+
+    async def ask():
+        steps = Steps()
+        asked = [
+            steps.step(client, Event(item, NOON), None)
+            for client, item in ((ours, "tea"), (away, "jam"), (ours, "rum"))
+        ]
+        one, error, other = await asyncio.gather(*asked, return_exceptions=True)
+        assert [one[0][0].item, other[0][0].item] == ["jam", "gin"]
+        assert isinstance(error, ServingError)
+        assert error.code == "UNAVAILABLE"
+        await ours.close()
+        await away.close()
+
+    asyncio.run(ask())

@@ -249,7 +249,7 @@ def test_the_newest_version_is_served_and_refuses_the_states_before(asked, made,
 )
 def test_what_the_graph_refuses_is_said_in_its_words(asked, known, name, values, message):
     inputs = toy.recommend_inputs(item_ids=[known[:2]]) | {name: values}
-    method = asked._channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    method = asked._asking._channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     with pytest.raises(Exception, match=message) as caught:
         method(toy.request("recommend", inputs).SerializeToString(), timeout=20)
     assert caught.value.code().name == "INVALID_ARGUMENT"

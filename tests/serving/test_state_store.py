@@ -1,13 +1,16 @@
 """Stores of records: SQLite and Redis keep the same promises."""
 
+import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from hrec_tf.serving.state_store import Held, StoreError, open_store
-from tests.serving.gateway_parts import free_port, running_redis
+from hrec_tf.serving.state_store import Held, RedisStore, StoreError, open_store
+from tests.serving.gateway_parts import Store, free_port, running_redis
 
 MONTH = 30 * 86_400
 
@@ -28,7 +31,7 @@ def address(request, tmp_path):
 
 @pytest.fixture
 def store(address):
-    store = open_store(address, keep_seconds=MONTH)
+    store = Store(address, MONTH)
     yield store
     store.close()
 
@@ -57,7 +60,7 @@ def test_what_is_removed_does_not_come_back(store):
 
 
 def test_records_end_after_their_time(address):
-    brief = open_store(address, keep_seconds=0.3)
+    brief = Store(address, 0.3)
     assert brief.put("eve", b"one", None)
     held = brief.get("eve")
     time.sleep(0.4)
@@ -78,7 +81,7 @@ def test_writers_of_two_connections_lose_nothing(address):
                 if store.put("counter", str(number + 1).encode(), held):
                     break
 
-    stores = [open_store(address, keep_seconds=MONTH) for _ in range(2)]
+    stores = [Store(address, MONTH) for _ in range(2)]
     threads = [threading.Thread(target=count_up, args=(stores[n % 2],)) for n in range(4)]
     for thread in threads:
         thread.start()
@@ -92,24 +95,84 @@ def test_writers_of_two_connections_lose_nothing(address):
 
 def test_a_write_to_redis_that_is_sent_again_is_the_same_write(redis_address):
     """As when a connection breaks after the write, and before its reply."""
-    store = open_store(redis_address, keep_seconds=MONTH)
-    sent = {"keys": ["hrec:user:again"], "args": ["", 5, b"one", 60_000]}
-    assert [store._put(**sent), store._put(**sent)] == [1, 1]
+    store = Store(redis_address, MONTH)
+
+    def put(revision, record):
+        sent = "EVAL", RedisStore._PUT, 1, "hrec:user:again", "", revision, record, 60_000
+        return store._loop.run(store._store._asked.ask(sent))
+
+    assert [put(5, b"one"), put(5, b"one")] == [1, 1]
     assert store.get("again") == Held(5, b"one")
-    assert store._put(keys=sent["keys"], args=["", 6, b"two", 60_000]) == 0
+    assert put(6, b"two") == 0
     store.close()
+
+
+def test_what_waits_for_sqlite_is_one_transaction(tmp_path):
+    async def ask():
+        store = open_store(str(tmp_path / "users.sqlite"), keep_seconds=MONTH)
+        said = []
+        store._database.set_trace_callback(said.append)
+        names = [f"user {n}" for n in range(20)]
+        first = asyncio.create_task(store.put("first", b"one", None))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the first has gone to the file alone
+        written = await asyncio.gather(*(store.put(name, name.encode(), None) for name in names))
+        assert all(written) and await first
+        assert said.count("COMMIT") == 2
+        held = await asyncio.gather(*map(store.get, names))
+        assert [one.record for one in held] == [name.encode() for name in names]
+        assert held == written
+        assert said.count("COMMIT") == 3
+        with pytest.raises(StoreError, match="no such table"):
+            await asyncio.gather(store.put("ann", b"lost", None), _broken(store))
+        assert await store.get("ann") is None  # all of a transaction or nothing
+        await store.close()
+
+    async def _broken(store):
+        await store._asked.ask(lambda: store._database.execute("SELECT * FROM missing"))
+
+    asyncio.run(ask())
+
+
+@pytest.mark.integration
+def test_what_sqlite_has_acknowledged_outlives_a_kill(tmp_path):
+    path = tmp_path / "users.sqlite"
+    code = """
+import asyncio, itertools, sys
+from hrec_tf.serving.state_store import open_store
+
+async def write(store, writer):
+    for number in itertools.count():
+        assert await store.put(f"{writer} {number}", b"one", None)
+        print(f"{writer} {number}", flush=True)
+
+async def main():
+    store = open_store(sys.argv[1], keep_seconds=1000)
+    await asyncio.gather(*(write(store, writer) for writer in range(8)))
+
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        told = [process.stdout.readline().strip() for _ in range(300)]
+        process.kill()
+        told += process.stdout.read().splitlines()[:-1]  # the last one may be half a line
+    held = Store(str(path))
+    assert len(told) >= 300
+    assert all(held.get(user) == Held(held.get(user).revision, b"one") for user in told)
+    held.close()
 
 
 def test_sqlite_forgets_what_has_ended_and_keeps_the_rest_of_the_file(tmp_path):
     path = tmp_path / "users.sqlite"
-    brief = open_store(str(path), keep_seconds=0.01)
+    brief = Store(str(path), 0.01)
     brief.put("eve", b"secret of eve", None)
     brief.close()
     time.sleep(0.05)
-    store = open_store(str(path), keep_seconds=MONTH)
+    store = Store(str(path), MONTH)
     store.put("ann", b"of ann", None)
     store.close()
-    again = open_store(str(path), keep_seconds=MONTH)
+    again = Store(str(path), MONTH)
     assert again.get("ann").record == b"of ann"
     again.close()
     assert sqlite3.connect(path).execute("SELECT user FROM users").fetchall() == [("ann",)]
@@ -117,7 +180,7 @@ def test_sqlite_forgets_what_has_ended_and_keeps_the_rest_of_the_file(tmp_path):
 
 
 def test_a_store_that_is_away_says_so_without_names(tmp_path):
-    store = open_store(f"redis://127.0.0.1:{free_port()}/0", keep_seconds=MONTH)
+    store = Store(f"redis://127.0.0.1:{free_port()}/0", MONTH)
     for call in (
         store.ping,
         lambda: store.get("ann"),
@@ -128,10 +191,14 @@ def test_a_store_that_is_away_says_so_without_names(tmp_path):
             call()
         assert "ann" not in str(caught.value)
     store.close()
-    closed = open_store(str(tmp_path / "users.sqlite"), keep_seconds=MONTH)
-    closed.close()
-    with pytest.raises(StoreError, match="The SQLite file does not answer"):
-        closed.put("ann", b"one", Held(1, b""))
+    path = str(tmp_path / "users.sqlite")
+    broken = Store(path, MONTH)
+    with sqlite3.connect(path) as other:
+        other.execute("DROP TABLE users")
+    with pytest.raises(StoreError, match="The SQLite file does not answer: no such table"):
+        broken.put("ann", b"one", Held(1, b""))
+    broken.ping()
+    broken.close()
 
 
 def test_files_and_addresses_that_are_no_store_are_refused(tmp_path):

@@ -128,7 +128,7 @@ def test_a_broken_version_is_refused_until_it_is_mended_and_the_old_one_goes_on(
             server.poll()
         assert after_tea(client) == "jam"
         assert len([r for r in caplog.records if "version 2 is not served" in r.message]) == 1
-        stub = model_service_pb2_grpc.ModelServiceStub(client._channel)
+        stub = model_service_pb2_grpc.ModelServiceStub(client._asking._channel)
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = "recommender"
         states = stub.GetModelStatus(request, timeout=20).model_version_status
@@ -156,7 +156,7 @@ def test_policies_and_labels(toys, base):
     labels = "version_labels { key: 'stable' value: 1 } version_labels { key: 'canary' value: 2 }"
     config = config_of(base, "model_version_policy { all {} } " + labels)
     with Server(config, poll_seconds=0) as server, client_of(server) as client:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(client._channel)
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(client._asking._channel)
         asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
         for label, version, item in (("stable", 1, b"jam"), ("canary", 2, b"rum")):
             asked.model_spec.version_label = label
@@ -181,7 +181,7 @@ def test_another_configuration_is_taken_whole_or_not_at_all(toys, base, tmp_path
         client_of(server) as client,
         Client(client.address, "other") as asks_other,
     ):
-        stub = model_service_pb2_grpc.ModelServiceStub(client._channel)
+        stub = model_service_pb2_grpc.ModelServiceStub(client._asking._channel)
 
         def reload(config):
             return stub.HandleReloadConfigRequest(
@@ -216,7 +216,7 @@ def test_another_configuration_is_taken_whole_or_not_at_all(toys, base, tmp_path
 
 def test_a_configuration_is_not_taken_from_anybody(toy_base):
     with Server(toy_base) as server, client_of(server) as client:
-        stub = model_service_pb2_grpc.ModelServiceStub(client._channel)
+        stub = model_service_pb2_grpc.ModelServiceStub(client._asking._channel)
         request = model_management_pb2.ReloadConfigRequest(config=config_of(toy_base))
         with pytest.raises(grpc.RpcError) as caught:
             stub.HandleReloadConfigRequest(request, timeout=20)

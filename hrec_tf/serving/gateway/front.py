@@ -1,18 +1,15 @@
 """What both doors of a gateway share: who may ask, how much at once, and the status of an error."""
 
-import asyncio
 import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
-from weakref import WeakValueDictionary
+from typing import TypeVar
 
 import grpc
 
-from hrec_tf.serving.client import ServingError
+from hrec_tf.serving.async_client import ServingError
 from hrec_tf.serving.gateway.metrics import Metrics
 from hrec_tf.serving.gateway.users import Users
 from hrec_tf.serving.requests import RefusedError
@@ -41,13 +38,12 @@ def read_tokens(path: str | Path) -> tuple[bytes, ...]:
 
 
 class Front:
-    """Lets requests through to `Users`, whose calls block, in a pool of threads.
+    """Lets requests through to `Users`.
 
     Args:
         users: that answer.
         metrics: that count the requests.
         tokens: of which a request must bring one; everybody may ask if there are none.
-        workers: calls that run at once.
         max_requests: that run or wait; to more the answer is RESOURCE_EXHAUSTED.
     """
 
@@ -57,14 +53,10 @@ class Front:
         metrics: Metrics,
         *,
         tokens: tuple[bytes, ...],
-        workers: int,
         max_requests: int,
     ):
         self.users, self.metrics = users, metrics
         self._tokens, self._max_requests = tokens, max_requests
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="gateway")
-        # The events of a user come one after the other: threads are not kept waiting for them.
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._requests = 0
 
     async def answer(
@@ -92,21 +84,6 @@ class Front:
         finally:
             self.metrics.requests.labels(route, code.name).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - begin)
-
-    async def call(self, method: Callable[..., _Found], *arguments: Any) -> _Found:
-        """Returns what a method returns that blocks."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, method, *arguments)
-
-    async def call_for(self, user: str, method: Callable[..., _Found], *arguments: Any) -> _Found:
-        """The same for a user, in the order in which it was asked."""
-        async with self._turns.setdefault(user, asyncio.Lock()):
-            return await self.call(method, user, *arguments)
-
-    def close(self) -> None:
-        """Ends when the calls in progress have."""
-        self._pool.shutdown()
-        self.users.close()
 
     def _admit(self, authorization: str) -> None:
         given = authorization.encode("utf-8", "replace")

@@ -55,13 +55,12 @@ def make_app(front: Front, *, max_body: int) -> Any:
 
 class _Door:
     def __init__(self, front: Front):
-        self._front = front
+        self._front, self._users = front, front.users
 
     async def add_events(self, request: Any) -> Any:
         async def asked() -> Any:
             new = read_events(await _body(request))
-            add = self._front.users.add
-            answer = await self._front.call_for(new.user, add, *new[1:])
+            answer = await self._users.add(*new)
             counts = {name: getattr(answer, name) for name in ("added", "repeated", "dropped")}
             return _json(counts | _listed(answer, with_items=new.k is not None))
 
@@ -70,8 +69,7 @@ class _Door:
     async def recommend(self, request: Any) -> Any:
         async def asked() -> Any:
             user, k, exclude_seen = read_query(request.query)
-            recommend = self._front.users.recommend
-            answer = await self._front.call_for(user, recommend, k, exclude_seen)
+            answer = await self._users.recommend(user, k, exclude_seen)
             return _json(_listed(answer, with_items=True))
 
         return await self._answer("/recommendations", request, asked)
@@ -79,13 +77,13 @@ class _Door:
     async def forget(self, request: Any) -> Any:
         async def asked() -> Any:
             user = read_id(request.match_info["user"], "user")
-            was_known = await self._front.call_for(user, self._front.users.forget)
+            was_known = await self._users.forget(user)
             return _json({"forgotten": was_known})
 
         return await self._answer("/users", request, asked)
 
     async def health(self, _: Any) -> Any:
-        version = await self._front.call(self._front.users.check)
+        version = await self._users.check()
         return _json({"status": "ok", "model_version": version})
 
     async def metrics(self, request: Any) -> Any:

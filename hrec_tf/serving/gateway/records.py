@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hrec_tf.schema import Recommendation
-from hrec_tf.serving.client import State
+from hrec_tf.serving.answers import State
 
 _HEAD, _LENGTH = struct.Struct("<4sBI"), struct.Struct("<I")
 _MAGIC, _FORMAT = b"hrec", 1

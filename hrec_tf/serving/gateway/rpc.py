@@ -73,7 +73,7 @@ def make_handler(front: Front) -> Any:
 
 class _Door:
     def __init__(self, front: Front):
-        self._front, self._users = front, front.users
+        self._users = front.users
 
     async def add_events(self, request: Any) -> Any:
         k, count = _read_k(request.k), len(request.events)
@@ -87,10 +87,10 @@ class _Door:
                 "`exclude_seen` was sent without `k`, so that there is no list it could shape. "
                 "Send `k`, too, e.g. 10."
             )
-        is_number = await self._front.call(self._users.has_whole_numbers)
+        is_number = await self._users.has_whole_numbers()
         events = tuple(_read_event(event, is_number) for event in request.events)
         user = read_id(request.user, "user")
-        answer = await self._front.call_for(user, self._users.add, events, k, request.exclude_seen)
+        answer = await self._users.add(user, events, k, request.exclude_seen)
         return CLASSES["AddEventsResponse"](
             added=answer.added,
             repeated_events=answer.repeated,
@@ -100,12 +100,12 @@ class _Door:
 
     async def recommend(self, request: Any) -> Any:
         user, k = read_id(request.user, "user"), _read_k(request.k)
-        answer = await self._front.call_for(user, self._users.recommend, k, request.exclude_seen)
+        answer = await self._users.recommend(user, k, request.exclude_seen)
         return CLASSES["RecommendResponse"](**_listed(answer))
 
     async def forget(self, request: Any) -> Any:
         user = read_id(request.user, "user")
-        was_known = await self._front.call_for(user, self._users.forget)
+        was_known = await self._users.forget(user)
         return CLASSES["ForgetUserResponse"](forgotten=was_known)
 
 

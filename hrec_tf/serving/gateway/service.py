@@ -1,9 +1,8 @@
-"""The gateway as a server: its doors in a thread with an event loop of their own."""
+"""The gateway as a server: its doors, the store and the model in one loop."""
 
 import asyncio
 import ssl
 import threading
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from hrec_tf.serving.gateway.front import Front, read_tokens
 from hrec_tf.serving.gateway.metrics import Metrics
 from hrec_tf.serving.gateway.users import Users
 from hrec_tf.serving.gateway.versions import Versions
+from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.state_store import open_store
 
 _USUAL = "Leave it out for the usual."
@@ -41,7 +41,6 @@ class Gateway:
         max_skew: seconds by which an event may lie in the future.
         max_body: bytes of a request.
         max_requests: that run or wait at once.
-        workers: calls of model and store at once.
 
     Raises:
         ValueError: an argument out of its range.
@@ -71,13 +70,12 @@ class Gateway:
         max_skew: float = 300.0,
         max_body: int = 2**18,
         max_requests: int = 256,
-        workers: int = 16,
     ):
         for name, value in (("port", port), ("grpc_port", grpc_port or 0)):
             mend = "Pass a free port, e.g. 8080, or 0 for any."
             if checks.require_int_at_least(name, value, minimum=0, mend=mend) > 65535:
                 raise ValueError(f"`{name}` must be at most 65535, but was {value}. {mend}")
-        sizes = {"max_body": max_body, "max_requests": max_requests, "workers": workers}
+        sizes = {"max_body": max_body, "max_requests": max_requests}
         for name, value in (sizes | {"max_history": max_history}).items():
             checks.require_positive_int(name, value, mend=_USUAL)
         if max_history > _LONGEST_HISTORY:
@@ -104,14 +102,11 @@ class Gateway:
         users = Users(
             self._store, self._versions, metrics, max_history=max_history, max_skew=max_skew
         )
-        self._front = Front(
-            users, metrics, tokens=tokens, workers=workers, max_requests=max_requests
-        )
+        self._front = Front(users, metrics, tokens=tokens, max_requests=max_requests)
         self._ports: tuple[int, int | None] | None = None
-        self._listening: Future[tuple[int, int | None]] = Future()
-        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked_to_stop = asyncio.Event()
+        self._runner: Any = None
+        self._server: Any = None
+        self._loop, self._stopped = LoopThread("gateway"), threading.Event()
 
     @property
     def port(self) -> int:
@@ -130,26 +125,32 @@ class Gateway:
             ValueError: it was started before.
             OSError: a port is taken, or a file of TLS cannot be read.
         """
-        if self._thread.ident is not None:
-            raise ValueError("The gateway was started before, but runs once. Make another one.")
-        self._thread.start()
-        self._ports = self._listening.result()
+        try:
+            self._loop.start()
+        except RuntimeError as error:
+            raise ValueError(
+                "The gateway was started before, but runs once. Make another one."
+            ) from error
+        try:
+            self._ports = self._loop.run(self._listen())
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def wait(self) -> None:
         """Returns when the gateway was stopped."""
         self._running()
-        self._thread.join()
+        self._stopped.wait()
 
     def stop(self) -> None:
         """Takes no more requests, and ends when those in progress are answered, or after 10 s."""
-        if self._ports is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._asked_to_stop.set)
-            self._thread.join()
-        self._ports = None
+        if self._ports is not None:
+            self._end()
+            self._ports = None
 
     def __enter__(self) -> Self:
-        return self if self._thread.ident is not None else self.start()
+        return self if self._ports is not None else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -159,54 +160,49 @@ class Gateway:
             raise ValueError("The gateway does not run. Call `start` first.")
         return self._ports
 
-    def _run(self) -> None:
-        asyncio.run(self._serve())
+    def _end(self) -> None:
+        self._loop.run(self._drain())
+        self._loop.stop()
+        self._stopped.set()
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    async def _drain(self) -> None:
+        await asyncio.gather(self._runner.cleanup(), self._server.stop(_GRACE))
+        await self._versions.close()
+        await self._store.close()
+
+    async def _listen(self) -> tuple[int, int | None]:
+        """Opens the doors; returns their ports."""
         app = http.make_app(self._front, max_body=self._max_body)
         # Its log would hold users: they are part of addresses.
-        runner = http.web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
-        server = grpc.aio.server(
+        self._runner = http.web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+        self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_body),
                 # Else two gateways share one port without a word.
                 ("grpc.so_reuseport", 0),
             ]
         )
-        try:
-            self._listening.set_result(await self._listen(runner, server))
-            await self._asked_to_stop.wait()
-        except Exception as error:
-            self._listening.set_exception(error)
-        await asyncio.gather(runner.cleanup(), server.stop(_GRACE))
-        self._front.close()
-        self._versions.close()
-        self._store.close()
-
-    async def _listen(self, runner: Any, server: Any) -> tuple[int, int | None]:
-        """Opens the doors; returns their ports."""
-        await runner.setup()
+        await self._runner.setup()
         port, grpc_port = self._asked_port, self._asked_grpc_port
         try:
             context, credentials = self._tls_of_doors()
-            await http.web.TCPSite(runner, self.address, port, ssl_context=context).start()
+            await http.web.TCPSite(self._runner, self.address, port, ssl_context=context).start()
             if grpc_port is not None:
                 host = f"[{self.address}]" if ":" in self.address else self.address
                 port = grpc_port
-                where, add = f"{host}:{port}", server.add_insecure_port
+                where, add = f"{host}:{port}", self._server.add_insecure_port
                 grpc_port = (
-                    server.add_secure_port(where, credentials) if credentials else add(where)
+                    self._server.add_secure_port(where, credentials) if credentials else add(where)
                 )
-                server.add_generic_rpc_handlers((rpc.make_handler(self._front),))
-                await server.start()
+                self._server.add_generic_rpc_handlers((rpc.make_handler(self._front),))
+                await self._server.start()
         except (OSError, RuntimeError) as error:
             raise OSError(
                 f"The gateway could not listen on {self.address}:{port} ({error}). The port must "
                 "be free, the address one of this machine, and the files of TLS PEM. Choose "
                 "another port, or mend the files."
             ) from error
-        return runner.addresses[0][1], grpc_port
+        return self._runner.addresses[0][1], grpc_port
 
     def _tls_of_doors(self) -> tuple[ssl.SSLContext | None, Any]:
         if self._tls is None:

@@ -7,27 +7,32 @@ found fast, wherever the state before the event is that of a version the server 
 import hashlib
 import logging
 import secrets
-import time
-from collections.abc import Callable
+from asyncio import Lock, Semaphore
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 import grpc
 import numpy as np
 
-from hrec_tf.schema import FEEDBACK, USER_FEATURES, Recommendation
-from hrec_tf.serving.batches import encode
-from hrec_tf.serving.client import Client, ServingError, State
+from hrec_tf.schema import Recommendation
+from hrec_tf.serving.answers import State
+from hrec_tf.serving.async_client import AsyncClient, ServingError
 from hrec_tf.serving.gateway.metrics import Metrics
+from hrec_tf.serving.gateway.readable import require_events, require_k, require_readable
 from hrec_tf.serving.gateway.records import Event, Merged, Record, merge, pack, unpack
 from hrec_tf.serving.gateway.steps import Steps
 from hrec_tf.serving.gateway.versions import Versions
 from hrec_tf.serving.metadata import Metadata
 from hrec_tf.serving.requests import RefusedError
 from hrec_tf.serving.state_store import Held, StateStore
-from hrec_tf.user_history import LATEST_SECONDS
 
 _LOG = logging.getLogger(__name__)
 _ATTEMPTS = 50
+_MOST_RECENT = 1024
+"""Users of whom the last record that was written is still at hand."""
+_CALLS_AT_ONCE = 16
+"""Questions of whole histories; a server refuses them where it is asked too much."""
 _LONGEST_WALK = 4
 """More events than these are replayed with the history in one request."""
 _REFUSES_STATE = ("NOT_FOUND", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
@@ -51,7 +56,7 @@ class Answer(NamedTuple):
 
 
 class Users:
-    """All users of a gateway; may be used by several threads.
+    """All users of a gateway, each asked for in turn.
 
     Args:
         store: of their records.
@@ -73,8 +78,11 @@ class Users:
         self._store, self._versions, self._metrics = store, versions, metrics
         self._max_history, self._max_skew = max_history, max_skew
         self._key, self._steps = secrets.token_bytes(16), Steps()
+        self._recent: dict[str, tuple[Held, Record]] = {}
+        self._calls = Semaphore(_CALLS_AT_ONCE)
+        self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
-    def add(
+    async def add(
         self,
         user: str,
         events: tuple[Event, ...],
@@ -94,28 +102,24 @@ class Users:
             ServingError, StoreError: the model or the store is away; nothing was added, unless
                 it was the answer of the store that was lost.
         """
-        metadata = self._metadata()
-        _check_k(k, metadata)
-        self._check_events(events, metadata)
-        for _ in range(_ATTEMPTS):
-            held, record = self._load(user)
-            merged = merge(record, events, self._max_history)
-            if merged.added or record is None:
-                after = self._after(record, merged)
-            else:
-                after = self._on_served_version(record)
-            version, items = self._list(after, k, exclude_seen) if k else (after.version, ())
-            if after is record or self._store.put(user, pack(after), held):
-                self._metrics.count_events(merged.added, merged.repeated, merged.dropped)
-                return Answer(version, items, merged.added, merged.repeated, merged.dropped)
-            self._metrics.conflicts.inc()
+        async with self._turn_of(user):
+            metadata = await self._metadata()
+            require_k(k, metadata)
+            require_events(events, metadata, max_skew=self._max_skew)
+            known = self._recent.pop(user, None)
+            for _ in range(_ATTEMPTS):
+                if answer := await self._added(user, events, k, exclude_seen, known):
+                    return answer
+                known = None
         raise RefusedError(
             grpc.StatusCode.UNAVAILABLE,
             f"The events could not be added: others changed this user {_ATTEMPTS} times meanwhile. "
             "One gateway at a time can change a user. Send them again.",
         )
 
-    def recommend(self, user: str, k: int | None = None, exclude_seen: bool = False) -> Answer:
+    async def recommend(
+        self, user: str, k: int | None = None, exclude_seen: bool = False
+    ) -> Answer:
         """Returns the list of a user; that of a new one where nothing is kept.
 
         While the model is away, the list after the last event is still known.
@@ -124,41 +128,79 @@ class Users:
             ValueError: `k` is above that of the model.
             ServingError, StoreError: the model or the store is away.
         """
-        held, record = self._load(user)
-        if record is None:
-            version, items = self._on_newest(lambda client: client.recommend((), k, exclude_seen))
-            return Answer(version, tuple(items))
-        after = self._on_served_version(record)
-        if after is not record and not self._store.put(user, pack(after), held):
-            self._metrics.conflicts.inc()  # who changed it meanwhile has written a newer one
-        return Answer(*self._list(after, k, exclude_seen))
+        async with self._turn_of(user):
+            held, record = await self._load(user)
+            if record is not None:
+                after = await self._on_served_version(record)
+                if after is not record and not await self._store.put(user, pack(after), held):
+                    self._metrics.conflicts.inc()  # who changed it has written a newer one
+                return Answer(*await self._list(after, k, exclude_seen))
+        version, items = await self._on_newest(
+            lambda client: self._recommended(client, (), k, exclude_seen)
+        )
+        return Answer(version, tuple(items))
 
-    def forget(self, user: str) -> bool:
+    async def forget(self, user: str) -> bool:
         """Removes all that is kept of a user; returns whether there was anything."""
-        return self._store.remove(user)
+        async with self._turn_of(user):
+            self._recent.pop(user, None)
+            return await self._store.remove(user)
 
-    def has_whole_numbers(self) -> bool:
+    async def has_whole_numbers(self) -> bool:
         """Returns whether the items of the model are whole numbers, and not text."""
-        return self._metadata().id_type == "int64"
+        return (await self._metadata()).id_type == "int64"
 
-    def check(self) -> int:
+    async def check(self) -> int:
         """Returns the newest version of the model if the model and the store answer."""
-        self._store.ping()
-        version, _ = self._versions.newest(ask_again=True)
-        self._metadata()
+        await self._store.ping()
+        version, _ = await self._versions.newest(ask_again=True)
+        await self._metadata()
         return version
 
-    def close(self) -> None:
-        """Ends the threads. Nothing may be asked any more."""
-        self._steps.close()
+    def _remember(self, user: str, held: Held, record: Record) -> None:
+        """Spares the next event a question to the store."""
+        self._recent[user] = held, record
+        if len(self._recent) > _MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
 
-    def _metadata(self) -> Metadata:
-        _, metadata = self._on_newest(lambda client: client.metadata())
-        _require_readable(metadata)
+    def _turn_of(self, user: str) -> Lock:
+        """What is asked for a user waits for what was asked before."""
+        return self._turns.setdefault(user, Lock())
+
+    async def _added(
+        self,
+        user: str,
+        events: tuple[Event, ...],
+        k: int | None,
+        exclude_seen: bool,
+        known: tuple[Held, Record] | None,
+    ) -> Answer | None:
+        """Adds events to what is known or else in the store; None where that is not the newest."""
+        held, record = known or await self._load(user)
+        merged = merge(record, events, self._max_history)
+        if merged.added or record is None:
+            after = await self._after(record, merged)
+        elif known is None:
+            after = await self._on_served_version(record)
+        else:
+            return None  # nothing is written that would tell whether another came before
+        version, items = await self._list(after, k, exclude_seen) if k else (after.version, ())
+        if after is not record:
+            held = await self._store.put(user, pack(after), held)
+        if held is None:
+            self._metrics.conflicts.inc()
+            return None
+        self._remember(user, held, after)
+        self._metrics.count_events(merged.added, merged.repeated, merged.dropped)
+        return Answer(version, items, merged.added, merged.repeated, merged.dropped)
+
+    async def _metadata(self) -> Metadata:
+        _, metadata = await self._on_newest(lambda client: client.metadata())
+        require_readable(metadata)
         return metadata
 
-    def _load(self, user: str) -> tuple[Held | None, Record | None]:
-        held = self._store.get(user)
+    async def _load(self, user: str) -> tuple[Held | None, Record | None]:
+        held = await self._store.get(user)
         if held is None:
             return None, None
         try:
@@ -169,26 +211,27 @@ class Users:
             self._metrics.unreadable.inc()
             return held, None
 
-    def _after(self, record: Record | None, merged: Merged) -> Record:
+    async def _after(self, record: Record | None, merged: Merged) -> Record:
         """The record after the events, by steps if that is possible, else by a replay."""
         few = merged.appended is not None and len(merged.appended) <= _LONGEST_WALK
-        walked = self._walk(record, merged) if few else None
-        return walked or self._replay(merged.events, merged.is_cut)
+        walked = await self._walk(record, merged) if few else None
+        return walked or await self._replay(merged.events, merged.is_cut)
 
-    def _walk(self, record: Record | None, merged: Merged) -> Record | None:
+    async def _walk(self, record: Record | None, merged: Merged) -> Record | None:
         """The record after steps of the version that made the state; None if it makes none."""
         if record is None:
-            version, client = self._versions.newest()
-        elif found := self._versions.client_of(record.version):
+            version, client = await self._versions.newest()
+        elif found := await self._versions.client_of(record.version):
             version, client = record.version, found
         else:
             return None
         state, items = record.state if record else None, record.items if record else ()
         try:
-            if not client.metadata().state_size or (record and state is None):
+            metadata = await client.metadata()
+            if not metadata.state_size or (record and state is None):
                 return None
             for event in merged.appended or ():
-                best, state = self._steps.step(client, event, state)
+                best, state = await self._steps.step(client, event, state)
                 items = tuple(best)
                 self._metrics.model_calls.labels("step").inc()
         except ServingError as error:
@@ -199,18 +242,18 @@ class Users:
             return None  # the state of another model under this number
         return Record(version, merged.events, merged.is_cut, items, state)
 
-    def _replay(self, events: tuple[Event, ...], is_cut: bool) -> Record:
+    async def _replay(self, events: tuple[Event, ...], is_cut: bool) -> Record:
         history, feedback = _history_of(events)
 
-        def replayed(client: Client) -> tuple[list[Recommendation], State | None]:
-            if client.metadata().state_size:
-                self._metrics.model_calls.labels("replay").inc()
-                return client.replay(history, exclude_seen=False, feedback=feedback)
-            self._metrics.model_calls.labels("recommend").inc()
-            return client.recommend(history, exclude_seen=False, feedback=feedback), None
+        async def replayed(client: AsyncClient) -> tuple[list[Recommendation], State | None]:
+            if not (await client.metadata()).state_size:
+                return await self._recommended(client, events, None, False), None
+            self._metrics.model_calls.labels("replay").inc()
+            async with self._calls:
+                return await client.replay(history, exclude_seen=False, feedback=feedback)
 
         try:
-            version, (items, state) = self._on_newest(replayed)
+            version, (items, state) = await self._on_newest(replayed)
         except (ValueError, TypeError) as error:
             raise RefusedError(
                 grpc.StatusCode.UNAVAILABLE,
@@ -219,12 +262,12 @@ class Users:
             ) from error
         return Record(version, events, is_cut, tuple(items), state)
 
-    def _on_served_version(self, record: Record) -> Record:
-        if self._versions.client_of(record.version) is not None:
+    async def _on_served_version(self, record: Record) -> Record:
+        if await self._versions.client_of(record.version) is not None:
             return record
-        return self._replay(record.events, record.is_cut)
+        return await self._replay(record.events, record.is_cut)
 
-    def _list(
+    async def _list(
         self, record: Record, k: int | None, exclude_seen: bool
     ) -> tuple[int, tuple[Recommendation, ...]]:
         seen = {event.item for event in record.events} if exclude_seen else set()
@@ -233,74 +276,44 @@ class Users:
         if len(left) >= wanted:
             return record.version, left[:wanted]
 
-        history, feedback = _history_of(record.events)
+        def asked_again(client: AsyncClient) -> Awaitable[list[Recommendation]]:
+            return self._recommended(client, record.events, k, exclude_seen)
 
-        def asked_again(client: Client) -> list[Recommendation]:
-            self._metrics.model_calls.labels("recommend").inc()
-            return client.recommend(history, k, exclude_seen, feedback=feedback)
-
-        client = self._versions.client_of(record.version)
+        client = await self._versions.client_of(record.version)
         try:
             if client is not None:
-                return record.version, tuple(asked_again(client))
+                return record.version, tuple(await asked_again(client))
         except ServingError as error:
             if error.code not in _REFUSES_STATE:
                 raise
         except ValueError:
             pass  # its lists are shorter than those of the newest
-        version, items = self._on_newest(asked_again)
+        version, items = await self._on_newest(asked_again)
         return version, tuple(items)
 
-    def _on_newest(self, ask: Callable[[Client], _Found]) -> tuple[int, _Found]:
+    async def _recommended(
+        self, client: AsyncClient, events: tuple[Event, ...], k: int | None, exclude_seen: bool
+    ) -> list[Recommendation]:
+        history, feedback = _history_of(events)
+        self._metrics.model_calls.labels("recommend").inc()
+        async with self._calls:
+            return await client.recommend(history, k, exclude_seen, feedback=feedback)
+
+    async def _on_newest(
+        self, ask: Callable[[AsyncClient], Awaitable[_Found]]
+    ) -> tuple[int, _Found]:
         """Asks the newest version; another one where that has just gone."""
-        version, client = self._versions.newest()
+        version, client = await self._versions.newest()
         try:
-            return version, ask(client)
+            return version, await ask(client)
         except ServingError as error:
             if error.code != "NOT_FOUND":
                 raise
-        version, client = self._versions.newest(ask_again=True)
-        return version, ask(client)
-
-    def _check_events(self, events: tuple[Event, ...], metadata: Metadata) -> None:
-        """Raises where the model would not read them, now or when they are replayed."""
-        encode([event.item for event in events], metadata.id_type, name="events")
-        latest = min(time.time() + self._max_skew, LATEST_SECONDS - 1)
-        _, shape = metadata.signatures["recommend"]["inputs"].get(FEEDBACK, ("", (0,)))
-        for row, event in enumerate(events):
-            if not -LATEST_SECONDS < event.timestamp <= latest:
-                raise ValueError(
-                    f"`timestamp` was {event.timestamp} (event {row}), but must be Unix seconds at "
-                    f"most {self._max_skew:g} s ahead of the gateway's clock. Divide milliseconds "
-                    "by 1000, or set the clock."
-                )
-            if len(event.feedback or ()) != shape[-1]:
-                raise ValueError(
-                    f"`feedback` has {len(event.feedback or ())} numbers (event {row}), but this "
-                    f"model reads {shape[-1]}. Send as many, encoded by the features' schema; "
-                    "leave it out where that is 0."
-                )
+        version, client = await self._versions.newest(ask_again=True)
+        return version, await ask(client)
 
 
 def _history_of(events: tuple[Event, ...]) -> tuple[list[tuple[Any, int]], np.ndarray | None]:
     history = [(event.item, event.timestamp) for event in events]
     has_feedback = any(event.feedback for event in events)
     return history, np.array([event.feedback for event in events]) if has_feedback else None
-
-
-def _check_k(k: int | None, metadata: Metadata) -> None:
-    if k is not None and not 1 <= k <= metadata.k:
-        raise ValueError(
-            f"`k` was {k}, but the model was exported with lists of {metadata.k}. Ask for "
-            f"1..{metadata.k}."
-        )
-
-
-def _require_readable(metadata: Metadata) -> None:
-    wanted = metadata.signatures["recommend"]["inputs"].get(USER_FEATURES)
-    if wanted is not None and wanted[1][-1]:
-        raise RefusedError(
-            grpc.StatusCode.UNAVAILABLE,
-            f"{metadata.model_name!r} version {metadata.version} reads {wanted[1][-1]} user "
-            "features, but a gateway knows events alone. Serve a model without user features.",
-        )

@@ -1,10 +1,10 @@
 """The versions that a model server has, each asked by a client of its own."""
 
+import asyncio
 import math
-import threading
 import time
 
-from hrec_tf.serving.client import Client, ServingError
+from hrec_tf.serving.async_client import AsyncClient, ServingError
 
 _AVAILABLE = "AVAILABLE"
 
@@ -16,7 +16,7 @@ class Versions:
     it had last still counts.
 
     Args:
-        address, model_name, timeout, max_history: as of `Client`.
+        address, model_name, timeout, max_history: as of `AsyncClient`.
         refresh_seconds: how long an answer of the server counts.
     """
 
@@ -29,16 +29,16 @@ class Versions:
         max_history: int = 2048,
         refresh_seconds: float = 2.0,
     ):
-        self._make = lambda version: Client(
+        self._make = lambda version: AsyncClient(
             address, model_name, timeout, max_history=max_history, version=version
         )
-        self._status = Client(address, model_name, timeout)
+        self._status = AsyncClient(address, model_name, timeout)
         self._refresh_seconds = refresh_seconds
-        self._clients: dict[int, Client] = {}
-        self._lock, self._next_refresh = threading.Lock(), -math.inf
+        self._clients: dict[int, AsyncClient] = {}
+        self._lock, self._next_refresh = asyncio.Lock(), -math.inf
         self._failure: tuple[str, str, str] | None = None
 
-    def newest(self, *, ask_again: bool = False) -> tuple[int, Client]:
+    async def newest(self, *, ask_again: bool = False) -> tuple[int, AsyncClient]:
         """Returns the highest version that answers.
 
         Args:
@@ -47,38 +47,34 @@ class Versions:
         Raises:
             ServingError: the server cannot be asked, or has no version that answers.
         """
-        clients = self._served(ask_again)
+        clients = await self._served(ask_again)
         version = max(clients)
         return version, clients[version]
 
-    def client_of(self, version: int) -> Client | None:
+    async def client_of(self, version: int) -> AsyncClient | None:
         """Returns the client of a version; None where the server has it no longer."""
-        return self._served().get(version)
+        return (await self._served()).get(version)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Closes all connections."""
         for client in (self._status, *self._clients.values()):
-            client.close()
+            await client.close()
 
-    def _served(self, ask_again: bool = False) -> dict[int, Client]:
-        known = self._clients
-        if known and not ask_again and time.monotonic() < self._next_refresh:
-            return known
-        # One thread asks. The others wait for it only if they have nothing to go on with.
-        if self._lock.acquire(blocking=ask_again or not known):
-            try:
-                self._refresh_where_due(ask_again)
-            finally:
-                self._lock.release()
+    async def _served(self, ask_again: bool = False) -> dict[int, AsyncClient]:
+        is_due = time.monotonic() >= self._next_refresh
+        # One asks. The others wait for it only if they have nothing to go on with.
+        if ask_again or not self._clients or (is_due and not self._lock.locked()):
+            async with self._lock:
+                await self._refresh_where_due(ask_again)
         return self._clients
 
-    def _refresh_where_due(self, ask_again: bool) -> None:
+    async def _refresh_where_due(self, ask_again: bool) -> None:
         if not ask_again and time.monotonic() < self._next_refresh:
             if not self._clients and self._failure is not None:
                 raise ServingError(*self._failure)  # who waited need not find it out again
             return
         try:
-            self._refresh()
+            await self._refresh()
         except ServingError as error:
             self._failure = self._status.address, error.code, error.details
             if ask_again or not self._clients:
@@ -86,8 +82,8 @@ class Versions:
         finally:
             self._next_refresh = time.monotonic() + self._refresh_seconds
 
-    def _refresh(self) -> None:
-        states = self._status.status()
+    async def _refresh(self) -> None:
+        states = await self._status.status()
         versions = [version for version, state in states.items() if state == _AVAILABLE]
         if not versions:
             raise ServingError(self._status.address, "UNAVAILABLE", f"no version among {states}")
