@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hrec_tf.data import catalogue
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.evaluation import Evaluation, Interval, confidence_intervals
 from hrec_tf.recipe import Recipe
@@ -177,11 +176,9 @@ def _breakdowns(comparison: Comparison, prepared: PreparedLog) -> list[dict[str,
 
 def _about_data(source: LogSource, name: str) -> str:
     if source.is_named:
-        return f"{name}: {catalogue.entry(name).about}"
-    settings = {**source.to_dict()["preparation"], **source.split}
-    settings.pop("name", None)
-    listed = ", ".join(f"{key} {value}" for key, value in settings.items())
-    return f"{name}: prepared with {listed or 'defaults'}; split {source.split_name}."
+        return f"{name}: {source.about}"
+    listed = ", ".join(f"{key} {value}" for key, value in source.to_dict()["preparation"].items())
+    return f"{name}: prepared with {listed or 'defaults'}; split {source.split_label}."
 
 
 def _about_page(comparison: Comparison, prepared: PreparedLog) -> list[str]:
