@@ -10,6 +10,7 @@ from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.evaluation import Evaluation, Interval, confidence_intervals
 from hrec_tf.recipe import Recipe
 from hrec_tf.reporting import figures, pages, sections
+from hrec_tf.reporting.breakdowns import breakdowns
 from hrec_tf.reporting.cautions import cautions
 from hrec_tf.reporting.comparison import Comparison, Result
 from hrec_tf.reporting.tables import label
@@ -149,7 +150,7 @@ def _curves(comparison: Comparison) -> list[tuple[str, Markup]]:
 
 def _breakdowns(comparison: Comparison, prepared: PreparedLog) -> list[dict[str, Any]]:
     parts = []
-    for number, part in enumerate(sections.breakdowns(comparison, prepared.test), start=1):
+    for number, part in enumerate(breakdowns(comparison, prepared), start=1):
         svg = None
         title = f"{comparison.metric} of each method, {part.title[0].lower()}{part.title[1:]}"
         if part.has_points:
