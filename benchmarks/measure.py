@@ -6,7 +6,11 @@ One recipe after the other, seed by seed; each seed is written to results_by_see
 it is done, with the means over the seeds so far to results.json. A seed that is there already is
 passed over, so that a run may be stopped and started again, more seeds may be added later, and
 several runs may go on side by side, with other recipes or seeds each. Then
-`python -m benchmarks.report` writes docs/results.md.
+`python -m benchmarks.report` writes docs/results.md. Another split than the log's own,
+
+    python -m benchmarks.measure --data globo-10k --split temporal --days 1 --models pop,recent-pop
+
+has a table of its own there: its points are others.
 """
 
 import argparse
@@ -79,7 +83,7 @@ def protocol_of(source: LogSource, recipe: Recipe, ties: str) -> str:
         candidates = f"top_pop={chosen['top_pop']}"
     if chosen["sampled_negatives"] is not None:
         candidates = f"{chosen['sampled_negatives']} sampled ({chosen['sampling']})"
-    return f"{source.split_name}, {candidates}, {ties} ties"
+    return f"{source.split_label}, {candidates}, {ties} ties"
 
 
 @dataclass(frozen=True)
@@ -196,10 +200,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ties", default="conservative,standard")
     parser.add_argument("--record", type=Path, default=report.RESULTS)
     parser.add_argument("--again", action="store_true", help="measure what is there already")
+    parser.add_argument("--split", choices=("temporal",), help="in place of the log's own")
+    parser.add_argument("--days", type=float, help="how long the test of `temporal` lasts")
     options = parser.parse_args(arguments)
+    split = {"name": options.split, "days": options.days}
+    split = {name: value for name, value in split.items() if value is not None}
+    sources = [LogSource(data, split=split) for data in options.data.split(",")]
     console.import_tensorflow()
-    for data in options.data.split(","):
-        measure_log(LogSource(data), options)
+    for source in sources:
+        measure_log(source, options)
     return 0
 
 
@@ -209,6 +218,8 @@ def measure_log(source: LogSource, options: argparse.Namespace) -> None:
     recipes = [Recipe.for_data(source.data, name) for name in names]
     changes = {} if options.epochs is None else {"epochs": options.epochs}
     more = "" if options.epochs is None else f" --epochs {options.epochs}"
+    if options.split is not None:
+        more += f" --split {options.split} --days {options.days:g}"
     prepared: PreparedLog | None = None
     by_seed.keep(options.record, options.record.with_name(by_seed.BY_SEED.name), [])
     for recipe in with_shared_changes(recipes, changes):

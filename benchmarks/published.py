@@ -11,7 +11,7 @@ import json
 from functools import cache
 from typing import Any
 
-from benchmarks.records import DOCS, check_types, metrics_of, require_value
+from benchmarks.records import DOCS, check_types, is_own_split, metrics_of, require_value
 from hrec_tf import checks
 from hrec_tf.recipes import files
 
@@ -70,8 +70,9 @@ def table_of(dataset: str) -> dict[str, Any] | None:
 
 
 def is_of(table: dict[str, Any], protocol: str) -> bool:
-    """Whether a protocol settles ties as the table does."""
-    return protocol.endswith(f"{table['ties']} ties")
+    """Whether a protocol has the log's own split and settles ties as the table does."""
+    is_own = is_own_split(table["dataset"], protocol)
+    return is_own and protocol.endswith(f"{table['ties']} ties")
 
 
 def value(dataset: str, protocol: str, recipe: str, metric: str) -> float | None:

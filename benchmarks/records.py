@@ -10,6 +10,7 @@ from typing import Any
 
 from hrec_tf import checks
 from hrec_tf.data.atomic_files import write_whole
+from hrec_tf.data.log_source import LogSource
 
 DOCS = Path(__file__).parents[1] / "docs"
 SECONDS, TIES = "training_seconds", "tie_share"
@@ -42,6 +43,16 @@ def metrics_of(dataset: str) -> tuple[str, ...]:
     if dataset in LEAVE_ONE_OUT:
         names = ("Recall", "NDCG", "full Recall", "full NDCG")
     return tuple(f"{name}@{k}" for k in ks_of(dataset) for name in names)
+
+
+def split_of(protocol: str) -> str:
+    """Returns the split that a protocol begins with, e.g. "temporal(days=1)"."""
+    return protocol.partition(", ")[0]
+
+
+def is_own_split(dataset: str, protocol: str) -> bool:
+    """Whether a protocol has the split that the log's name stands for; others' points differ."""
+    return split_of(protocol) == LogSource(dataset).split_label
 
 
 def read(path: Path) -> list[dict[str, Any]]:

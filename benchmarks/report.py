@@ -2,12 +2,13 @@
 
     python -m benchmarks.report
 
-A record of results.json is one number: `dataset`, `protocol`, `model` (a name of the registry),
-`recipe` (the settings, by name), `metric`, `mean` and `sd` (fractions; sd null for one seed),
-`seeds` (how many), `published` (the fraction that it may be compared with, from
-published_numbers.json, or null), `command` and `version` that gave it. Means of which the values
-by seed were kept follow from results_by_seed.json. Numbers of other people's code on the same logs
-are in reference_numbers.json.
+A record of results.json is one number: `dataset`, `protocol` (split, candidates and ties; another
+split than the log's own has tables of its own), `model` (a name of the registry), `recipe` (the
+settings, by name), `metric`, `mean` and `sd` (fractions; sd null for one seed), `seeds` (how
+many), `published` (the fraction that it may be compared with, from published_numbers.json, or
+null), `command` and `version` that gave it. Means of which the values by seed were kept follow
+from results_by_seed.json. Numbers of other people's code on the same logs are in
+reference_numbers.json.
 """
 
 from collections.abc import Iterable
@@ -22,9 +23,11 @@ from benchmarks.records import (
     SECONDS,
     TIES,
     check_types,
+    is_own_split,
     metrics_of,
     read,
     require_value,
+    split_of,
 )
 from hrec_tf import checks, registry
 from hrec_tf.data import catalogue
@@ -145,25 +148,46 @@ def to_markdown(
     """Returns the text of docs/results.md."""
     parts = [_HEAD]
     for dataset in _ordered(record["dataset"] for record in records):
-        here = [record for record in records if record["dataset"] == dataset]
+        of_log = [record for record in records if record["dataset"] == dataset]
+        here = [r for r in of_log if is_own_split(dataset, r["protocol"])]
+        others = [r for r in of_log if not is_own_split(dataset, r["protocol"])]
         theirs = published.table_of(dataset)
         parts.append(f"## {dataset}\n\n{catalogue.entry(dataset).about}\n")
-        for protocol in _ordered(record["protocol"] for record in here):
-            rows = [record for record in here if record["protocol"] == protocol]
-            parts.append(f"{protocol}; {_seeds_text(rows)}.\n\n{_table(rows).to_markdown()}\n")
+        for protocol, rows in _by_protocol(here):
+            parts.append(_protocol_part(protocol, rows))
             if theirs and theirs["comparable"] and published.is_of(theirs, protocol):
                 parts += beside_published.beside(theirs, rows, seeds or [])
         if theirs and not theirs["comparable"]:
             parts += beside_published.apart(theirs, here)
-        compared = _reference_table(here, [r for r in references if r["dataset"] == dataset])
-        if compared.rows:
+        on_it = [r for r in references if r["dataset"] == dataset]
+        if on_it and (compared := _reference_table(dataset, here, on_it)).rows:
             parts.append(
                 "Beside reference code, measured on the same split with the same settings; each "
                 f"cell is theirs → ours.\n\n{compared.to_markdown()}\n"
             )
-        commands = _ordered(f"{r['command']}  # {r['version']}" for r in here)
-        parts.append("\n".join(["```", *commands, "```"]) + "\n")
+        parts += _commands_part(here)
+        for split in _ordered(split_of(record["protocol"]) for record in others):
+            rows = [record for record in others if split_of(record["protocol"]) == split]
+            parts.append(
+                f"### {dataset}, {split}\n\nIn place of the split above: other training, other "
+                "points. Its numbers do not compare with those above.\n"
+            )
+            parts += [_protocol_part(*part) for part in _by_protocol(rows)] + _commands_part(rows)
     return "\n".join(parts)
+
+
+def _by_protocol(records: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    protocols = _ordered(record["protocol"] for record in records)
+    return [(name, [r for r in records if r["protocol"] == name]) for name in protocols]
+
+
+def _protocol_part(protocol: str, rows: list[dict[str, Any]]) -> str:
+    return f"{protocol}; {_seeds_text(rows)}.\n\n{_table(rows).to_markdown()}\n"
+
+
+def _commands_part(records: list[dict[str, Any]]) -> list[str]:
+    commands = _ordered(f"{r['command']}  # {r['version']}" for r in records)
+    return ["\n".join(["```", *commands, "```"]) + "\n"] if commands else []
 
 
 def _table(records: list[dict[str, Any]]) -> Table:
@@ -187,8 +211,10 @@ def _table(records: list[dict[str, Any]]) -> Table:
     return Table((*head, *(["seeds"] if len(counts) > 1 else [])), tuple(rows))
 
 
-def _reference_table(records: list[dict[str, Any]], references: list[dict[str, Any]]) -> Table:
-    rows, metrics = [], metrics_of(records[0]["dataset"])
+def _reference_table(
+    dataset: str, records: list[dict[str, Any]], references: list[dict[str, Any]]
+) -> Table:
+    rows, metrics = [], metrics_of(dataset)
     named = _ordered((r["software"], r["setting"], r["recipe"], r["ties"]) for r in references)
     for software, setting, recipe, ties in named:
         ours = {

@@ -69,7 +69,7 @@ def _data(log: LogSource, num_items: int, histories: Histories | None) -> list[s
     lines = []
     if log.is_named:
         entry = catalogue.entry(log.data)
-        lines += [f"`{entry.name}`: {entry.about}", "", f"- Files: {', '.join(entry.files)}"]
+        lines += [f"`{entry.name}`: {log.about}", "", f"- Files: {', '.join(entry.files)}"]
         terms = entry.terms or "not stated here; ask whoever gave you the log"
     else:
         # The name alone: a folder may tell of a person or a machine.
@@ -96,7 +96,7 @@ def _plain(log: LogSource) -> dict[str, Any]:
 
 def _evaluation(log: LogSource, metrics: Mapping[str, Any], validation: bool) -> list[str]:
     lines = [
-        f"Split: {log.split_name}. Every event of a test session but its first is predicted from "
+        f"Split: {log.split_label}. Every event of a test session but its first is predicted from "
         "what came before it.",
         "",
         "| measure | value |",
@@ -104,7 +104,10 @@ def _evaluation(log: LogSource, metrics: Mapping[str, Any], validation: bool) ->
     ]
     lines += [f"| {name} | {_shown(value)} |" for name, value in metrics.items()]
     if validation:
-        lines += ["", "The last training session of each user was held back for validation."]
+        held_back = "last training session of each user"
+        if log.split_name == "temporal":
+            held_back = "last period of training"
+        lines += ["", f"The {held_back} was held back for validation."]
     return lines
 
 

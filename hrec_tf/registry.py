@@ -246,6 +246,14 @@ _ZOO = {
     for row in (
         _baseline("pop", "POP", "Popularity", _HIDASI, "the most frequent items, for everybody"),
         _baseline(
+            "recent-pop",
+            "Recent POP",
+            "RecentPopularity",
+            "Ji et al., SIGIR 2020, arXiv:2005.13829; half-life inferred",
+            "the items most frequent of late, for everybody; events count less the older they are",
+            reads=("times",),
+        ),
+        _baseline(
             "s-pop", "S-POP", "SessionPopularity", _HIDASI, "the session's most frequent items"
         ),
         _baseline(

@@ -198,6 +198,7 @@ def save(
         "vocabulary": vocabulary.fingerprint,
         "data": data,
         "test_data": None if test is None else test.fingerprint,
+        "split": log.split_label,
         "versions": versions(),
     }
     with whole_folder(path) as aside:

@@ -25,6 +25,14 @@ def test_a_named_log_brings_its_terms():
     assert "events in" not in text, "without histories nothing is known of them"
 
 
+def test_a_split_in_place_of_the_logs_own_is_named():
+    log = LogSource("online-retail", split={"name": "temporal", "days": 30})
+    text = card(log, validation=True)
+    assert "last session out. In place of that split: temporal(days=30)." in text
+    assert "Split: temporal(days=30). Every event" in text
+    assert "The last period of training was held back for validation." in text
+
+
 def test_a_log_without_terms_says_so():
     assert "- Terms of use: not stated here" in card(LogSource("ml-100k"))
 

@@ -14,6 +14,7 @@ from hrec_tf.baselines.ratings import (
     RatingBaseline,
     RollingAverage,
 )
+from hrec_tf.baselines.recent_popularity import RecentPopularity
 from hrec_tf.baselines.session_neighbours import STAN, VSKNN, SessionKNN
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "PopularityFM",
     "PopularityLikelihood",
     "RatingBaseline",
+    "RecentPopularity",
     "RollingAverage",
     "SessionKNN",
     "SessionPopularity",

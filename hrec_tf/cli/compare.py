@@ -168,11 +168,13 @@ def _print(
     from hrec_tf.reporting.tables import comparison_table
 
     if as_json:
-        console.print_json({"data": source.data, **comparison.to_dict()})
+        split = {"split": source.split_label, "num_new_users": prepared.split.num_new_users}
+        split["unseen_target_share"] = prepared.split.unseen_target_share
+        console.print_json({"data": source.data, **split, **comparison.to_dict()})
         return
     counts = prepared.split.train.counts
     print(
-        f"{source.data}, {source.split_name}: training {counts.events:,} events, "
+        f"{source.data}, {source.split_label}: training {counts.events:,} events, "
         f"{counts.sessions:,} sessions, {counts.users:,} users, {counts.items:,} items"
     )
     console.print_table(comparison_table(comparison))

@@ -37,12 +37,13 @@ def evaluate(
         fitted = held.fitted(prepared.train)
         found = recipes.evaluate(held.recipe, fitted, prepared.test, **ranking.changes())
     if json:
-        about = {"run": run, "model": held.recipe.model, "same_test_sessions": same_points}
-        console.print_json({**about, "metrics": found.summary()})
+        about = {"run": run, "model": held.recipe.model, "split": held.log.split_label}
+        same = {"same_test_sessions": same_points}
+        console.print_json({**about, **same, "metrics": found.summary()})
         return
     for name, value in found.metrics.items():
         print(f"{name:13} {value:.4f}")
     print(
         f"{found.num_points:,} points of {found.num_sessions:,} test sessions, {found.ties} ties "
-        f"({found.tie_share:.1%} of points), {found.average} average"
+        f"({found.tie_share:.1%} of points), {found.average} average; split {held.log.split_label}"
     )

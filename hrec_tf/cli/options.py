@@ -26,6 +26,7 @@ def option(help: str, panel: str, *names: str) -> Any:
 
 _COLUMNS = "Columns of a file"
 _PREPARATION = "Preparation of a file"
+_SPLIT = "Split"
 _FEATURES = "Features beside a file"
 _RECIPE = "Settings (defaults: the recipe)"
 _EVALUATION = "Evaluation (defaults: the recipe)"
@@ -87,12 +88,16 @@ class LogOptions:
     ] = None
     split: Annotated[
         Text,
-        option("last_session_out, leave_one_out, temporal or by_users.", _PREPARATION),
+        option(
+            "last_session_out, leave_one_out, temporal or by_users; a named log has one.", _SPLIT
+        ),
     ] = None
-    at: Annotated[Whole, option("Unix seconds of the split `temporal`.", _PREPARATION)] = None
-    fractions: Annotated[
-        Text, option("Shares of the split `by_users`, e.g. 0.8,0.2.", _PREPARATION)
-    ] = None
+    at: Annotated[Whole, option("Unix seconds at which `temporal` begins the test.", _SPLIT)] = None
+    days: Annotated[Real, option("Length of the test of `temporal`, in days.", _SPLIT)] = None
+    share: Annotated[Real, option("Share of sessions in the test of `temporal`.", _SPLIT)] = None
+    fractions: Annotated[Text, option("Shares of the split `by_users`, e.g. 0.8,0.2.", _SPLIT)] = (
+        None
+    )
     items: Annotated[Text, option("File of item features, with a column `item`.", _FEATURES)] = None
     users: Annotated[
         Text,
@@ -124,11 +129,13 @@ class LogOptions:
         }
         if self.drop_event_types is not None:
             preparation["drop_event_types"] = tuple(self.drop_event_types.split(","))
-        split: dict[str, Any] = {}
+        split: dict[str, Any] = {
+            name: value
+            for name in ("at", "days", "share")
+            if (value := getattr(self, name)) is not None
+        }
         if self.split is not None:
             split["name"] = self.split
-        if self.at is not None:
-            split["at"] = self.at
         if self.fractions is not None:
             split["fractions"] = tuple(_floats("fractions", self.fractions))
         features: dict[str, Any] = {

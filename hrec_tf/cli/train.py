@@ -30,8 +30,9 @@ def train(
         bool,
         typer.Option(
             "--validation",
-            help="Hold back each user's last training session, or the split's own part; rank it "
-            "each epoch. A recipe with a patience, or neighbours without a weight, does so anyway.",
+            help="Hold back each user's last training session, or the split's own part, or of "
+            "`temporal` the last period of training; rank it each epoch. A recipe with a patience, "
+            "or neighbours without a weight, does so anyway.",
         ),
     ] = False,
     resume: Annotated[

@@ -74,10 +74,14 @@ class NamedLog:
             return first
         return replace(first, frame=pl.concat([first.frame, *(log.frame for log in others)]))
 
-    def load(self) -> Split:
-        """Reads, prepares and splits the log."""
+    def load(self, split: Callable[[EventLog], Split] | None = None) -> Split:
+        """Reads, prepares and splits the log.
+
+        Args:
+            split: parts the prepared log in place of its own split; only where it has one.
+        """
         if self.split is not None:
-            return self.split(self.prepare(self.read()))
+            return (split or self.split)(self.prepare(self.read()))
         return splits.given(*(self.prepare(part) for part in self._parts()))
 
     @property

@@ -1,9 +1,9 @@
 """Where a log comes from and how it is prepared and split, as plain values that can be kept."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -11,7 +11,7 @@ from typing import Any, Self
 import polars as pl
 
 from hrec_tf import checks
-from hrec_tf.data import catalogue, splits
+from hrec_tf.data import catalogue, periods, splits
 from hrec_tf.data.event_log import EventLog
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FIRST_ITEM, FeatureTables, LogFeatures
@@ -22,13 +22,13 @@ from hrec_tf.data.preparation import (
 )
 from hrec_tf.data.splits import Split
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.schema import EVENT_TYPE, RATING, USER
+from hrec_tf.schema import EVENT_TYPE, RATING, TIMESTAMP, USER
 
 SPLITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "last_session_out": (),
         "leave_one_out": (),
-        "temporal": ("at",),
+        "temporal": ("at", "days", "share"),
         "by_users": ("fractions", "seed"),
     }
 )
@@ -38,6 +38,7 @@ _READING = tuple(inspect.signature(EventLog.read).parameters)[1:]
 _PREPARATION = tuple(inspect.signature(hrnn_preparation).parameters)[1:]
 _FEATURES = tuple(inspect.signature(FeatureTables.read).parameters)
 _SECTIONS = ("reading", "preparation", "split", "features")
+_OF_FILES = ("reading", "preparation", "features")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -51,8 +52,8 @@ class LogSource:
         preparation: arguments of `hrnn_preparation`; for a file only. `idle_minutes` is None
             (the log's own sessions) if `reading` names a session column, else 30;
             `min_user_sessions` is 1 for a log without users.
-        split: `name`, one of `SPLITS` ("last_session_out" if left out), and its arguments;
-            for a file only.
+        split: `name`, one of `SPLITS`, and its arguments. If left out, "last_session_out", of a
+            named log its own.
         features: arguments of `FeatureTables.read`; for a file only.
         must_exist: refuse a file that is not there now, and not when it is read.
 
@@ -74,31 +75,43 @@ class LogSource:
     def __post_init__(self, must_exist: bool) -> None:
         if self.is_named:
             self._refuse_options()
-            return
-        if must_exist and not Path(self.data).is_file():
+        elif must_exist and not Path(self.data).is_file():
             listed = ", ".join(catalogue.names())
             raise ValueError(
                 f"`data` was {self.data!r}, which is neither a file nor a named log. Pass a path, "
                 f"or one of {listed}. {checks.did_you_mean(self.data, catalogue.names())}"
             )
-        split = self.split.get("name", "last_session_out")
-        checks.require_choice("split", split, SPLITS)
-        for section, known in (
-            ("reading", _READING),
-            ("preparation", _PREPARATION),
-            ("split", ("name", *SPLITS[split])),
-            ("features", _FEATURES),
-        ):
+        for section, known in zip(_OF_FILES, (_READING, _PREPARATION, _FEATURES), strict=True):
             for key in getattr(self, section):
-                if section == "split" and key not in known:
-                    raise ValueError(
-                        f"`{key}` was set for the split {split!r}, which would ignore it. Leave "
-                        "it out, or choose the split that has it."
-                    )
                 checks.require_choice(section, key, known)
+        if self.split:
+            self._check_split()
+
+    def _check_split(self) -> None:
+        """Refuses a split that cannot be made, before anything is read."""
+        name = checks.require_choice("split", self.split.get("name", "last_session_out"), SPLITS)
+        if self.is_named and catalogue.entry(self.data).split is None:
+            raise ValueError(
+                f"`split` was {name!r}, but {self.data!r} comes in parts, which are its split. "
+                "Leave it out, or pass a log that comes whole."
+            )
+        for key in self.split:
+            if key not in ("name", *SPLITS[name]):
+                raise ValueError(
+                    f"`{key}` was set for the split {name!r}, which would ignore it. Leave it out, "
+                    "or choose the split that has it."
+                )
+        if name == "temporal":
+            periods.checked_period(**self._split_arguments())
+            reading = catalogue.entry(self.data).reading if self.is_named else self.reading
+            if reading.get("timestamp", TIMESTAMP) is None:
+                raise ValueError(
+                    f"`split` was {name!r}, but {self.data!r} has no times, only an order, so it "
+                    "cannot be split at a time. Use last_session_out or by_users."
+                )
 
     def _refuse_options(self) -> None:
-        for section in _SECTIONS:
+        for section in _OF_FILES:
             held = getattr(self, section)
             if held:
                 key, value = next(iter(held.items()))
@@ -115,12 +128,28 @@ class LogSource:
     @property
     def split_name(self) -> str:
         """Name of the split, "given" where the parts come as files."""
-        if not self.is_named:
+        if self.split or not self.is_named:
             return str(self.split.get("name", "last_session_out"))
         function = catalogue.entry(self.data).split
         if function is None:
             return "given"
         return str(getattr(function, "func", function).__name__)  # `partial` has no name itself
+
+    @property
+    def split_label(self) -> str:
+        """Name of the split, and in brackets what was set of it, e.g. "temporal(days=1)"."""
+        shown = (
+            f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in self._split_arguments().items()
+        )
+        listed = ", ".join(shown)
+        return f"{self.split_name}({listed})" if listed else self.split_name
+
+    @property
+    def about(self) -> str:
+        """What the catalogue says of a named log, and which split is in place of its own."""
+        about = catalogue.entry(self.data).about
+        return f"{about} In place of that split: {self.split_label}." if self.split else about
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -137,7 +166,8 @@ class LogSource:
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values; paths are made absolute, so that they hold anywhere."""
         if self.is_named:
-            return {"data": self.data}
+            split = {"split": {"name": self.split_name, **self.split}} if self.split else {}
+            return {"data": self.data, **split}
         values = {
             "data": str(Path(self.data).resolve()),
             "reading": dict(self.reading),
@@ -198,11 +228,17 @@ class LogSource:
         """Reads, prepares and splits the log."""
         if self.is_named:
             named = catalogue.entry(self.data)
-            return PreparedLog(named.load(), None if named.tables is None else named.tables())
+            split = named.load(self._split() if self.split else None)
+            return PreparedLog(split, None if named.tables is None else named.tables())
         log = hrnn_preparation(self.read(), **self._preparation())
-        arguments = {key: value for key, value in self.split.items() if key != "name"}
         tables = FeatureTables.read(**self.features) if self.features else None
-        return PreparedLog(getattr(splits, self.split_name)(log, **arguments), tables)
+        return PreparedLog(self._split()(log), tables)
+
+    def _split(self) -> Callable[[EventLog], Split]:
+        return partial(getattr(splits, self.split_name), **self._split_arguments())
+
+    def _split_arguments(self) -> dict[str, Any]:
+        return {key: value for key, value in self.split.items() if key != "name"}
 
     def _preparation(self) -> dict[str, Any]:
         defaults: dict[str, Any] = {
@@ -261,27 +297,39 @@ class PreparedLog:
             users=self.users,
         )
 
-    def for_validation(self) -> tuple[Histories, Histories]:
-        """Returns training and validation histories: the split's own, or the last sessions.
+    @cached_property
+    def validated(self) -> Split:
+        """Training, and in place of the test what is held back for validation.
 
-        The last sessions are each user's last one. Where every user has one session, as in logs
-        without users, they are the tenth of all sessions that start last.
-        Both histories are numbered by `vocabulary`.
+        That is the split's own validation part; else what the split takes off the training part
+        when it is made again, as `temporal` can be; else each user's last session. Where every
+        user has one session, as in logs without users, it is the tenth of all sessions that
+        start last.
 
         Raises:
             ValueError: the split makes no validation part, and no session can be spared.
         """
         split = self.split
         if split.validation is None:
-            split = _held_back(split.train)
-            train, held_out = split.train, split.test
-        else:
-            train, held_out = split.train, split.validation
+            return _held_back(split)
+        return Split(split.train, split.validation, continues=split.continues)
+
+    def for_validation(self) -> tuple[Histories, Histories]:
+        """Returns training and validation histories, those of `validated`.
+
+        Both are numbered by `vocabulary`.
+
+        Raises:
+            ValueError: the split makes no validation part, and no session can be spared.
+        """
+        split = self.validated
         return (
-            histories_from_log(train, self.vocabulary, features=self.features, users=self.users),
+            histories_from_log(
+                split.train, self.vocabulary, features=self.features, users=self.users
+            ),
             bootstrapped_histories(
-                train,
-                held_out,
+                split.train,
+                split.test,
                 self.vocabulary,
                 continues=split.continues,
                 features=self.features,
@@ -290,11 +338,13 @@ class PreparedLog:
         )
 
 
-def _held_back(train: EventLog) -> Split:
-    """Each user's last session; where none has two, the sessions that start last, a tenth."""
+def _held_back(split: Split) -> Split:
+    """The split made again, or each user's last session, or the tenth that starts last."""
+    train = split.train
     single = train.counts.sessions == train.counts.users
+    again = split.again or (splits.latest_sessions if single else splits.last_session_out)
     try:
-        return splits.latest_sessions(train) if single else splits.last_session_out(train)
+        return again(train)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -3,16 +3,27 @@
 Validation is the same split applied to the training part, unless a split says otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import polars as pl
 
 from hrec_tf import checks
 from hrec_tf.data import filters, sessions
-from hrec_tf.data.event_log import EventLog, number_of_session
+from hrec_tf.data.event_log import EventLog, number_of_session, starts_of_sessions
+from hrec_tf.data.periods import (
+    before_later_sessions,
+    checked_period,
+    checked_share,
+    require_times,
+    start_of_latest,
+    starts_from,
+)
 from hrec_tf.schema import ITEM, SESSION, TIMESTAMP, USER
+
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,10 @@ class Split:
         validation: a third part, where the split makes one.
         continues: True if the test events continue the last session of training
             (leave-one-out), False if they are sessions of their own.
+        again: parts training once more in the same way, for validation; None where each user's
+            last session does.
+        uncleaned_test: the test before events of items that training lacks were dropped, for
+            models that know such items by their features; None if it is not at hand.
 
     Example:
         >>> log = EventLog.from_frame(
@@ -40,11 +55,32 @@ class Split:
     test: EventLog
     validation: EventLog | None = None
     continues: bool = False
+    again: "Callable[[EventLog], Split] | None" = None
+    uncleaned_test: EventLog | None = None
 
     @property
     def train_and_validation(self) -> EventLog:
         """What is known when the test begins: training, then validation events."""
         return self.train if self.validation is None else joined(self.train, self.validation)
+
+    @property
+    def num_new_users(self) -> int:
+        """Test users that training lacks: their history begins in the test. 0 without users."""
+        if not self.test.has_users:
+            return 0
+        return len(set(self.test.frame[USER].unique()) - set(self.train.frame[USER].unique()))
+
+    @property
+    def unseen_target_share(self) -> float | None:
+        """Share of the targets of `uncleaned_test` whose item training lacks; they are dropped.
+
+        A target is an event that follows another in its session; with `continues`, any.
+        """
+        if self.uncleaned_test is None:
+            return None
+        is_target = pl.lit(True) if self.continues else ~starts_of_sessions()
+        targets = self.uncleaned_test.frame.filter(is_target)
+        return 1 - targets.filter(_is_known_to(self.train)).height / max(targets.height, 1)
 
     def to_text(self) -> str:
         """Returns the size of each part in one line each."""
@@ -53,9 +89,11 @@ class Split:
             log = getattr(self, name)
             if log is not None:
                 counts = log.counts
+                new = self.num_new_users if name == "test" else 0
                 lines.append(
                     f"{name}: {counts.events:,} events, {counts.sessions:,} sessions, "
-                    f"{counts.users:,} users, {counts.items:,} items"
+                    f"{counts.users:,} users{f' ({new:,} new)' if new else ''}, "
+                    f"{counts.items:,} items"
                 )
         return "\n".join(lines)
 
@@ -85,15 +123,30 @@ def last_session_out(log: EventLog) -> Split:
     return _cleaned(log, marked, "last_session_out")
 
 
-def temporal(log: EventLog, *, at: int) -> Split:
-    """Puts the sessions that start at or after a time in the test.
+def temporal(
+    log: EventLog, *, at: int | None = None, days: float | None = None, share: float | None = None
+) -> Split:
+    """Puts the last period in the test: all that comes before it may be known, nothing later.
 
-    Test items that training lacks are dropped, then test sessions left with fewer than 2
-    events. Sessions that began before `at` stay in training whole.
+    A session belongs to where it starts. Of a session that began before the test, events from
+    its beginning on are left out of training; where sessions of a user overlap in the test, an
+    event after the start of a later one is left out, so that no history holds the future. Then
+    test items that training lacks are dropped, and test sessions left with fewer than 2 events.
+    Users that training lacks stay in the test (`Split.num_new_users`). Sessions that start at
+    once go the same way. Validation is the last period of training: as many days, the same
+    share, or for `at` a period as long as the test.
+
+    Source: Hidasi et al. 2016, section 4.1, whose test is the last day; their code goes by where
+    a session ends.
 
     Args:
         log: a sessionised log with times.
-        at: Unix seconds.
+        at: Unix seconds at which the test begins.
+        days: in place of that, how long before the last event it begins.
+        share: in place of that, the share of sessions in the test, above 0 and below 1.
+
+    Raises:
+        ValueError: not one of the three, a log without times, or nothing is left on one side.
 
     Example:
         >>> log = EventLog.from_frame(
@@ -102,23 +155,33 @@ def temporal(log: EventLog, *, at: int) -> Split:
         >>> temporal(sessions.by_idle_gap(log), at=3600).test.frame["item"].to_list()
         [8, 7]
     """
-    at = checks.require_int_at_least("at", at, minimum=-(2**62), mend="Pass Unix seconds.")
+    name, value = checked_period(at=at, days=days, share=share)
     log.require_sessions("temporal")
-    if not log.has_times:
-        raise ValueError(
-            "`log` has no times, only an order, so it cannot be split at a time. Use "
-            "last_session_out or by_users."
-        )
-    starts = pl.col(TIMESTAMP).min().over(number_of_session())
-    marked = log.frame.select(test=starts >= at)["test"]
-    return _cleaned(log, marked, f"temporal(at={at})")
+    require_times(log)
+    last = int(log.frame[TIMESTAMP].to_numpy().max())
+    if name == "at":
+        begin = int(value)
+        again = partial(temporal, at=2 * begin - last - 1)
+    elif name == "days":
+        begin, again = last - round(value * SECONDS_PER_DAY), partial(temporal, days=value)
+    else:
+        begin, again = start_of_latest(log, value), partial(temporal, share=value)
+    label = f"temporal({name}={value})" if name == "at" else f"temporal({name}={value:g})"
+    is_test = starts_from(log, begin)
+    train = log.after(f"{label}: training", log.frame.filter(~is_test))
+    train = train.after("events before the test", train.frame.filter(pl.col(TIMESTAMP) < begin))
+    test = log.after(f"{label}: test", log.frame.filter(is_test))
+    past = test.frame.filter(before_later_sessions(test.frame))
+    test = test.after("events before the user's later sessions", past)
+    return Split(train, _known_to(train, test), again=again, uncleaned_test=test)
 
 
 def latest_sessions(log: EventLog, share: float = 0.1) -> Split:
-    """Puts a share of the sessions, those that start last, in the test.
+    """Puts a share of the sessions, those that start last, in the test; the others stay whole.
 
     Test items that training lacks are dropped, then test sessions left with fewer than 2
-    events. Of sessions that start at once all go the same way.
+    events. Of sessions that start at once all go the same way. This is the validation of logs
+    without users; `temporal` cuts earlier sessions off where the test begins.
 
     Args:
         log: a sessionised log with times.
@@ -134,16 +197,11 @@ def latest_sessions(log: EventLog, share: float = 0.1) -> Split:
         >>> latest_sessions(sessions.by_idle_gap(log), share=0.5).test.frame["item"].to_list()
         [8, 7]
     """
-    share = checks.require_number("share", share, minimum=0, mend="Pass a share, e.g. 0.1.")
-    if not 0 < share < 1:
-        raise ValueError(
-            f"`share` was {share}, but must lie between 0 and 1, so that both parts have "
-            "sessions. Pass e.g. 0.1."
-        )
+    share = checked_share(share)
     log.require_sessions("latest_sessions")
-    starts = log.frame.group_by(number_of_session()).agg(pl.col(TIMESTAMP).min())[TIMESTAMP].sort()
-    kept = int(np.floor(len(starts) * (1 - share)))
-    return temporal(log, at=int(starts[kept]))
+    require_times(log)
+    begin = start_of_latest(log, share)
+    return _cleaned(log, starts_from(log, begin), f"latest_sessions(from {begin})")
 
 
 def by_users(log: EventLog, fractions: Sequence[float], *, seed: int = 0) -> Split:
@@ -186,11 +244,13 @@ def by_users(log: EventLog, fractions: Sequence[float], *, seed: int = 0) -> Spl
     parts = log.frame.join(part, on=USER, how="left", maintain_order="left")["part"]
     name = f"by_users(seed={seed})"
     train = log.after(f"{name}: training", log.frame.filter(parts == 0))
-    rest = [
-        _known_to(train, log.after(f"{name}: held out", log.frame.filter(parts == number)))
+    held_out = [
+        log.after(f"{name}: held out", log.frame.filter(parts == number))
         for number in range(1, len(fractions))
     ]
-    return Split(train, rest[-1], validation=rest[0] if len(rest) == 2 else None)
+    rest = [_known_to(train, part) for part in held_out]
+    validation = rest[0] if len(rest) == 2 else None
+    return Split(train, rest[-1], validation=validation, uncleaned_test=held_out[-1])
 
 
 def leave_one_out(log: EventLog) -> Split:
@@ -216,11 +276,17 @@ def leave_one_out(log: EventLog) -> Split:
     enough = pl.len().over(USER) >= 3
     place = log.frame.select(place=pl.when(enough).then(from_end.clip(0, 2)).otherwise(2))["place"]
     train = log.after("leave_one_out: training", log.frame.filter(place == 2))
-    held_out = [
-        _items_of(train, log.after(f"leave_one_out: {name}", log.frame.filter(place == number)))
+    test, validation = (
+        log.after(f"leave_one_out: {name}", log.frame.filter(place == number))
         for number, name in enumerate(("test", "validation"))
-    ]
-    return Split(train, test=held_out[0], validation=held_out[1], continues=True)
+    )
+    return Split(
+        train,
+        _items_of(train, test),
+        validation=_items_of(train, validation),
+        continues=True,
+        uncleaned_test=test,
+    )
 
 
 def given(train: EventLog, test: EventLog, validation: EventLog | None = None) -> Split:
@@ -245,6 +311,7 @@ def given(train: EventLog, test: EventLog, validation: EventLog | None = None) -
         train,
         _known_to(train, test),
         validation=None if validation is None else _known_to(train, validation),
+        uncleaned_test=test,
     )
 
 
@@ -287,7 +354,7 @@ def require_same_ids(train: EventLog, test: EventLog, columns: Sequence[str]) ->
 def _cleaned(log: EventLog, is_test: pl.Series, name: str) -> Split:
     train = log.after(f"{name}: training", log.frame.filter(~is_test))
     test = log.after(f"{name}: test", log.frame.filter(is_test))
-    return Split(train, _known_to(train, test))
+    return Split(train, _known_to(train, test), uncleaned_test=test)
 
 
 def _known_to(train: EventLog, held_out: EventLog) -> EventLog:
@@ -297,5 +364,9 @@ def _known_to(train: EventLog, held_out: EventLog) -> EventLog:
 
 def _items_of(train: EventLog, held_out: EventLog) -> EventLog:
     require_same_ids(train, held_out, (ITEM,))
-    known = pl.col(ITEM).is_in(train.frame[ITEM].unique().implode())
-    return held_out.after("items of training", held_out.frame.filter(known))
+    known = held_out.frame.filter(_is_known_to(train))
+    return held_out.after("items of training", known)
+
+
+def _is_known_to(train: EventLog) -> pl.Expr:
+    return pl.col(ITEM).is_in(train.frame[ITEM].unique().implode())

@@ -1,6 +1,6 @@
 """Ranking every point once, reports, break-downs and tests of significance."""
 
-from hrec_tf.evaluation.breakdown import by_history_length, by_position
+from hrec_tf.evaluation.breakdown import by_history_length, by_item_age, by_position
 from hrec_tf.evaluation.perplexity import Perplexity, perplexity
 from hrec_tf.evaluation.protocols import (
     Evaluation,
@@ -35,6 +35,7 @@ __all__ = [
     "SignificanceTest",
     "bootstrap_interval",
     "by_history_length",
+    "by_item_age",
     "by_position",
     "compare_sessions",
     "confidence_intervals",

@@ -1,4 +1,4 @@
-"""Where a method gains: by the length of the user's past, and by position in the session."""
+"""Where a method gains: by length of the past, position in the session, age of the item."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,8 @@ from hrec_tf.evaluation.protocols import DEFAULT_KS, Evaluation, summarise
 from hrec_tf.evaluation.ranking import Ranks
 
 POSITIONS_BY = ("target", "input")
+AGES = {"hour": 3_600, "day": 86_400, "week": 604_800}
+"""Group -> the highest age of its items, in seconds; what is older is in "older"."""
 
 
 def by_history_length(
@@ -95,6 +97,59 @@ def by_position(
         "middle": counted & (position > 2) & (position <= 4),
         "end": counted & (position > 4),
     }
+    return _summaries(ranks, histories, groups, ks=ks, ties=ties, average=average)
+
+
+def by_item_age(
+    ranks: Ranks,
+    histories: Histories,
+    training: Histories,
+    *,
+    ks: Sequence[int] = DEFAULT_KS,
+    ties: str = "conservative",
+    average: str = "session",
+) -> dict[str, Evaluation]:
+    """Splits the points by how long before the end of training their target was first seen.
+
+        age_j = T - min{t_e : training event e of item j},  T the time of the last training event
+
+    The groups are age_j <= 1 h < day <= 24 h < week <= 168 h < older. Items that training never
+    saw are no candidates and so no points: see `Split.unseen_target_share`. Where timestamps are
+    an order only, the groups mean nothing.
+
+    Args:
+        ranks: from `rank_model` or `rank_baseline`.
+        histories: the histories that were ranked.
+        training: the histories that the method was trained on.
+        ks: lengths of the list.
+        ties: how equal scores are settled.
+        average: "session", "micro" or "user".
+
+    Returns:
+        {"hour": ..., "day": ..., "week": ..., "older": ...}; a group without a point has metrics
+        NaN.
+
+    Raises:
+        ValueError: training of another catalogue, or without an event of a target's item.
+    """
+    if training.num_items != histories.num_items:
+        raise ValueError(
+            f"`training` has num_items {training.num_items}, but `histories` has "
+            f"{histories.num_items}. Encode both with the vocabulary of the training log."
+        )
+    never = np.iinfo(np.int64).max
+    first_seen = np.full(training.num_items + 1, never)
+    np.minimum.at(first_seen, training.item_ids, training.timestamps)
+    seen = first_seen[histories.item_ids[ranks.target]]
+    unseen = np.flatnonzero(seen == never)
+    if len(unseen):
+        target = ranks.target[unseen[0]]
+        raise ValueError(
+            f"`training` has no event of item {histories.item_ids[target]}, the target in event "
+            f"{target}, so its age is not known. Pass the histories that the vocabulary is of."
+        )
+    group = np.searchsorted(list(AGES.values()), training.timestamps.max() - seen)
+    groups = {name: group == place for place, name in enumerate((*AGES, "older"))}
     return _summaries(ranks, histories, groups, ks=ks, ties=ties, average=average)
 
 

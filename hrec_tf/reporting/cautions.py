@@ -170,13 +170,14 @@ def _of_held_back_sessions(comparison: Comparison, prepared: PreparedLog) -> Ite
         if any(name.startswith("val_") for history in result.history for name in history)
     ]
     if validated and prepared.split.validation is None:
-        histories = prepared.train
-        first = np.searchsorted(histories.session_offsets, histories.user_offsets)
-        held_back = int((np.diff(first) > 1).sum())
+        whole, kept = prepared.split.train.counts, prepared.validated.train.counts
+        held_back = (whole.sessions or 0) - (kept.sessions or 0)
+        by_time = prepared.split.again or whole.sessions == whole.users
+        which = "those that start last" if by_time else "the last of each user"
         stops = all(result.recipe.patience is not None for result in validated)
         than = "methods without a patience" if stops else "a comparison would give it"
         yield (
-            f"{held_back:,} sessions of training, the last of each user, were held back for "
+            f"{held_back:,} sessions of training, {which}, were held back for "
             f"validation, so {_listed([label(result) for result in validated])} knew fewer events "
             f"than {than}."
         )
@@ -197,10 +198,12 @@ def _of_filters(split: Split) -> Iterator[str]:
     cleaning = [step for step in split.test.report.steps if step.name == "items of training"]
     if cleaning:
         dropped = 1 - split.test.num_events / cleaning[-1].before.events
+        unseen = split.unseen_target_share
+        targets = "" if unseen is None else f" {unseen:.1%} of the targets were of such items."
         if dropped >= DROPPED_TARGETS:
             yield (
                 f"{dropped:.1%} of the test events were dropped, because training lacks their item "
-                "or their session was left with one event: new items are not tested."
+                f"or their session was left with one event: new items are not tested.{targets}"
             )
 
 

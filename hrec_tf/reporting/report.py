@@ -6,11 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hrec_tf.data import catalogue
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.evaluation import Evaluation, Interval, confidence_intervals
 from hrec_tf.recipe import Recipe
 from hrec_tf.reporting import figures, pages, sections
+from hrec_tf.reporting.breakdowns import breakdowns
 from hrec_tf.reporting.cautions import cautions
 from hrec_tf.reporting.comparison import Comparison, Result
 from hrec_tf.reporting.tables import label
@@ -150,7 +150,7 @@ def _curves(comparison: Comparison) -> list[tuple[str, Markup]]:
 
 def _breakdowns(comparison: Comparison, prepared: PreparedLog) -> list[dict[str, Any]]:
     parts = []
-    for number, part in enumerate(sections.breakdowns(comparison, prepared.test), start=1):
+    for number, part in enumerate(breakdowns(comparison, prepared), start=1):
         svg = None
         title = f"{comparison.metric} of each method, {part.title[0].lower()}{part.title[1:]}"
         if part.has_points:
@@ -177,11 +177,9 @@ def _breakdowns(comparison: Comparison, prepared: PreparedLog) -> list[dict[str,
 
 def _about_data(source: LogSource, name: str) -> str:
     if source.is_named:
-        return f"{name}: {catalogue.entry(name).about}"
-    settings = {**source.to_dict()["preparation"], **source.split}
-    settings.pop("name", None)
-    listed = ", ".join(f"{key} {value}" for key, value in settings.items())
-    return f"{name}: prepared with {listed or 'defaults'}; split {source.split_name}."
+        return f"{name}: {source.about}"
+    listed = ", ".join(f"{key} {value}" for key, value in source.to_dict()["preparation"].items())
+    return f"{name}: prepared with {listed or 'defaults'}; split {source.split_label}."
 
 
 def _about_page(comparison: Comparison, prepared: PreparedLog) -> list[str]:

@@ -1,6 +1,6 @@
 """The parts of a report: tables whose cells have a second line, and texts beside figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -9,11 +9,10 @@ import numpy as np
 
 from hrec_tf.data.event_log import EventLog
 from hrec_tf.data.filter_report import FilterStep
-from hrec_tf.data.histories import Histories
 from hrec_tf.data.inspection import inspect
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.data.splits import Split
-from hrec_tf.evaluation import Evaluation, Interval, by_history_length, by_position
+from hrec_tf.evaluation import Interval
 from hrec_tf.recipe import Recipe
 from hrec_tf.recipes.keys import NUMBERS, SECTIONS
 from hrec_tf.reporting.cautions import package_recipe, preparation_steps
@@ -21,12 +20,6 @@ from hrec_tf.reporting.comparison import Comparison
 from hrec_tf.reporting.tables import label, p_value, recipe_label, spread
 from hrec_tf.reporting.verdict import LEVEL
 from hrec_tf.schema import TIMESTAMP
-
-SHORT_HISTORY = 6
-"""The longest short history, in sessions, as published."""
-LONG_SESSION = 5
-"""Events from which a session counts in the break-down by position, as published."""
-
 
 _WRITTEN = {"recall": "Recall", "mrr": "MRR", "precision": "Precision", "ndcg": "NDCG"}
 """How Keras' names of metrics are written."""
@@ -55,28 +48,6 @@ class Grid:
     caption: str
     head: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
-
-
-@dataclass(frozen=True)
-class Breakdown:
-    """Values in groups of points.
-
-    Args:
-        title, about: what the groups are.
-        groups: group -> method -> mean over seeds; NaN where a group has no point.
-        grid: the same as a table.
-    """
-
-    title: str
-    about: str
-    groups: Mapping[str, Mapping[str, float]]
-    grid: Grid
-
-    @property
-    def has_points(self) -> bool:
-        """Whether two groups at least can be compared."""
-        filled = [any(np.isfinite(v) for v in group.values()) for group in self.groups.values()]
-        return sum(filled) > 1
 
 
 def shown_metrics(comparison: Comparison) -> list[str]:
@@ -146,67 +117,6 @@ def tests_grid(comparison: Comparison) -> Grid | None:
     )
 
 
-def breakdowns(comparison: Comparison, test: Histories) -> list[Breakdown]:
-    """By the length of the user's history, and by position in the session."""
-    return [
-        _breakdown(
-            comparison,
-            lambda evaluation, options: by_history_length(
-                evaluation.ranks, test, threshold=SHORT_HISTORY, **options
-            ),
-            {
-                "short": f"up to {SHORT_HISTORY} earlier sessions",
-                "long": f"more than {SHORT_HISTORY}",
-            },
-            "By length of the user's history",
-            "Does knowing more of a user help? Test sessions are parted by how many sessions the "
-            "user had before.",
-        ),
-        _breakdown(
-            comparison,
-            lambda evaluation, options: by_position(
-                evaluation.ranks, test, min_session_length=LONG_SESSION, **options
-            ),
-            {"beginning": "event 2", "middle": "events 3 and 4", "end": "event 5 and later"},
-            "By position in the session",
-            "What a user did before matters most while the session is young. Only sessions of at "
-            f"least {LONG_SESSION} events count, and their predicted events are parted by place.",
-        ),
-    ]
-
-
-def _breakdown(
-    comparison: Comparison,
-    part: Callable[[Evaluation, dict[str, Any]], dict[str, Evaluation]],
-    meaning: Mapping[str, str],
-    title: str,
-    about: str,
-) -> Breakdown:
-    metric = comparison.metric
-    groups: dict[str, dict[str, float]] = {group: {} for group in meaning}
-    sessions: dict[str, int] = {}
-    ordered = sorted(comparison.results, key=lambda result: -result.metric(metric).mean)
-    for result in ordered:
-        found = []
-        # Counting has one evaluation for all seeds.
-        for evaluation in {id(e): e for e in result.evaluations}.values():
-            options = {"ks": (int(metric.split("@")[1]),), "ties": evaluation.ties}
-            found.append(part(evaluation, options))
-        for group in meaning:
-            groups[group][label(result)] = float(np.mean([f[group].metrics[metric] for f in found]))
-            sessions[group] = found[0][group].num_sessions
-    head = [Cell("method")]
-    head += [
-        Cell(group, f"{text}; {sessions[group]:,} sessions") for group, text in meaning.items()
-    ]
-    rows = [
-        (Cell(label(result)), *(_value(groups[group][label(result)]) for group in meaning))
-        for result in ordered
-    ]
-    caption = f"{metric}, mean inside each session, then over sessions"
-    return Breakdown(title, about, groups, Grid(caption, tuple(head), tuple(rows)))
-
-
 def parts_grid(split: Split) -> Grid:
     """Sizes of training, validation and test."""
     rows = []
@@ -219,9 +129,17 @@ def parts_grid(split: Split) -> Grid:
             continue
         counts = log.counts
         users = f"{counts.users:,}" if log.has_users else NOTHING
-        sizes = (f"{counts.events:,}", f"{counts.sessions or 0:,}", users, f"{counts.items:,}")
-        length = f"{counts.events / (counts.sessions or 1):.1f}"
-        rows.append(tuple(map(Cell, (name, *sizes, length, _span(log)))))
+        new = split.num_new_users if log is split.test else 0
+        row = (
+            Cell(name),
+            Cell(f"{counts.events:,}"),
+            Cell(f"{counts.sessions or 0:,}"),
+            Cell(users, f"{new:,} new" if new else ""),
+            Cell(f"{counts.items:,}"),
+            Cell(f"{counts.events / (counts.sessions or 1):.1f}"),
+            Cell(_span(log)),
+        )
+        rows.append(row)
     head = ("part", "events", "sessions", "users", "items", "events per session", "from – to (UTC)")
     return Grid("Parts of the log after preparation", tuple(map(Cell, head)), tuple(rows))
 
@@ -293,10 +211,6 @@ def curves(comparison: Comparison) -> list[tuple[str, str, dict[str, Sequence[fl
             drawn.append((label(result), "loss", lines))
     drawn += [("Validation", name, lines) for name, lines in sorted(validation.items())]
     return drawn
-
-
-def _value(value: float) -> Cell:
-    return Cell(spread(value, None) if np.isfinite(value) else NOTHING)
 
 
 def _span(log: EventLog) -> str:

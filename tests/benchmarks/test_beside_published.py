@@ -6,6 +6,7 @@ from benchmarks import by_seed, published, report
 from benchmarks.records import metrics_of, read
 
 CITEULIKE, MOVIELENS = "citeulike-hcrnn", "movielens-hcrnn-sequences"
+SPLITS = {CITEULIKE: "given", MOVIELENS: "by_users"}
 METRICS = metrics_of(CITEULIKE)
 
 
@@ -14,7 +15,7 @@ def seeds(recipe, recalls, *, dataset=CITEULIKE, ties="standard", model=None):
     return [
         {
             "dataset": dataset,
-            "protocol": f"given, full ranking, {ties} ties",
+            "protocol": f"{SPLITS[dataset]}, full ranking, {ties} ties",
             "model": model or recipe,
             "recipe": recipe,
             "seed": number,

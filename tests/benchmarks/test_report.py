@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks import by_seed, measure, report
+from benchmarks import by_seed, measure, published, report
 from benchmarks.records import as_json, metrics_of, read, write
 
 RECORD = {
@@ -81,6 +81,42 @@ def test_page_sets_reference_code_beside_ours():
     assert f"{RECORD['command']}  # 0.1.0" in page
     other_ties = report.checked_references([reference | {"ties": "standard"}])
     assert "Beside reference code" not in report.to_markdown(records, other_ties)
+
+
+def test_another_split_has_tables_of_its_own():
+    own = [RECORD, RECORD | {"metric": "MRR@5", "mean": 0.18}]
+    other = {
+        "protocol": "temporal(days=30), full ranking, conservative ties",
+        "mean": 0.1111,
+        "command": RECORD["command"].replace("item-knn ", "item-knn --split temporal --days 30 "),
+    }
+    reference = {
+        "dataset": "online-retail",
+        "software": "NumPy and SciPy",
+        "setting": "Item-KNN",
+        "recipe": "item-knn",
+        "ties": "conservative",
+        "metric": "Recall@5",
+        "mean": 0.274,
+        "sd": None,
+        "seeds": 1,
+    }
+    records = report.checked([RECORD | other, *own])
+    page = report.to_markdown(records, [reference])
+    first, second = page.split("### online-retail, temporal(days=30)\n")
+    assert "| Item-KNN | .2740 | .1800 | – | – |  |  |" in first
+    assert ".2740 → .2740" in first and "--split" not in first and ".1111" not in first
+    assert "| Item-KNN | .1111 | – | – | – |  |  |" in second and ".2740" not in second
+    assert second.count("--split temporal --days 30") == 1
+    alone = report.to_markdown([RECORD | other], [reference])
+    assert "→" not in alone.split("## online-retail")[1]
+
+
+def test_a_published_number_stands_beside_the_logs_own_split_alone():
+    where = "citeulike-hcrnn", "full ranking, standard ties", "pop", "Recall@20"
+    own = published.value(where[0], f"given, {where[1]}", *where[2:])
+    assert own == 0.0578
+    assert published.value(where[0], f"temporal(days=9), {where[1]}", *where[2:]) is None
 
 
 SEED = {
@@ -184,6 +220,18 @@ def test_other_settings_are_not_mixed_in(paths):
         measure.main(arguments(paths, "--seeds", "1"))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--split", "temporal"), "given as none of them, but `temporal` needs one"),
+        (("--days", "1"), "`days` was set for the split 'last_session_out', which would ignore"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused_before_the_work(paths, options, message):
+    with pytest.raises(ValueError, match=message):
+        measure.main(arguments(paths, *options))
+
+
 def test_lists_are_as_long_as_the_protocol_says():
     assert metrics_of("online-retail") == ("Recall@5", "MRR@5", "Recall@20", "MRR@20")
     assert metrics_of("citeulike-hcrnn") == ("Recall@3", "MRR@3", "Recall@20", "MRR@20")
@@ -204,3 +252,17 @@ def test_measuring_is_recorded_and_passed_over_the_second_time(paths, capsys):
     assert capsys.readouterr().out == "online-retail item-knn: held already\n"
     assert measure.main(arguments(paths, "--seeds", "1,4")) == 0
     assert [record["seeds"] for record in read(paths[0])] == [3] * 12
+
+
+@pytest.mark.integration
+def test_measuring_another_split_is_recorded_as_such(paths):
+    split = ("--models", "pop,recent-pop", "--split", "temporal", "--days", "30")
+    assert measure.main(arguments(paths, *split, "--seeds", "0")) == 0
+    records = report.checked(read(paths[0]))
+    assert {r["protocol"] for r in records} == {
+        f"temporal(days=30), full ranking, {ties} ties" for ties in ("conservative", "standard")
+    }
+    command = "--data online-retail --models recent-pop --split temporal --days 30 --seeds 0"
+    assert records[-1]["command"] == f"python -m benchmarks.measure {command}"
+    recall = {r["recipe"]: r["mean"] for r in records if r["metric"] == "Recall@20"}
+    assert recall["recent-pop"] > recall["pop"] > 0

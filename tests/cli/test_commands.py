@@ -96,6 +96,12 @@ def test_wrong_command_line_is_refused_with_the_nearest_name(capsys, arguments, 
         (["compare", "--ks", "5,x"], "`ks` was '5,x'"),
         (["evaluate", "nowhere"], "holds no config.toml, so it is no run folder"),
         (["data", "inspect", "nowhere.csv"], "neither a file nor a named log"),
+        (["train", "--split", "temporal"], "given as none of them, but `temporal` needs one"),
+        (
+            ["compare", "--data", "tmall-shan", "--split", "temporal", "--days", "1"],
+            "'tmall-shan' has no times, only an order, so it cannot be split at a time. Use",
+        ),
+        (["train", "--share", "0.1"], "`share` was set for the split 'last_session_out', which"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_three_parts(capsys, arguments, message):
@@ -159,6 +165,34 @@ def test_public_data_sets_are_listed_with_files_and_terms(capsys):
     assert (listed["yoochoose"]["users"], listed["yoochoose"]["sessions"]) == (False, True)
     assert listed["online_retail"]["origin"] == "bundled"
     assert "Non-commercial use" in listed["lastfm_1k"]["terms"]
+
+
+def test_a_run_of_the_temporal_split_says_so_wherever_it_is_told_of(capsys, log, tmp_path):
+    out = tmp_path / "recent"
+    split = ["--split", "temporal", "--share", "0.25"]
+    assert main(["train", *log, *split, "--model", "recent-pop", "--out", str(out), "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["metrics"]
+    label = "temporal(share=0.25)"
+    assert manifest.check(out, kind="run")["split"] == label
+    assert dict(runs.load(out).log.split) == {"name": "temporal", "share": 0.25}
+    assert f"Split: {label}." in (out / "model_card.md").read_text(encoding="utf-8")
+    assert f"split {label}" in (out / "report.html").read_text(encoding="utf-8")
+    assert main(["evaluate", str(out), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["split"], again["same_test_sessions"]) == (label, True)
+    assert again["metrics"]["num_points"] == trained["num_points"] > 0
+    assert main(["evaluate", str(out)]) == 0
+    assert capsys.readouterr().out.endswith(f"micro average; split {label}\n")
+
+
+def test_compare_counts_new_users_and_targets_that_were_dropped(capsys, log):
+    # The ring's users come one after the other: those of the last quarter are new.
+    split = ["--split", "temporal", "--share", "0.25", "--models", "pop,recent-pop"]
+    assert main(["compare", *log, *split, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["split"], found["num_new_users"]) == ("temporal(share=0.25)", 3)
+    assert found["unseen_target_share"] == 0.0
+    assert [row["recipe"] for row in found["results"]] == ["pop", "recent-pop"]
 
 
 @pytest.mark.integration

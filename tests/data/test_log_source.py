@@ -22,14 +22,14 @@ def test_validation_of_a_log_without_users_is_its_latest_sessions(tmp_path):
     source = LogSource(
         str(path),
         reading=COLUMNS | {"user": None},
-        split={"name": "temporal", "at": 1_500_500_000},
+        split={"name": "by_users", "fractions": [0.5, 0.5]},
     )
     prepared = source.load()
     train, held_out = prepared.for_validation()
-    # The tenth of 48 sessions, rounded up.
-    assert (prepared.train.num_sessions, train.num_sessions, held_out.num_sessions) == (48, 43, 5)
+    # The tenth of 36 sessions, rounded up.
+    assert (prepared.train.num_sessions, train.num_sessions, held_out.num_sessions) == (36, 32, 4)
     assert train.timestamps.max() < held_out.timestamps.min()
-    assert held_out.target_weights.sum() == 5 * 4
+    assert held_out.target_weights.sum() == 4 * 4
 
 
 def test_validation_needs_sessions_to_hold_back(tmp_path):

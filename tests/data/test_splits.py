@@ -107,18 +107,15 @@ def test_users_are_dealt_out_whole_and_by_seed():
     assert len({tuple(rows(splits.by_users(log, (0.8, 0.2), seed=s).test)) for s in range(5)}) > 1
 
 
-def test_sessions_that_start_at_the_time_or_later_are_the_test():
-    log = log_of([(1, 1, "a"), (1, 1, "b"), (2, 5, "a"), (1, 1, "a"), (2, 5, "b")])
-    split = splits.temporal(log, at=2)
-    assert rows(split.train) == [(1, 1, "a"), (1, 1, "b"), (1, 1, "a")]
-    assert rows(split.test) == [(2, 5, "a"), (2, 5, "b")]
-
-
 def test_a_share_of_the_sessions_that_starts_last_is_the_test():
     rows_of = [(user, 1, item) for user in range(10) for item in ("a", "b")]
     split = splits.latest_sessions(log_of(rows_of), share=0.25)
     assert rows(split.test) == rows_of[14:]  # a quarter of 10, rounded up
     assert rows(split.train) == rows_of[:14]
+    log = log_of([(1, 1, "a"), (1, 1, "b"), (2, 5, "a"), (1, 1, "a"), (2, 5, "b")])
+    split = splits.latest_sessions(log, share=0.5)
+    assert rows(split.train) == [(1, 1, "a"), (1, 1, "b"), (1, 1, "a")]  # whole
+    assert rows(split.test) == [(2, 5, "a"), (2, 5, "b")]
 
 
 def test_given_parts_are_cleaned_only():
@@ -151,8 +148,6 @@ def test_splits_that_cannot_be_made_say_why():
         with pytest.raises(ValueError, match="works on sessions, but this log has none yet"):
             split(ordered)
     with pytest.raises(ValueError, match=r"`log` has no times, .* cannot be split at a time"):
-        splits.temporal(sessions.one_per_user(ordered), at=5)
+        splits.latest_sessions(sessions.one_per_user(ordered))
     with pytest.raises(ValueError, match=r"`share` was 1.0, but must lie between .* Pass e"):
         splits.latest_sessions(log_of(THREE_USERS), share=1.0)
-    with pytest.raises(ValueError, match=r"temporal\(at=99\): test leaves no events"):
-        splits.temporal(log_of(THREE_USERS), at=99)

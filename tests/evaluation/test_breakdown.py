@@ -1,8 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hrec_tf.data.histories import Histories
-from hrec_tf.evaluation import Ranks, by_history_length, by_position, summarise
+from hrec_tf.evaluation import (
+    Ranks,
+    by_history_length,
+    by_item_age,
+    by_position,
+    summarise,
+)
 
 
 def ranked(histories, places):
@@ -70,3 +78,26 @@ def test_bad_input_is_named_and_mended():
         by_position(ranks, histories, by="outputs")
     with pytest.raises(ValueError, match=r"`threshold` must be an int of at least 0"):
         by_history_length(ranks, histories, threshold=-1)
+
+
+def test_item_age_is_counted_from_the_end_of_training():
+    """evaluation 5.3: first seen 1 h, 1 h and 1 s, 24 h, 168 h, and 168 h and 1 s before it."""
+    ages = np.array([604_801, 604_800, 86_400, 3_601, 3_600, 0])
+    training = Histories.from_lists([[[1, 2, 3, 4, 5, 1]]])  # item 1 comes again: its first counts
+    training = replace(training, timestamps=1_000_000 - ages)
+    histories = Histories.from_lists([[[1, 1, 2, 3, 4, 5]], [[1, 5]]], num_items=5)
+    found = by_item_age(ranked(histories, [0, 1, 9, 2, 9, 4, 0, 9]), histories, training, ks=[5])
+    targets = {name: group.ranks.target.tolist() for name, group in found.items()}
+    assert targets == {"hour": [5, 7], "day": [3, 4], "week": [2], "older": [1]}
+    assert found["hour"].metrics["Recall@5"] == 0.5
+    assert found["day"].metrics["MRR@5"] == 0.25
+    assert found["week"].metrics["Recall@5"] == 0.0
+
+
+def test_an_item_without_a_training_event_has_no_age():
+    histories = Histories.from_lists([[[1, 2]]])
+    training = Histories.from_lists([[[1]]], num_items=2)
+    with pytest.raises(ValueError, match=r"`training` has no event of item 2, .*event 1.* Pass"):
+        by_item_age(ranked(histories, [1, 1]), histories, training)
+    with pytest.raises(ValueError, match=r"`training` has num_items 3, but .* Encode both"):
+        by_item_age(ranked(histories, [1, 1]), histories, Histories.from_lists([[[3]]]))

@@ -228,3 +228,26 @@ def fpmc(training, *, factors, learning_rate, epochs, l2, item_l2, init_range, s
             b[i] += learning_rate * (rate - item_l2 * b_i)
             b[j] += learning_rate * (-rate - item_l2 * b_j)
     return p, before, v, b
+
+
+def recent_popularity(training, histories, target, *, hours, form, rolling):
+    """One event after the other, with the age of each."""
+    end = int(training.timestamps.max())
+    moment = end + 1
+    if rolling:
+        is_first = target in histories.user_offsets[:-1]
+        before = target if is_first else target - 1
+        moment = min(int(histories.timestamps[before]), int(histories.timestamps[target]))
+    events = list(zip(training.item_ids, training.timestamps, strict=True))
+    if rolling:
+        here = zip(histories.item_ids, histories.timestamps, strict=True)
+        events += [(item, time) for item, time in here if time > end]
+    result = np.zeros(training.num_items)
+    for item, time in events:
+        if time >= moment:
+            continue
+        if form == "half_life":
+            result[item - 1] += 2.0 ** ((int(time) - end) / (3600 * hours))
+        elif time >= moment - 3600 * hours:
+            result[item - 1] += 1
+    return result

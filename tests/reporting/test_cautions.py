@@ -129,7 +129,8 @@ def test_test_events_of_unknown_items():
     odd_user = pl.col("user") % 2 == 1
     item = pl.when(last_round & odd_user).then(pl.col("item") + 1000).otherwise(pl.col("item"))
     found = of_split(splits.last_session_out(ring_log(num_users=20, item=item)))
-    assert [s for s in found if s.startswith("50.0% of the test events were dropped, because")]
+    (dropped,) = [s for s in found if s.startswith("50.0% of the test events were dropped, bec")]
+    assert dropped.endswith("50.0% of the targets were of such items.")
 
 
 def test_a_split_that_lets_training_know_the_future(tmp_path):
@@ -144,6 +145,15 @@ def test_a_split_that_lets_training_know_the_future(tmp_path):
     share = float(found.split("average ")[1].split("%")[0])
     assert share == pytest.approx(50, abs=5)
     assert of_split(splits.temporal(log, at=START + 5 * ROUND)) == []
+
+
+def test_the_temporal_split_holds_back_its_last_period():
+    prepared = PreparedLog(splits.temporal(ring_log(num_users=FEW_SESSIONS), share=0.5))
+    history = {"loss": [1.0], "val_recall@20": [0.5]}
+    found = said(knn(prepared), hrnn(prepared, history=history), prepared=prepared)
+    (sentence,) = [one for one in found if "held back" in one]
+    # Half of 3 000 sessions is training, half of that is held back.
+    assert sentence.startswith("750 sessions of training, those that start last, were held back")
 
 
 def test_a_log_without_times():

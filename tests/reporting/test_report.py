@@ -2,16 +2,26 @@
 
 import itertools
 import re
+from dataclasses import replace
 
+import polars as pl
 import pytest
 
-from hrec_tf.data.log_source import LogSource
+from hrec_tf.data import EventLog, sessions, splits
+from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.evaluation import confidence_intervals
 from hrec_tf.reporting.comparison import Comparison
 from hrec_tf.reporting.report import report, report_of_run
 from hrec_tf.reporting.tables import spread
 from tests.reference.html_page import Page
-from tests.reference.made_results import evaluation, prepared_ring, result
+from tests.reference.made_results import (
+    ROUND,
+    START,
+    evaluation,
+    prepared_ring,
+    result,
+    ring_log,
+)
 
 EVIL = "<script>alert(1)</script>"
 
@@ -75,6 +85,45 @@ def test_breakdowns_have_their_numbers(page):
     knn = {row[0]: row[1:] for row in position[1:]}["Item-KNN"]
     assert knn == ["1.0000", ".5000", ".0000"]
     assert history[0][1] == "short\nup to 6 earlier sessions; 0 sessions"
+
+
+def test_items_are_parted_by_age_and_new_users_counted():
+    # Users 0..9 each in a round of sessions; item 99 comes in the last hour of training alone.
+    log = ring_log(num_users=10, num_sessions=8)
+    is_late = (pl.col("timestamp") == START + 6 * ROUND + 900) | (pl.col("session") == 9007)
+    frame = log.frame.with_columns(
+        item=pl.when(is_late).then(99).otherwise(pl.col("item")),
+        user=pl.when(pl.col("session") == 8007).then(77).otherwise(pl.col("user")),
+    )
+    frame = frame.with_columns(
+        item=pl.when(pl.col("session") == 7007).then(100).otherwise(pl.col("item"))
+    )
+    log = sessions.given(EventLog.from_frame(frame, session="session"))
+    prepared = PreparedLog(splits.temporal(log, at=START + 7 * ROUND))
+    run = result("pop", evaluation(prepared, 0))
+    text = report(Comparison((run,), "Recall@1", (0,)), prepared, LogSource("online-retail"))
+    page = Page(text)
+    head, row = page.tables["breakdown-table-3"]
+    assert head == [
+        "method",
+        "hour\nfirst seen in the last hour of training; 1 sessions",
+        "day\nin the last day, not hour; 0 sessions",
+        "week\nin the last week, not day; 0 sessions",
+        "older\nbefore that; 8 sessions",
+    ]
+    assert row == ["POP", "1.0000", "–", "–", "1.0000"]
+    assert {row[0]: row[3] for row in page.tables["parts-table"]}["test"] == "9\n1 new"
+    # 4 of 40 targets were of item 100.
+    assert "are dropped from the test: they were 10.0% of the test targets." in text
+
+
+def test_a_log_without_times_has_no_ages():
+    prepared = prepared_ring(num_users=10)
+    ordered = replace(prepared.split.train, has_times=False)
+    prepared = PreparedLog(replace(prepared.split, train=ordered))
+    run = result("pop", evaluation(prepared, 0))
+    page = Page(report(Comparison((run,), "Recall@1", (0,)), prepared, LogSource("online-retail")))
+    assert "breakdown-table-2" in page.tables and "breakdown-table-3" not in page.tables
 
 
 def test_a_figure_where_there_is_something_to_compare(text):
