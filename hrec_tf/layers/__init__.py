@@ -8,6 +8,7 @@ from hrec_tf.layers.context_attention import ContextAttention
 from hrec_tf.layers.control_signals import ControlSignals
 from hrec_tf.layers.events import pack_events
 from hrec_tf.layers.feature_decoder import FeatureDecoder
+from hrec_tf.layers.gaps import log_gap
 from hrec_tf.layers.global_context import GlobalContext, bag_of_items
 from hrec_tf.layers.item_embedding import ItemEmbedding
 from hrec_tf.layers.item_scores import ItemScores
@@ -29,5 +30,6 @@ __all__ = [
     "at_positions",
     "bag_of_items",
     "is_read_at",
+    "log_gap",
     "pack_events",
 ]
