@@ -11,6 +11,7 @@ from hrec_tf.layers.feature_decoder import FeatureDecoder
 from hrec_tf.layers.gaps import log_gap
 from hrec_tf.layers.global_context import GlobalContext, bag_of_items
 from hrec_tf.layers.item_embedding import ItemEmbedding
+from hrec_tf.layers.item_inputs import ItemInputs, require_inputs
 from hrec_tf.layers.item_scores import ItemScores
 from hrec_tf.layers.positions import at_positions, is_read_at
 from hrec_tf.layers.recurrence import Recurrence
@@ -25,6 +26,7 @@ __all__ = [
     "FeatureDecoder",
     "GlobalContext",
     "ItemEmbedding",
+    "ItemInputs",
     "ItemScores",
     "Recurrence",
     "at_positions",
@@ -32,4 +34,5 @@ __all__ = [
     "is_read_at",
     "log_gap",
     "pack_events",
+    "require_inputs",
 ]
