@@ -37,7 +37,7 @@ class HRNN(NextItemModel):
     * "constrained": x, a row of W_y, which has H_s columns: the tied form of GRU4Rec+.
 
     With `gap_input` GRU_ses and the start of a session are told, with Δ the seconds since the
-    user's event before (0 at the first),
+    user's event before, fed or not (0 at the first that is fed),
 
         δ = (log(1 + Δ / 60) - gap_mean) / gap_sd
 
@@ -161,7 +161,9 @@ class HRNN(NextItemModel):
         items = self.item_inputs(item_ids, table=self._table, training=training)
         gap = None
         if self.reads_gaps:
-            gap = (log_gap(events[GAP]) - self.gap_mean) / self.gap_sd
+            # `step` is told the gap from events that were not fed; a stream starts with 0.
+            seconds = tf.where(events[USER_START], 0, events[GAP])
+            gap = (log_gap(seconds) - self.gap_mean) / self.gap_sd
         packed = pack_events(items, events[SESSION_START], events[USER_START], gap)
         return self.recurrence(
             packed,
