@@ -56,6 +56,8 @@ def _what_it_is(recipe: Recipe, seed: int) -> list[str]:
             f"trained for up to {recipe.epochs} epochs, to the one with the best validation Recall "
             f"(patience {recipe.patience})"
         )
+    if recipe.average_from is not None:
+        how += f", its weights averaged from epoch {recipe.average_from} on"
     return [
         f"`{row.name}`: {row.about}.",
         "",

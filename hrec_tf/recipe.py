@@ -45,6 +45,9 @@ class Recipe:
         patience: epochs without a better validation Recall, at the largest of `ks`, after which
             the training ends; the weights are then those of the best epoch. None trains all
             `epochs` and needs no validation part.
+        average_from: the first epoch, counted from 1, of those whose weights are averaged, see
+            `hrec_tf.training.WeightAveraging`; validation then measures the mean. None averages
+            nothing.
         evaluation: `ks`, `ties`, `average`, `top_pop`, `sampled_negatives`, `sampling`,
             `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`.
 
@@ -67,6 +70,7 @@ class Recipe:
     stream: Mapping[str, Any]
     epochs: int | None
     patience: int | None
+    average_from: int | None
     evaluation: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -190,6 +194,7 @@ class Recipe:
             source=str(values.get("source", "")),
             epochs=values.get("epochs"),
             patience=values.get("patience"),
+            average_from=values.get("average_from"),
             **sections,
         )
         recipe._check_light()
@@ -236,6 +241,7 @@ class Recipe:
             if self.patience is not None:
                 mend = "Leave it out to train all epochs."
                 checks.require_positive_int("patience", self.patience, mend=mend)
+            self._check_average()
             size = "batch_size" if self.is_padded else "num_lanes"
             if size not in self.stream:
                 raise ValueError(
@@ -297,6 +303,17 @@ class Recipe:
         check_report_options(ks=chosen["ks"], average=chosen["average"])
         checks.require_choice("ties", chosen["ties"], TIES)
         self._check_ranking(num_items=None)
+
+    def _check_average(self) -> None:
+        if self.average_from is None:
+            return
+        mend = "Pass an epoch before the last, or leave it out to average nothing."
+        checks.require_positive_int("average_from", self.average_from, mend=mend)
+        if self.average_from >= (self.epochs or 0):
+            raise ValueError(
+                f"`average_from` of {self.name} was {self.average_from} with epochs={self.epochs}, "
+                f"so that there would be nothing to average. {mend}"
+            )
 
     def _check_ranking(self, *, num_items: int | None) -> None:
         from hrec_tf.evaluation.ranking import check_ranking_options
@@ -446,9 +463,9 @@ def train(
             "`validation` to choose their weight by. Pass what `PreparedLog.for_validation()` "
             "returns, or set neighbour_weight, e.g. to 0.5."
         )
-    watching = _early_stopping(recipe, validation)
+    own = _remembering(recipe, validation)
     if checkpoint is not None:
-        for callback in watching:
+        for callback in own:
             checkpoint.remember(callback)
     model, stream = ready_to_train(
         recipe, histories, seed=seed, is_ranked=validation is not None, features=features
@@ -458,7 +475,7 @@ def train(
         stream,
         epochs=recipe.epochs,
         validation_data=held_out,
-        callbacks=[*callbacks, *watching],
+        callbacks=[*own, *callbacks],
         checkpoint=checkpoint,
         verbose=0,
     )
@@ -567,18 +584,22 @@ def parse_value(text: str) -> Any:
     return values["value"] if set(values) == {"value"} else text
 
 
-def _early_stopping(recipe: Recipe, validation: Histories | None) -> list[Any]:
-    """What ends a training early: a callback, or nothing."""
-    if recipe.patience is None:
-        return []
-    from hrec_tf.training import EarlyStopping
+def _remembering(recipe: Recipe, validation: Histories | None) -> list[Any]:
+    """The recipe's own callbacks, whose memory a checkpoint must keep."""
+    from hrec_tf.training import EarlyStopping, WeightAveraging
 
-    if validation is None:
-        raise ValueError(
-            f"`patience` of {recipe.name} is {recipe.patience}, but there is no `validation` to "
-            "watch. Pass what `PreparedLog.for_validation()` returns, or set patience to none."
-        )
-    return [EarlyStopping(recipe.monitor, patience=recipe.patience)]
+    found: list[Any] = []
+    if recipe.average_from is not None:
+        found.append(WeightAveraging(first_epoch=recipe.average_from))
+    if recipe.patience is not None:
+        if validation is None:
+            raise ValueError(
+                f"`patience` of {recipe.name} is {recipe.patience}, but there is no `validation` "
+                "to watch. Pass what `PreparedLog.for_validation()` returns, or set patience to "
+                "none."
+            )
+        found.append(EarlyStopping(recipe.monitor, patience=recipe.patience))
+    return found
 
 
 def _optimizer(recipe: Recipe) -> Any:

@@ -62,3 +62,9 @@ def test_a_counted_model_is_not_called_trained():
     assert "counted from the data, seed 5" in text
     assert "it cannot be served alone" in text
     assert "idle minutes unless" not in text
+
+
+def test_a_card_says_that_weights_are_averaged():
+    recipe = Recipe.load("quadrana2017", "gru4rec").with_changes({"average_from": 4})
+    text = card(LogSource("online-retail"), recipe=recipe)
+    assert "trained for 10 epochs, its weights averaged from epoch 4 on, seed 5" in text

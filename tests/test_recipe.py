@@ -178,6 +178,28 @@ def test_patience_survives_a_resume(padded, tmp_path):
     np.testing.assert_array_equal(again.table.numpy(), first.table.numpy())
 
 
+def test_weights_are_averaged_from_an_epoch_on(padded):
+    """Of the last two epochs: half of what each has moved from where the two began."""
+    histories = ring_histories(num_users=2)
+    model = train(padded(epochs=3, average_from=2), histories, seed=0)
+    ends = [train(padded(epochs=n), histories, seed=0).table.numpy() for n in (2, 3)]
+    np.testing.assert_allclose(model.table.numpy(), np.mean(ends, axis=0), atol=1e-6)
+    assert np.abs(ends[1] - ends[0]).max() > 1e-3
+    recipe = padded(epochs=3, average_from=2)
+    assert Recipe.from_dict(recipe.to_dict()).average_from == 2
+    assert recipe.with_changes({"average_from": None}).average_from is None
+
+
+def test_an_average_of_one_epoch_is_refused(padded):
+    """pitfalls 4: an option that would be ignored."""
+    with pytest.raises(ValueError, match="`average_from` of prefix-mean was 3 with epochs=3"):
+        padded(epochs=3, average_from=3)
+    with pytest.raises(ValueError, match="`average_from` must be a positive int, but was 0"):
+        padded(epochs=3, average_from=0)
+    with pytest.raises(ValueError, match="`average_from` was set for pop, which is counted"):
+        Recipe.load("quadrana2017", "pop").with_changes({"average_from": 2})
+
+
 def test_patience_has_something_to_watch(padded):
     """pitfalls 4: an option that would be ignored."""
     histories = ring_histories(num_users=2)

@@ -1,12 +1,11 @@
 """The GRU of the papers, one event at a time."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from hrec_tf import checks
 from hrec_tf.cells.initializers import BlockGlorot, JointGlorot
-from hrec_tf.cells.protocol import INITIAL_VALUES, dense, drop, keep_mask
+from hrec_tf.cells.protocol import INITIAL_VALUES, dense, drop, keep_mask, rows_of
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -119,6 +118,11 @@ class ReferenceGRUCell(keras.layers.Layer):
         return ops.repeat(ops.convert_to_tensor(values, dtype), self.units)
 
     @property
+    def project_weights(self):
+        """Weights of the product in `project`, for a cell that calls it inside its own step."""
+        return [self.kernel, self.bias]
+
+    @property
     def step_weights(self):
         weights = [self.recurrent_gates, self.recurrent_candidate]
         biases = [self.recurrent_gates_bias, self.recurrent_candidate_bias]
@@ -129,8 +133,7 @@ class ReferenceGRUCell(keras.layers.Layer):
         if self.num_items is None:
             gates = dense(inputs, self.kernel, self.bias)
         else:
-            rows = tf.gather(self.kernel.value, ops.squeeze(inputs, -1))
-            gates = tf.cast(rows, self.compute_dtype) + self.bias
+            gates = rows_of(self.kernel, inputs, self.compute_dtype) + self.bias
         projected = {"gates": gates}
         if training and self.dropout:
             projected["keep"] = keep_mask(gates, self.units, self.dropout, self.seed_generator)

@@ -7,6 +7,7 @@ from hrec_tf import checks
 from hrec_tf.cells.gru import ReferenceGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.protocol import dense
+from hrec_tf.data.gaps import require_gap_moments
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -58,13 +59,13 @@ class HiRNNCell(keras.layers.Layer):
         checks.require_int_at_least(
             "time_dim", time_dim, minimum=0, mend="Pass a size, e.g. 8, or 0 to read no times."
         )
-        checks.require_number("gap_mean", gap_mean, minimum=0, mend="Pass the mean of δ.")
-        checks.require_number("gap_sd", gap_sd, minimum=1e-6, mend="Pass the deviation of δ.")
-        if not time_dim and (gap_mean, gap_sd) != (0.0, 1.0):
-            raise ValueError(
-                f"`gap_mean` was {gap_mean} and `gap_sd` {gap_sd} with time_dim=0, where no times "
-                "are read. Leave both out, or pass a time_dim, e.g. 8."
-            )
+        require_gap_moments(
+            gap_mean,
+            gap_sd,
+            is_read=bool(time_dim),
+            unread="time_dim=0",
+            mend="pass a time_dim, e.g. 8",
+        )
         self.short_units, self.long_units, self.time_dim = short_units, long_units, time_dim
         self.decay, self.gap_mean, self.gap_sd, self.seed = decay, gap_mean, gap_sd, seed
         self.short_cell = ReferenceGRUCell(short_units, seed=self._seed(0), name="short")

@@ -1,5 +1,7 @@
 """HRNN's cell: a GRU over the events of a session inside a GRU over the sessions of a user."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,7 @@ from hrec_tf import checks
 from hrec_tf.cells import listed_rows
 from hrec_tf.cells.gru import ReferenceGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
+from hrec_tf.cells.layer_norm_gru import LayerNormGRUCell
 from hrec_tf.cells.protocol import dense, drop, keep_mask
 
 USER_GATES = (None, "rzh", "rz")
@@ -22,22 +25,30 @@ class HierarchicalGRUCell(keras.layers.Layer):
 
         c* = drop_usr(GRU_usr(s, c))                   the ended session informs c   (Eq. 3)
         c  <- b c* + (1 - b) c;  c <- (1 - a) c        a new user starts from zero
-        s* = drop_init(tanh(c W_init + b_init))        a session starts from c       (Eq. 4)
+        s* = drop_init(tanh(c W_init [+ δ d_init] + b_init))   a session starts from c   (Eq. 4)
         s  <- b s* + (1 - b) s;  s <- (1 - a) s + a FIRST
-        s  <- drop_ses(GRU_ses(x, s [, c]))            read the item            (Eq. 1 and 5)
+        s  <- drop_ses(GRU_ses(x, s [, c] [, δ]))      read the item            (Eq. 1 and 5)
 
-    FIRST is 0, or tanh(b_init) with `first_session_init="tanh_bias"`. In "HRNN Init"
+    FIRST is 0, or with `first_session_init="tanh_bias"` what Eq. 4 makes of c = 0. In "HRNN Init"
     (`user_gates=None`) c enters through Eq. 4 only. In "HRNN All" it also enters the gates
     of GRU_ses at every event, by terms without bias:
 
         r = σ(… + c V_r);  z = σ(… + c V_z);  h~ = tanh(… + c V_h)      V_h = 0 with "rz"
 
-    Both GRUs are `ReferenceGRUCell`. The order of these lines is that of the authors' code:
+    With `gap_input` δ, a number that says how long ago the event before was, enters Eq. 4 and
+    the gates likewise:
+
+        r = σ(… + δ d_r);  z = σ(… + δ d_z);  h~ = tanh(… + δ d_h)
+
+    Both GRUs are `ReferenceGRUCell`, or with `layer_norm` `LayerNormGRUCell`, whose LN is that
+    of x W and h U alone. The order of these lines is that of the authors' code:
     the user state moves at the first event of the NEXT session.
 
     Source: Quadrana et al., RecSys 2017, arXiv:1706.04148, Eq. 1-5; docs/equations.md B.2.
     Differs from it: one layer per level; `user_gates="rz"` is the form of the authors' code,
-    where the candidate block stays unused.
+    where the candidate block stays unused. Not in it: `layer_norm` (Ba et al. 2016,
+    arXiv:1607.06450) and `gap_input`: Vassøy et al., WSDM 2019, arXiv:1812.01276, have the time
+    between sessions in their hierarchical network; its form here is our choice.
 
     Args:
         session_units: size H_s of the session state s.
@@ -47,10 +58,12 @@ class HierarchicalGRUCell(keras.layers.Layer):
         first_session_init: "zero" or "tanh_bias", the FIRST above.
         session_dropout, user_dropout, init_dropout: rates of drop_ses, drop_usr, drop_init.
         user_to_output: output [s; c] in place of s.
+        layer_norm: normalise the products of both GRUs; not with `num_items`.
+        gap_input: read δ; not with `num_items`.
 
     Call:
         inputs: (batch, item_dim + 2) floats, or (batch, 3) ints with `num_items`: the item,
-            then b, then a. `layers.pack_events` makes it.
+            with `gap_input` δ, then b, then a. `layers.pack_events` makes it.
         states: `[s (batch, session_units), c (batch, user_units)]`.
         Returns `(s, [s, c])`, or `([s; c], [s, c])` with `user_to_output`.
     """
@@ -67,6 +80,8 @@ class HierarchicalGRUCell(keras.layers.Layer):
         user_dropout: float = 0.0,
         init_dropout: float = 0.0,
         user_to_output: bool = False,
+        layer_norm: bool = False,
+        gap_input: bool = False,
         seed: int | None = None,
         **kwargs,
     ):
@@ -81,25 +96,35 @@ class HierarchicalGRUCell(keras.layers.Layer):
         self.session_dropout = checks.require_rate("session_dropout", session_dropout)
         self.user_dropout = checks.require_rate("user_dropout", user_dropout)
         self.init_dropout = checks.require_rate("init_dropout", init_dropout)
-        self.session_cell = ReferenceGRUCell(
-            session_units,
-            num_items=num_items,
-            dropout=session_dropout,
-            seed=self._seed(0),
-            name="session",
-        )
-        self.user_cell = ReferenceGRUCell(user_units, seed=self._seed(10), name="user")
+        for name, value in (("layer_norm", layer_norm), ("gap_input", gap_input)):
+            if value and num_items is not None:
+                raise ValueError(
+                    f"`{name}` was True with num_items={num_items}, where an event is a row of "
+                    "ints. Leave it out, or pass num_items=None and vectors of items."
+                )
+        self.layer_norm, self.gap_input = layer_norm, gap_input
+        self.session_cell, self.user_cell = self._grus(session_units, user_units)
         self.session_units, self.user_units = session_units, user_units
         self.state_size = [session_units, user_units]
         self.user_to_output = user_to_output
         self.output_size = session_units + (user_units if user_to_output else 0)
         self.seed_generator = keras.random.SeedGenerator(self._seed(30))
 
+    def _grus(self, session_units, user_units):
+        kind: Any = LayerNormGRUCell
+        table = {}
+        if not self.layer_norm:
+            kind, table = ReferenceGRUCell, {"num_items": self.num_items}
+        session = kind(
+            session_units, dropout=self.session_dropout, seed=self._seed(0), name="session", **table
+        )
+        return session, kind(user_units, seed=self._seed(10), name="user")
+
     def _seed(self, offset):
         return None if self.seed is None else self.seed + offset
 
     def build(self, input_shape):
-        self.session_cell.build((None, input_shape[-1] - 2))
+        self.session_cell.build((None, input_shape[-1] - self._num_told))
         self.user_cell.build((None, self.session_units))
         self.init_kernel = self.add_weight(
             name="init_kernel",
@@ -118,12 +143,28 @@ class HierarchicalGRUCell(keras.layers.Layer):
                 initializer=BlockGlorot(blocks=blocks, seed=self._seed(21)),
             )
 
+        if self.gap_input:
+            self.gap_kernel = self.add_weight(
+                name="gap_kernel",
+                shape=(1, 3 * self.session_units),
+                initializer=BlockGlorot(blocks=3, seed=self._seed(22)),
+            )
+            self.gap_init_kernel = self.add_weight(
+                name="gap_init_kernel",
+                shape=(1, self.session_units),
+                initializer=BlockGlorot(seed=self._seed(23)),
+            )
+
+    @property
+    def _num_told(self) -> int:
+        """How many numbers of an event follow the item."""
+        return 3 if self.gap_input else 2
+
     @property
     def step_weights(self):
         weights = [
             *self.session_cell.step_weights,
-            self.user_cell.kernel,
-            self.user_cell.bias,
+            *self.user_cell.project_weights,
             *self.user_cell.step_weights,
             self.init_kernel,
             self.init_bias,
@@ -132,8 +173,9 @@ class HierarchicalGRUCell(keras.layers.Layer):
 
     def project(self, inputs, training=False):
         """Returns the session GRU's projection, the flags, and the dropout masks."""
-        items, session_start, user_start = ops.split(
-            inputs, [inputs.shape[-1] - 2, inputs.shape[-1] - 1], axis=-1
+        width = inputs.shape[-1]
+        items, *gap, session_start, user_start = ops.split(
+            inputs, list(range(width - self._num_told, width)), axis=-1
         )
         session = self.session_cell.project(items, training=training)
         projected = {
@@ -142,6 +184,12 @@ class HierarchicalGRUCell(keras.layers.Layer):
             "session_start": ops.maximum(session_start, user_start) > 0,
             "user_start": user_start > 0,
         }
+        if self.layer_norm:
+            constants = session.pop("constants")
+            projected["constants"] = {"session": constants, "user": self.user_cell.constants()}
+        if gap:
+            session["gates"] += dense(gap[0], self.gap_kernel)
+            projected["gap_init"] = dense(gap[0], self.gap_init_kernel)
         for name, rate, units in (
             ("keep_user", self.user_dropout, self.user_units),
             ("keep_init", self.init_dropout, self.session_units),
@@ -169,21 +217,24 @@ class HierarchicalGRUCell(keras.layers.Layer):
             if self.first_session_init == "zero":
                 s = ops.where(user_start, 0.0, s)
         else:
-            keeps = {
+            listed = {
                 name: listed_rows.take(projected[name], lists)
-                for name in ("keep_user", "keep_init")
+                for name in ("keep_user", "keep_init", "gap_init")
                 if name in projected
             }
+            listed |= {name: projected[name] for name in ("constants",) if name in projected}
             ended = self._ended(
-                listed_rows.take(s, lists), listed_rows.take(c, lists), keeps, dense
+                listed_rows.take(s, lists), listed_rows.take(c, lists), listed, dense
             )
-            started = self._started(ended, keeps, dense)
+            started = self._started(ended, listed, dense)
             goes_on = lists["is_listed"][:, None]
             c = ops.where(user_start, 0.0, ops.where(goes_on, listed_rows.put(ended, lists), c))
             s = ops.where(user_start, 0.0, ops.where(goes_on, listed_rows.put(started, lists), s))
 
         # Eq. 1, and Eq. 5 with the terms c V.
         session = projected["session"]
+        if self.layer_norm:
+            session = session | {"constants": projected["constants"]["session"]}
         if self.user_kernel is not None:
             from_user = dense(c, self.user_kernel)
             missing = 3 * self.session_units - from_user.shape[-1]
@@ -194,14 +245,19 @@ class HierarchicalGRUCell(keras.layers.Layer):
         output = ops.concatenate([s, c], axis=-1) if self.user_to_output else s
         return output, [s, c]
 
-    def _ended(self, s, c, keeps, dense):
+    def _ended(self, s, c, projected, dense):
         """c*: what the session that ended makes of the user state (Eq. 3)."""
-        ended, _ = self.user_cell.step(self.user_cell.project(s, dense=dense), [c], dense=dense)
-        return drop(ended, keeps, "keep_user")
+        given = {"constants": projected["constants"]["user"]} if self.layer_norm else {}
+        read = self.user_cell.project(s, dense=dense, **given)
+        ended, _ = self.user_cell.step(read, [c], dense=dense)
+        return drop(ended, projected, "keep_user")
 
-    def _started(self, c, keeps, dense):
+    def _started(self, c, projected, dense):
         """s*: the state that a session starts from (Eq. 4)."""
-        return drop(ops.tanh(dense(c, self.init_kernel, self.init_bias)), keeps, "keep_init")
+        start = dense(c, self.init_kernel, self.init_bias)
+        if self.gap_input:
+            start += projected["gap_init"]
+        return drop(ops.tanh(start), projected, "keep_init")
 
     def call(self, inputs, states, training=False):
         return self.step(self.project(inputs, training=training), states)
@@ -217,5 +273,7 @@ class HierarchicalGRUCell(keras.layers.Layer):
             "user_dropout": self.user_dropout,
             "init_dropout": self.init_dropout,
             "user_to_output": self.user_to_output,
+            "layer_norm": self.layer_norm,
+            "gap_input": self.gap_input,
             "seed": self.seed,
         }

@@ -75,20 +75,33 @@ class LayerNormGRUCell(keras.layers.Layer):
             )
 
     @property
+    def project_weights(self):
+        """Weights of the product in `project`, for a cell that calls it inside its own step."""
+        return [self.kernel]
+
+    @property
     def step_weights(self):
         return [self.recurrent_kernel]
 
-    def project(self, inputs, training=False):
+    def constants(self):
+        """What is added to or multiplied with the products, as tensors that gradients flow to."""
+        names = ["bias"]
+        if self.layer_norm:
+            names += ["gain", "shift", "recurrent_gain", "recurrent_shift"]
+        return {name: tf.identity(ops.convert_to_tensor(getattr(self, name))) for name in names}
+
+    def project(self, inputs, training=False, dense=dense, constants=None):
         """Returns the normalised `x W`, b added, and what the recurrent products are scaled by."""
+        constants = self.constants() if constants is None else constants
         gates = dense(inputs, self.kernel)
         projected = {}
         if self.layer_norm:
-            gates = self._normalised(gates, self.gain, self.shift)
+            gates = self._normalised(gates, constants["gain"], constants["shift"])
             projected["constants"] = {
-                "gain": tf.identity(ops.convert_to_tensor(self.recurrent_gain)),
-                "shift": tf.identity(ops.convert_to_tensor(self.recurrent_shift)),
+                "gain": constants["recurrent_gain"],
+                "shift": constants["recurrent_shift"],
             }
-        projected["gates"] = gates + self.bias
+        projected["gates"] = gates + constants["bias"]
         if training and self.dropout:
             projected["keep"] = keep_mask(gates, self.units, self.dropout, self.seed_generator)
         return projected

@@ -21,6 +21,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from hrec_tf.schema import PADDING_ID
+
 INITIAL_VALUES = ("block_glorot", "tf1")
 """Rules by which a GRU's or LSTM's weights are drawn; the cells' docstrings have them."""
 
@@ -35,6 +37,15 @@ def is_projecting(cell: keras.layers.Layer) -> bool:
     """Whether a cell keeps the contract of this module."""
     # Of the class: before it is built, a cell cannot list its weights.
     return all(hasattr(type(cell), name) for name in ("project", "step", "step_weights"))
+
+
+def rows_of(table, item_ids, dtype):
+    """Returns the rows of a cell's item table, ids (..., 1) -> (..., columns).
+
+    Zeros for id 0, whose row no gradient reaches: an event may be read as one of no item.
+    """
+    rows = tf.cast(tf.gather(table.value, item_ids[..., 0]), dtype)
+    return tf.where(item_ids == PADDING_ID, tf.zeros((), dtype), rows)
 
 
 def keep_mask(like, units: int, rate: float, seed_generator):

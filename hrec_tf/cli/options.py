@@ -161,6 +161,9 @@ class RecipeOptions:
     patience: Annotated[
         Whole, option("Epochs without a better validation Recall that end the training.", _RECIPE)
     ] = None
+    average_from: Annotated[
+        Whole, option("First epoch of those whose weights are averaged; none by default.", _RECIPE)
+    ] = None
     batch_size: Annotated[
         Whole, option("Rows of a batch, of models that read padded rows.", _RECIPE)
     ] = None
@@ -361,6 +364,7 @@ _PREPARING = (
 _KEY_OF = {
     "epochs": "epochs",
     "patience": "patience",
+    "average_from": "average_from",
     "batch_size": "stream.batch_size",
     "num_lanes": "stream.num_lanes",
     "steps": "stream.steps",

@@ -32,6 +32,26 @@ def gap_moments(histories: Histories) -> tuple[float, float]:
     return float(deltas.mean()), sd if sd > 1e-6 else 1.0
 
 
+def require_gap_moments(
+    gap_mean: float, gap_sd: float, *, is_read: bool, unread: str, mend: str
+) -> None:
+    """Raises if these are no moments of δ, or if nothing reads them.
+
+    Args:
+        gap_mean, gap_sd: as `gap_moments` returns them; 0 and 1 leave δ as it is.
+        is_read: whether gaps are read.
+        unread: what says that they are not, e.g. "use_gaps=False".
+        mend: how they would be, e.g. "pass use_gaps=True".
+    """
+    checks.require_number("gap_mean", gap_mean, minimum=0, mend="Pass the mean of δ.")
+    checks.require_number("gap_sd", gap_sd, minimum=1e-6, mend="Pass the deviation of δ.")
+    if not is_read and (gap_mean, gap_sd) != (0.0, 1.0):
+        raise ValueError(
+            f"`gap_mean` was {gap_mean} and `gap_sd` {gap_sd} with {unread}, where no times are "
+            f"read. Leave both out, or {mend}."
+        )
+
+
 def gap_quantile(histories: Histories, share: float) -> float:
     """Returns the seconds that a share of the gaps in training histories is not above.
 

@@ -9,8 +9,10 @@ from hrec_tf.layers.control_signals import ControlSignals
 from hrec_tf.layers.event_memory import EventMemory
 from hrec_tf.layers.events import pack_events
 from hrec_tf.layers.feature_decoder import FeatureDecoder
+from hrec_tf.layers.gaps import log_gap
 from hrec_tf.layers.global_context import GlobalContext, bag_of_items
 from hrec_tf.layers.item_embedding import ItemEmbedding
+from hrec_tf.layers.item_inputs import ItemInputs, require_inputs
 from hrec_tf.layers.item_scores import ItemScores
 from hrec_tf.layers.neighbour_scores import NeighbourScores
 from hrec_tf.layers.positions import at_positions, is_read_at
@@ -28,6 +30,7 @@ __all__ = [
     "FeatureDecoder",
     "GlobalContext",
     "ItemEmbedding",
+    "ItemInputs",
     "ItemScores",
     "NeighbourScores",
     "Recurrence",
@@ -35,5 +38,7 @@ __all__ = [
     "at_positions",
     "bag_of_items",
     "is_read_at",
+    "log_gap",
     "pack_events",
+    "require_inputs",
 ]

@@ -3,13 +3,16 @@
 from keras import ops
 
 
-def pack_events(items, session_start, user_start):
+def pack_events(items, session_start, user_start, gap=None):
     """Returns (batch, steps, item features + 2): items, then the two flags.
+
+    With `gap` one more, between the items and the flags.
 
     Args:
         items: (batch, steps, item_dim) embeddings, or int (batch, steps) item ids.
         session_start: bool (batch, steps), true on the first event of a session.
         user_start: bool (batch, steps), true on the first event of a user.
+        gap: float (batch, steps), how long ago the event before was, for embeddings; or None.
 
     Example:
         >>> pack_events([[7, 9]], [[True, False]], [[True, False]]).numpy().tolist()
@@ -18,5 +21,6 @@ def pack_events(items, session_start, user_start):
     items = ops.convert_to_tensor(items)
     if len(items.shape) == 2:
         items = ops.expand_dims(items, -1)
-    flags = ops.cast(ops.stack([session_start, user_start], axis=-1), items.dtype)
-    return ops.concatenate([items, flags], axis=-1)
+    told = [session_start, user_start] if gap is None else [gap, session_start, user_start]
+    told = [ops.cast(values, items.dtype) for values in told]
+    return ops.concatenate([items, ops.stack(told, axis=-1)], axis=-1)

@@ -198,7 +198,8 @@ def _scan(cell, steps, states, fixed=_NOTHING, compiled=_as_it_is):
     others = [sequence for sequence, yes in zip(flat, is_float, strict=True) if not yes]
     weights = [tf.convert_to_tensor(weight) for weight in cell.step_weights]
     position = {id(weight): index for index, weight in enumerate(cell.step_weights)}
-    constants = tf.nest.flatten(fixed["constants"])
+    # Inside a branch of `tf.cond` its own, or TensorFlow has no gradient of a branch in a branch.
+    constants = [tf.identity(constant) for constant in tf.nest.flatten(fixed["constants"])]
     num_steps = flat[0].shape[0]
     if num_steps is None:
         num_steps = tf.shape(flat[0])[0]

@@ -4,7 +4,7 @@ import keras
 
 from hrec_tf import checks
 from hrec_tf.cells import LSTMCell, ReferenceGRUCell
-from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence
+from hrec_tf.layers import ItemEmbedding, ItemInputs, ItemScores, Recurrence, require_inputs
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
     CONCATENATED,
@@ -15,8 +15,6 @@ from hrec_tf.schema import (
     USER_PARALLEL,
     USER_START,
 )
-
-INPUTS = ("one_hot", "embedding", "constrained")
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -45,6 +43,7 @@ class GRU4Rec(NextItemModel):
         item_dim: size of an item's vector, for "embedding" only; the first layer's H if None.
         reset_after: GRU form, see `ReferenceGRUCell`.
         embed_dropout: rate of drop_e; not for "one_hot".
+        item_dropout: share of events that are read as ones of no item, see `ItemInputs`.
         hidden_dropout: rate of drop_h.
         seed: of initial values and dropout.
     """
@@ -62,12 +61,13 @@ class GRU4Rec(NextItemModel):
         item_dim: int | None = None,
         reset_after: bool = False,
         embed_dropout: float = 0.0,
+        item_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
         seed: int | None = None,
         **kwargs,
     ):
         super().__init__(num_items=num_items, seed=seed, **kwargs)
-        checks.require_choice("inputs", inputs, INPUTS)
+        require_inputs(inputs, item_dim=item_dim, embed_dropout=embed_dropout)
         self.inputs_mode, self.reset_after = inputs, reset_after
         self.units = tuple(
             checks.require_positive_int("units", size, mend="Pass sizes, e.g. (100,).")
@@ -76,9 +76,12 @@ class GRU4Rec(NextItemModel):
         if not self.units:
             raise ValueError("`units` was empty, but a model needs a layer. Pass e.g. (100,).")
         self.item_dim = item_dim
-        self.embed_dropout = checks.require_rate("embed_dropout", embed_dropout)
         self.hidden_dropout = checks.require_rate("hidden_dropout", hidden_dropout)
-        self._check_inputs()
+        if inputs == "constrained" and self.units[0] != self.units[-1]:
+            raise ValueError(
+                f"`units` was {self.units} with inputs='constrained', where first and last layer "
+                "read and score by one table. Pass equal first and last sizes."
+            )
 
         dim = item_dim or self.units[0]
         self.item_scores = ItemScores(
@@ -89,7 +92,9 @@ class GRU4Rec(NextItemModel):
         if inputs == "embedding":
             self.items = ItemEmbedding(num_items, dim, seed=self._seed_of(1), name="items")
             self.items.build()
-        self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=self._seed_of(2))
+        self.item_inputs = ItemInputs(
+            embed_dropout=embed_dropout, item_dropout=item_dropout, seed=self._seed_of(2)
+        )
         self.recurrences = []
         for layer, size in enumerate(self.units):
             one_hot = inputs == "one_hot" and layer == 0
@@ -98,27 +103,6 @@ class GRU4Rec(NextItemModel):
             recurrence.build((None, None, features))
             self.recurrences.append(recurrence)
         self.built = True
-
-    def _check_inputs(self) -> None:
-        if self.item_dim is not None and self.inputs_mode != "embedding":
-            raise ValueError(
-                f"`item_dim` was {self.item_dim} with inputs={self.inputs_mode!r}, which has no "
-                "item table of its own. Leave it out, or pass inputs='embedding'."
-            )
-        if self.item_dim is not None:
-            checks.require_positive_int(
-                "item_dim", self.item_dim, mend="Leave it out to have the first layer's size."
-            )
-        if self.embed_dropout and self.inputs_mode == "one_hot":
-            raise ValueError(
-                f"`embed_dropout` was {self.embed_dropout} with inputs='one_hot', where there is "
-                "no embedding to drop. Leave it out, or pass inputs='embedding'."
-            )
-        if self.inputs_mode == "constrained" and self.units[0] != self.units[-1]:
-            raise ValueError(
-                f"`units` was {self.units} with inputs='constrained', where first and last layer "
-                "read and score by one table. Pass equal first and last sizes."
-            )
 
     def _cell(self, units: int, one_hot: bool, seed: int | None):
         return ReferenceGRUCell(
@@ -136,7 +120,7 @@ class GRU4Rec(NextItemModel):
         item_ids = events[ITEM_IDS]
         is_event, reset = item_ids != PADDING_ID, self._resets(events)
         states = iter(states)
-        hidden, new_states = self._read(item_ids, training), []
+        hidden, new_states = self.item_inputs(item_ids, table=self._table, training=training), []
         for recurrence in self.recurrences:
             hidden, new = recurrence(
                 hidden,
@@ -152,11 +136,11 @@ class GRU4Rec(NextItemModel):
         """Where h starts from zero: bool (batch, steps)."""
         return events[SESSION_START] | events[USER_START]
 
-    def _read(self, item_ids, training):
-        if self.inputs_mode == "one_hot":
-            return item_ids[..., None]
-        table = self.items if self.items is not None else self.item_scores.items
-        return self.drop_inputs(table(item_ids), training=training)
+    @property
+    def _table(self):
+        """The item table that is read; None for one-hot input."""
+        tables = {"embedding": self.items, "constrained": self.item_scores.items}
+        return tables.get(self.inputs_mode)
 
     def score(self, hidden, item_ids=None):
         return self.item_scores(hidden, item_ids)
@@ -167,7 +151,8 @@ class GRU4Rec(NextItemModel):
             "inputs": self.inputs_mode,
             "item_dim": self.item_dim,
             "reset_after": self.reset_after,
-            "embed_dropout": self.embed_dropout,
+            "embed_dropout": self.item_inputs.embed_dropout,
+            "item_dropout": self.item_inputs.item_dropout,
             "hidden_dropout": self.hidden_dropout,
         }
 

@@ -9,8 +9,7 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells import HiRNNCell
 from hrec_tf.cells.initializers import BlockGlorot
-from hrec_tf.data.gaps import UNIT_SECONDS
-from hrec_tf.layers import ItemScores, Recurrence
+from hrec_tf.layers import ItemScores, Recurrence, log_gap
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
     CONCATENATED,
@@ -149,7 +148,7 @@ class HiRNN(NextItemModel):
             ends = gap > tf.constant(seconds, gap.dtype)
         else:
             ends = events[SESSION_START]
-        delta = _delta(gap)
+        delta = log_gap(gap)
         x = self.drop_items(self.item_scores.items(item_ids), training=training)
         told = [tf.cast(values, x.dtype) for values in (delta, ends, events[USER_START])]
         hidden, states = self.recurrence(
@@ -161,7 +160,7 @@ class HiRNN(NextItemModel):
         hidden = self.drop_output(hidden, training=training)
         if self.reads_next_gap:
             cell = self.recurrence.cell
-            standard = (_delta(events[NEXT_GAP]) - cell.gap_mean) / cell.gap_sd
+            standard = (log_gap(events[NEXT_GAP]) - cell.gap_mean) / cell.gap_sd
             asked = tf.cast(standard, hidden.dtype)[..., None]
             hidden *= 1.0 + asked * ops.cast(self.query_kernel, hidden.dtype)
         return self.output_map(hidden), states
@@ -181,8 +180,3 @@ class HiRNN(NextItemModel):
                 "dropout": self.dropout,
             }
         )
-
-
-def _delta(gap):
-    """δ of seconds, in single precision: seconds are no half numbers."""
-    return tf.math.log1p(tf.cast(gap, tf.float32) / UNIT_SECONDS)

@@ -10,8 +10,8 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells import HMLSTMCell
 from hrec_tf.cells.initializers import BlockGlorot
-from hrec_tf.data.gaps import UNIT_SECONDS
-from hrec_tf.layers import ItemScores, Recurrence
+from hrec_tf.data.gaps import require_gap_moments
+from hrec_tf.layers import ItemScores, Recurrence, log_gap
 from hrec_tf.models.explanation import Explanation, flagged_history
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
@@ -86,16 +86,16 @@ class HMRNN(NextItemModel):
         super().__init__(num_items=num_items, seed=seed, **kwargs)
         checks.require_positive_int("item_dim", item_dim, mend="Pass the vectors' size, e.g. 100.")
         checks.require_choice("boundaries", boundaries, BOUNDARIES)
-        checks.require_number("gap_mean", gap_mean, minimum=0, mend="Pass the mean of δ.")
-        checks.require_number("gap_sd", gap_sd, minimum=1e-6, mend="Pass the deviation of δ.")
+        require_gap_moments(
+            gap_mean,
+            gap_sd,
+            is_read=use_gaps,
+            unread="use_gaps=False",
+            mend="pass use_gaps=True",
+        )
         checks.require_number("sparsity", sparsity, minimum=0, mend="Pass e.g. 0.01.")
         checks.require_number("slope_rate", slope_rate, minimum=0, mend="Pass e.g. 0.04.")
         checks.require_number("max_slope", max_slope, minimum=1, mend="Pass e.g. 5.")
-        if not use_gaps and (gap_mean, gap_sd) != (0.0, 1.0):
-            raise ValueError(
-                f"`gap_mean` was {gap_mean} and `gap_sd` {gap_sd} with use_gaps=False, where no "
-                "times are read. Leave both out, or pass use_gaps=True."
-            )
         cell = HMLSTMCell(
             units,
             num_layers=num_layers,
@@ -183,8 +183,7 @@ class HMRNN(NextItemModel):
         """Returns h (batch, steps, L H), ζ and z (batch, steps, L - 1), and states."""
         x = [self.drop_items(self.item_scores.items(events[ITEM_IDS]), training=training)]
         if self.reads_gaps:
-            delta = tf.math.log1p(tf.cast(events[GAP], tf.float32) / UNIT_SECONDS)
-            x.append(((delta - self.gap_mean) / self.gap_sd)[..., None])
+            x.append(((log_gap(events[GAP]) - self.gap_mean) / self.gap_sd)[..., None])
         x += [events[name][..., None] for name in (SESSION_START, USER_START)]
         outputs, states = self.recurrence(
             ops.concatenate([tf.cast(part, x[0].dtype) for part in x], axis=-1),

@@ -7,17 +7,21 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.cells import HierarchicalGRUCell
+from hrec_tf.data.gaps import require_gap_moments
 from hrec_tf.layers import (
     EventMemory,
     ItemEmbedding,
+    ItemInputs,
     ItemScores,
     NeighbourScores,
     Recurrence,
     Reminders,
+    log_gap,
     pack_events,
+    require_inputs,
 )
 from hrec_tf.models.next_item_model import NextItemModel
-from hrec_tf.schema import ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
+from hrec_tf.schema import GAP, ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -32,23 +36,40 @@ class HRNN(NextItemModel):
 
     with s the session state and c the user state. "HRNN Init" is `user_gates=None`, "HRNN
     All" `user_gates="rzh"`. The activation of the scores (tanh in the paper) belongs to the
-    loss.
+    loss. What GRU_ses reads, `inputs` says:
+
+    * "one_hot": a row of its own table (num_items, 3 H_s). The paper's.
+    * "embedding": x, a row of an item table (num_items, item_dim).
+    * "constrained": x, a row of W_y, which has H_s columns: the tied form of GRU4Rec+.
+
+    With `gap_input` GRU_ses and the start of a session are told, with Δ the seconds since the
+    user's event before, fed or not (0 at the first that is fed),
+
+        δ = (log(1 + Δ / 60) - gap_mean) / gap_sd
 
     The last event of a session is a target and is not fed (`feed_last_item=False`): GRU_usr
     reads the session state before it. `step` is fed every event and does the same.
 
-    Source: Quadrana et al., RecSys 2017, arXiv:1706.04148; docs/equations.md B.
+    Source: Quadrana et al., RecSys 2017, arXiv:1706.04148; docs/equations.md B. Not in it: vectors
+    as inputs, of Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847; `item_dropout`, `layer_norm`
+    and `gap_input`, whose sources `ItemInputs` and `HierarchicalGRUCell` name.
 
     Args:
         num_items: N; ids run 1..N.
         session_units, user_units: sizes of s and c.
-        item_dim: size of item embeddings; None is the paper's one-hot input.
+        inputs: "one_hot" (the paper's), "embedding" or "constrained".
+        item_dim: size of an item's vector, for "embedding" only; session_units if None.
         user_gates: None ("Init"), "rzh" ("All") or "rz" ("All" of the authors' code).
         first_session_init: "zero" or "tanh_bias".
         feed_last_item: feed each session's last event too. Streams must be made with the same
             value.
         user_to_output: add the term of c to the scores; the paper reports severe degradation.
         session_dropout, user_dropout, init_dropout: see `HierarchicalGRUCell`.
+        embed_dropout, item_dropout: see `ItemInputs`.
+        layer_norm: normalise the products of both GRUs; not with "one_hot".
+        gap_input: read δ; not with "one_hot".
+        gap_mean, gap_sd: of log(1 + Δ / 60) in the training histories, see
+            `hrec_tf.data.gaps.gap_moments`.
         reminders: M, the user's last events whose items `Reminders` raise, those that are fed;
             0 has none (ours, not the paper's).
         neighbours: K, similar items of each whose scores `NeighbourScores` raise outside training,
@@ -66,6 +87,7 @@ class HRNN(NextItemModel):
         num_items: int,
         session_units: int = 100,
         user_units: int = 100,
+        inputs: str = "one_hot",
         item_dim: int | None = None,
         user_gates: str | None = None,
         first_session_init: str = "zero",
@@ -74,6 +96,12 @@ class HRNN(NextItemModel):
         session_dropout: float = 0.0,
         user_dropout: float = 0.0,
         init_dropout: float = 0.0,
+        embed_dropout: float = 0.0,
+        item_dropout: float = 0.0,
+        layer_norm: bool = False,
+        gap_input: bool = False,
+        gap_mean: float = 0.0,
+        gap_sd: float = 1.0,
         reminders: int = 0,
         neighbours: int = 0,
         neighbour_weight: float | None = None,
@@ -90,24 +118,32 @@ class HRNN(NextItemModel):
             "session_dropout": session_dropout,
             "user_dropout": user_dropout,
             "init_dropout": init_dropout,
+            "layer_norm": layer_norm,
+            "gap_input": gap_input,
         }
-        self.item_dim = item_dim
-        self.items = None
-        if item_dim is not None:
-            checks.require_positive_int("item_dim", item_dim, mend="Leave it out for one-hot.")
-            self.items = ItemEmbedding(num_items, item_dim, seed=self._seed_of(1), name="items")
-            self.items.build()
-        self.recurrence = Recurrence(
-            HierarchicalGRUCell(
-                num_items=num_items if item_dim is None else None,
-                seed=self._seed_of(2),
-                user_to_output=user_to_output,
-                **self.cell_arguments,
-            )
+        self.inputs_mode, self.item_dim = inputs, item_dim
+        self.reads_gaps, self.gap_mean, self.gap_sd = gap_input, gap_mean, gap_sd
+        require_inputs(inputs, item_dim=item_dim, embed_dropout=embed_dropout)
+        self._refuse_ignored()
+        one_hot, dim = inputs == "one_hot", item_dim or session_units
+        # First, since it checks the sizes by the names they have here.
+        cell = HierarchicalGRUCell(
+            num_items=num_items if one_hot else None,
+            seed=self._seed_of(2),
+            user_to_output=user_to_output,
+            **self.cell_arguments,
         )
-        self.recurrence.build((None, None, (item_dim or 1) + 2))
+        self.items = None
+        if inputs == "embedding":
+            self.items = ItemEmbedding(num_items, dim, seed=self._seed_of(1), name="items")
+            self.items.build()
+        self.item_inputs = ItemInputs(
+            embed_dropout=embed_dropout, item_dropout=item_dropout, seed=self._seed_of(3)
+        )
+        self.recurrence = Recurrence(cell)
+        self.recurrence.build((None, None, (1 if one_hot else dim) + 2 + gap_input))
         self.item_scores = ItemScores(
-            num_items, self.recurrence.cell.output_size, seed=self._seed_of(0), name="item_scores"
+            num_items, cell.output_size, seed=self._seed_of(0), name="item_scores"
         )
         self.item_scores.build()
         self._build_heads(reminders, neighbours, neighbour_weight)
@@ -159,16 +195,41 @@ class HRNN(NextItemModel):
             )
         self.neighbour_scores.set_neighbours(similarities)
 
+    def _refuse_ignored(self) -> None:
+        for name in ("layer_norm", "gap_input"):
+            if self.inputs_mode == "one_hot" and self.cell_arguments[name]:
+                raise ValueError(
+                    f"`{name}` was True with inputs='one_hot', where GRU_ses reads no vector. "
+                    "Leave it out, or pass inputs='embedding' or 'constrained'."
+                )
+        require_gap_moments(
+            self.gap_mean,
+            self.gap_sd,
+            is_read=self.reads_gaps,
+            unread="gap_input=False",
+            mend="pass gap_input=True",
+        )
+        if self.inputs_mode == "constrained" and self.user_to_output:
+            raise ValueError(
+                "`user_to_output` was True with inputs='constrained', where an item's vector is as "
+                "long as s alone. Leave it out, or pass inputs='embedding'."
+            )
+
     def initial_states(self, batch_size):
         states = self.recurrence.initial_states(batch_size)
         return states if self.memory is None else states + self.memory.initial_states(batch_size)
 
     def encode(self, events, states, training=False):
         item_ids = events[ITEM_IDS]
-        items = item_ids if self.items is None else self.items(item_ids)
+        items = self.item_inputs(item_ids, table=self._table, training=training)
+        gap = None
+        if self.reads_gaps:
+            # `step` is told the gap from events that were not fed; a stream starts with 0.
+            seconds = tf.where(events[USER_START], 0, events[GAP])
+            gap = (log_gap(seconds) - self.gap_mean) / self.gap_sd
         flags = events[SESSION_START], events[USER_START]
         hidden, recurrent = self.recurrence(
-            pack_events(items, *flags),
+            pack_events(items, *flags, gap),
             initial_state=states[:2],
             is_event=item_ids != PADDING_ID,
             training=training,
@@ -178,6 +239,12 @@ class HRNN(NextItemModel):
         # What is remembered goes with the hidden state to where it is scored.
         remembered, memory = self.memory(item_ids, *flags, states[2:])
         return tf.concat([hidden, remembered], axis=-1), [*recurrent, *memory]
+
+    @property
+    def _table(self):
+        """The item table that is read; None for one-hot input."""
+        tables = {"embedding": self.items, "constrained": self.item_scores.items}
+        return tables.get(self.inputs_mode)
 
     def score(self, hidden, item_ids=None):
         return self._score(hidden, item_ids, self.neighbour_scores)
@@ -212,7 +279,7 @@ class HRNN(NextItemModel):
         states before.
         """
         if self.feed_last_item:
-            return super().step(item_ids, session_start, user_start, states)
+            return super().step(item_ids, session_start, user_start, states, gap)
         half = len(states) // 2
         old_after, old_before, nothing_fed = states[:half], states[half:-1], states[-1]
         session_start = tf.convert_to_tensor(session_start) | user_start
@@ -220,6 +287,8 @@ class HRNN(NextItemModel):
         base = [tf.where(starts, b, a) for b, a in zip(old_before, old_after, strict=True)]
         is_first = tf.convert_to_tensor(user_start)[:, None] | (starts & nothing_fed)
         events = self.one_event(item_ids, session_start, is_first[:, 0])
+        if gap is not None:
+            events[GAP] = tf.convert_to_tensor(gap)[:, None]
         hidden, after = self.encode(events, base)
         # An unknown item is no event: nothing moves.
         is_event = tf.convert_to_tensor(item_ids)[:, None] != PADDING_ID
@@ -234,8 +303,13 @@ class HRNN(NextItemModel):
             | self.cell_arguments
             | self.head_arguments
             | {
+                "inputs": self.inputs_mode,
                 "item_dim": self.item_dim,
                 "feed_last_item": self.feed_last_item,
                 "user_to_output": self.user_to_output,
+                "embed_dropout": self.item_inputs.embed_dropout,
+                "item_dropout": self.item_inputs.item_dropout,
+                "gap_mean": self.gap_mean,
+                "gap_sd": self.gap_sd,
             }
         )

@@ -10,8 +10,7 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells import HSLSTMCell
 from hrec_tf.cells.initializers import BlockGlorot
-from hrec_tf.data.gaps import UNIT_SECONDS
-from hrec_tf.layers import ItemScores, Recurrence
+from hrec_tf.layers import ItemScores, Recurrence, log_gap
 from hrec_tf.models.explanation import Explanation, flagged_history
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.precision import at_least_float32
@@ -192,8 +191,7 @@ class HSLSTM(NextItemModel):
         told = [bar, events[USER_START]]
         if self.reads_gaps:
             # The logarithm before anything is cast: seconds are no half numbers.
-            delta = tf.math.log1p(tf.cast(events[GAP], tf.float32) / UNIT_SECONDS)
-            told = [delta, *told]
+            told = [log_gap(events[GAP]), *told]
         told = ops.stack([tf.cast(values, x.dtype) for values in told], axis=-1)
         outputs, states = self.recurrence(
             ops.concatenate([x, told], axis=-1),

@@ -577,6 +577,11 @@ class NextItemModel(keras.Model):
 def _check_compile_options(optimizer, jit_compile, run_eagerly):
     if optimizer is None:
         raise TypeError("`optimizer` was None, but `fit` needs one. Pass AdagradMomentum(0.1).")
+    if getattr(optimizer, "use_ema", False):
+        raise ValueError(
+            "`optimizer` was made with use_ema=True, but `fit` would never put its averages in. "
+            "Leave it out, and pass hrec_tf.training.WeightAveraging to `fit`."
+        )
     if jit_compile not in (True, False, "auto"):
         raise ValueError(
             f"`jit_compile` must be True, False or 'auto', but was {jit_compile!r}. Leave it out."

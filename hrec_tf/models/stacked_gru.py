@@ -5,7 +5,7 @@ import keras
 from hrec_tf import checks
 from hrec_tf.cells import LayerNormGRUCell
 from hrec_tf.cells.initializers import BlockGlorot
-from hrec_tf.layers import ItemScores, Recurrence
+from hrec_tf.layers import ItemInputs, ItemScores, Recurrence
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
     ITEM_IDS,
@@ -39,6 +39,7 @@ class StackedGRU(NextItemModel):
         layer_norm: False leaves LN out.
         residual: add a layer's input to its output; the first layer's only if D = H.
         embed_dropout, hidden_dropout: rates of drop_e and of each layer's new state.
+        item_dropout: share of events that are read as ones of no item, see `ItemInputs`.
         seed: of initial values and dropout.
     """
 
@@ -57,6 +58,7 @@ class StackedGRU(NextItemModel):
         residual: bool = False,
         embed_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
+        item_dropout: float = 0.0,
         seed: int | None = None,
         **kwargs,
     ):
@@ -68,14 +70,15 @@ class StackedGRU(NextItemModel):
             checks.require_positive_int("units", units, mend="Leave it out for item_dim.")
         self.num_layers = checks.require_positive_int("num_layers", num_layers, mend="Pass 1 to 3.")
         self.units, self.layer_norm, self.residual = units, layer_norm, residual
-        self.embed_dropout = checks.require_rate("embed_dropout", embed_dropout)
         self.hidden_dropout = checks.require_rate("hidden_dropout", hidden_dropout)
         size = units or item_dim
         self.item_scores = ItemScores(
             num_items, item_dim, seed=self._seed_of(0), name="item_scores"
         )
         self.item_scores.build()
-        self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=self._seed_of(1))
+        self.item_inputs = ItemInputs(
+            embed_dropout=embed_dropout, item_dropout=item_dropout, seed=self._seed_of(1)
+        )
         self.recurrences = []
         for layer in range(num_layers):
             cell = LayerNormGRUCell(
@@ -98,7 +101,7 @@ class StackedGRU(NextItemModel):
 
     def encode(self, events, states, training=False):
         item_ids = events[ITEM_IDS]
-        hidden = self.drop_inputs(self.item_scores.items(item_ids), training=training)
+        hidden = self.item_inputs(item_ids, table=self.item_scores.items, training=training)
         new_states = []
         for recurrence, state in zip(self.recurrences, states, strict=True):
             below = hidden
@@ -124,6 +127,7 @@ class StackedGRU(NextItemModel):
             "num_layers": self.num_layers,
             "layer_norm": self.layer_norm,
             "residual": self.residual,
-            "embed_dropout": self.embed_dropout,
+            "embed_dropout": self.item_inputs.embed_dropout,
+            "item_dropout": self.item_inputs.item_dropout,
             "hidden_dropout": self.hidden_dropout,
         }

@@ -12,7 +12,7 @@ from hrec_tf.optimizers.sparse_rows import RowMerger
 EVERY_ROW = "it would read or write every row of every table at each step"
 REFUSED_OPTIONS = {
     "weight_decay": (EVERY_ROW, "Add an L2 term of the looked-up rows to the loss instead."),
-    "use_ema": (EVERY_ROW, "Average the weights of several checkpoints instead."),
+    "use_ema": (EVERY_ROW, "Pass hrec_tf.training.WeightAveraging to `fit` instead."),
     "gradient_accumulation_steps": (EVERY_ROW, "Use more lanes per batch instead."),
     "loss_scale_factor": (
         "Keras cannot divide row-sparse gradients by it",

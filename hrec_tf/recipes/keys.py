@@ -10,7 +10,7 @@ from hrec_tf import registry
 from hrec_tf.schema import ALIGNED, PADDED_LAYOUTS, PREFIXES, SESSION_PARALLEL
 
 SECTIONS = ("arguments", "optimizer", "loss", "negatives", "stream", "evaluation")
-NUMBERS = ("epochs", "patience")
+NUMBERS = ("epochs", "patience", "average_from")
 """Keys beside the sections, of what is trained."""
 TRAINING_SECTIONS = ("optimizer", "loss", "negatives", "stream")
 

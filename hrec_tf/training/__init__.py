@@ -1,10 +1,11 @@
-"""What runs beside `fit`: progress, early stopping, event files for TensorBoard, checkpoints."""
+"""What runs beside `fit`: progress, early stopping, averages, TensorBoard files, checkpoints."""
 
 from hrec_tf.training.callbacks import TrainingProgress, TrainingStatus, print_status
 from hrec_tf.training.early_stopping import EarlyStopping, best_epoch
 from hrec_tf.training.event_files import EventFiles
 from hrec_tf.training.neighbour_weight import choose_neighbour_weight
 from hrec_tf.training.resume import Checkpoint
+from hrec_tf.training.weight_averaging import WeightAveraging
 
 __all__ = [
     "Checkpoint",
@@ -12,6 +13,7 @@ __all__ = [
     "EventFiles",
     "TrainingProgress",
     "TrainingStatus",
+    "WeightAveraging",
     "best_epoch",
     "choose_neighbour_weight",
     "print_status",

@@ -29,6 +29,8 @@ class EarlyStopping(keras.callbacks.Callback):
         True
     """
 
+    name = "early_stopping"
+
     def __init__(self, monitor: str, *, patience: int):
         super().__init__()
         self.monitor = monitor

@@ -20,7 +20,7 @@ from hrec_tf.data.atomic_files import whole_file
 from hrec_tf.data.chunks import ChunkEdge
 from hrec_tf.settings import first_difference, flat
 
-_FORMAT = "hrec_tf checkpoint 1"
+_FORMAT = "hrec_tf checkpoint 2"
 _LONGEST_SHOWN = 200
 _SECONDS = 60.0
 _TIMES_OF_WRITING = 20
@@ -39,6 +39,9 @@ _DAMAGES = (
 
 class Memory(Protocol):
     """A callback whose memory a checkpoint keeps, as `EarlyStopping` is one."""
+
+    name: str
+    """Tells it from others, in the file and in messages."""
 
     def settings(self) -> dict[str, Any]:
         """Returns what must be the same in a training that goes on."""
@@ -112,7 +115,7 @@ class Checkpoint:
         self.written = 0
         """How many times this object wrote the file."""
         self._settings: dict[str, Any] = {}
-        self._memory: Memory | None = None
+        self._memories: dict[str, Memory] = {}
         self._seconds_before = 0.0
         self._begin: float | None = None
         self._writing_took = 0.0
@@ -127,9 +130,10 @@ class Checkpoint:
         """Keeps the memory of a callback, too, before `fit` begins.
 
         Args:
-            memory: an `EarlyStopping` that is among the callbacks of `fit`, or the like.
+            memory: an `EarlyStopping` or `WeightAveraging` that is among the callbacks of `fit`,
+                or the like.
         """
-        self._memory = memory
+        self._memories[memory.name] = memory
 
     def begin(self, model: Any, stream: Any, epochs: range) -> tuple[Any, range, ChunkEdge]:
         """Fills the model from the file, if it is there. Called by `fit`.
@@ -148,8 +152,8 @@ class Checkpoint:
         """
         _require_own_start(stream, epochs)
         self._settings = _settings_of(model, stream)
-        if self._memory is not None:
-            self._settings |= flat({"early_stopping": self._memory.settings()})
+        for name, memory in self._memories.items():
+            self._settings |= flat({name: memory.settings()})
         self.finished, self._seconds_before, edge = [], 0.0, ChunkEdge()
         for cut_short in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
             cut_short.unlink()
@@ -157,8 +161,9 @@ class Checkpoint:
             held, variables, states, remembered = self._read()
             self._require_same(held["settings"])
             self._fill(model, variables)
-            if self._memory is not None:
-                self._memory.fill(model, [logs for _, logs in held["finished"]], remembered)
+            logs_of_epochs = [logs for _, logs in held["finished"]]
+            for name, memory in self._memories.items():
+                memory.fill(model, logs_of_epochs, remembered[name])
             edge = replace(held["edge"], states=[tf.constant(s) for s in states] or None)
             self.finished, self._seconds_before = held["finished"], held["seconds"]
             stop = held["epoch"] if held["stopped"] else epochs.stop
@@ -220,8 +225,8 @@ class Checkpoint:
         begin = self.clock()
         arrays = {f"variable{n}": v.numpy() for n, v in enumerate(_variables_of(model))}
         arrays |= {f"state{n}": np.asarray(s) for n, s in enumerate(edge.states or ())}
-        remembered = self._memory.arrays() if self._memory is not None else ()
-        arrays |= {f"memory{n}": array for n, array in enumerate(remembered)}
+        for name, memory in self._memories.items():
+            arrays |= {f"{name}{n}": array for n, array in enumerate(memory.arrays())}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         try:
             with whole_file(self.path) as file:
@@ -235,7 +240,9 @@ class Checkpoint:
         self._writing_took = self.clock() - begin
         self._note_written()
 
-    def _read(self) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    def _read(
+        self,
+    ) -> tuple[dict[str, Any], list[np.ndarray], list[np.ndarray], dict[str, list[np.ndarray]]]:
         try:
             size = self.path.stat().st_size
             with zipfile.ZipFile(self.path) as archive:
@@ -249,9 +256,8 @@ class Checkpoint:
                 about = json.loads(arrays["about"].tobytes())
                 if about["format"] != _FORMAT:
                     raise ValueError(f"its format is {about['format']!r}, not {_FORMAT!r}")
-                variables, states, remembered = (
-                    list(_numbered(arrays, name)) for name in ("variable", "state", "memory")
-                )
+                variables, states = (list(_numbered(arrays, n)) for n in ("variable", "state"))
+                remembered = {name: list(_numbered(arrays, name)) for name in self._memories}
                 missing = {"settings", "epoch", "edge", "finished", "stopped", "seconds"} - {*about}
                 if missing:
                     raise ValueError(f"it has no {min(missing)}")

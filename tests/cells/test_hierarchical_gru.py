@@ -19,13 +19,16 @@ VARIANTS = [
     {"user_gates": "rz"},
     {"first_session_init": "tanh_bias"},
     {"user_gates": "rzh", "first_session_init": "tanh_bias"},
+    {"layer_norm": True, "user_gates": "rz"},
+    {"gap_input": True, "first_session_init": "tanh_bias"},
+    {"layer_norm": True, "gap_input": True, "user_gates": "rzh"},
 ]
 flags = arrays(bool, (BATCH, STEPS))
 
 
 def built(**arguments):
     cell = HierarchicalGRUCell(session_units=SESSION, user_units=USER, **arguments)
-    cell.build((None, 3 if cell.num_items else FEATURES + 2))
+    cell.build((None, 3 if cell.num_items else FEATURES + 2 + cell.gap_input))
     fill_distinct(cell)
     return cell
 
@@ -38,6 +41,10 @@ def random_inputs(seed=0):
     return items, session_start, user_start
 
 
+def random_gaps(seed=2):
+    return np.random.default_rng(seed).normal(size=(BATCH, STEPS)).astype("float32")
+
+
 def run(cell, inputs, states=None):
     recurrence = Recurrence(cell)
     recurrence.build(inputs.shape)
@@ -48,7 +55,8 @@ def run(cell, inputs, states=None):
 def test_agrees_with_a_float64_loop(arguments):
     """Eq. 1-5 in the order of docs/equations.md B.2, from states that are not zero."""
     cell = built(**arguments)
-    inputs = np.asarray(pack_events(*random_inputs()))
+    gaps = random_gaps() if cell.gap_input else None
+    inputs = np.asarray(pack_events(*random_inputs(), gaps))
     s = np.linspace(-0.4, 0.4, BATCH * SESSION).reshape(BATCH, SESSION).astype("float32")
     c = np.linspace(0.3, -0.5, BATCH * USER).reshape(BATCH, USER).astype("float32")
     expected, last_s, last_c = hrnn_loop(cell, inputs, s, c)
@@ -86,6 +94,56 @@ def test_golden_value_of_a_session_start():
     np.testing.assert_allclose(c, [[0.2]], atol=1e-6)
     np.testing.assert_allclose(s, [[0.611856]], atol=1e-6)
     np.testing.assert_array_equal(output, s)
+
+
+def test_golden_value_of_a_gap():
+    """As above, with δ = 2, d_init = 0.25 and d_h = -0.5, so s0 = tanh(0.5 + 2/4) = 0.761594.
+
+    The candidate is tanh(1 - 2/2) = 0, so s = s0/2; c* is still c/2.
+    """
+    cell = HierarchicalGRUCell(session_units=1, user_units=1, gap_input=True)
+    cell.build((None, 4))
+    for weight in cell.trainable_weights:
+        weight.assign(np.zeros(weight.shape))
+    cell.init_bias.assign([0.5])
+    cell.session_cell.bias.assign([0.0, 0.0, 1.0])
+    cell.gap_init_kernel.assign([[0.25]])
+    cell.gap_kernel.assign([[0.0, 0.0, -0.5]])
+    states = [np.full((1, 1), 0.9, "float32"), np.full((1, 1), 0.4, "float32")]
+    _, (s, c) = cell(np.array([[0.7, 2.0, 1.0, 0.0]], "float32"), states)
+    np.testing.assert_allclose(c, [[0.2]], atol=1e-6)
+    np.testing.assert_allclose(s, [[0.761594 / 2]], atol=1e-6)
+
+
+def test_gaps_of_0_are_no_gaps():
+    """B-T11: δ = 0, and d = 0 with any δ, give the cell that reads no gaps."""
+    items, session_start, user_start = random_inputs()
+    with_gaps = built(gap_input=True, user_gates="rzh", first_session_init="tanh_bias")
+    without = built(user_gates="rzh", first_session_init="tanh_bias")
+    for name in ("init_kernel", "init_bias", "user_kernel"):
+        getattr(without, name).assign(getattr(with_gaps, name))
+    for part in ("session_cell", "user_cell"):
+        getattr(without, part).set_weights(getattr(with_gaps, part).get_weights())
+    expected, _ = run(without, np.asarray(pack_events(items, session_start, user_start)))
+
+    def outputs(gaps):
+        return run(with_gaps, np.asarray(pack_events(items, session_start, user_start, gaps)))[0]
+
+    np.testing.assert_allclose(outputs(np.zeros((BATCH, STEPS))), expected, atol=1e-7)
+    assert np.abs(outputs(random_gaps()) - expected).max() > 1e-2
+    for kernel in (with_gaps.gap_kernel, with_gaps.gap_init_kernel):
+        kernel.assign(np.zeros(kernel.shape))
+    np.testing.assert_allclose(outputs(random_gaps()), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_layer_norm_does_not_see_how_long_the_items_vectors_are(layer_norm):
+    """B-T12: but for the 1e-5 beside the variance; without it they are seen."""
+    items, *flags = random_inputs()
+    cell = built(layer_norm=layer_norm)
+    one, other = (run(cell, np.asarray(pack_events(n * items, *flags)))[0] for n in (10, 30))
+    furthest = np.abs(one - other).max()
+    assert furthest < 1e-3 if layer_norm else furthest > 0.1
 
 
 def test_a_session_starts_at_the_projection_of_the_user_state(monkeypatch):
@@ -225,9 +283,17 @@ def test_user_state_in_the_output():
     np.testing.assert_allclose(outputs[..., :SESSION], run(built(), inputs)[0], atol=1e-6)
 
 
-def test_config_round_trip():
-    cell = built(num_items=4, user_gates="rz", init_dropout=0.2, first_session_init="tanh_bias")
-    assert HierarchicalGRUCell.from_config(cell.get_config()).get_config() == cell.get_config()
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_items": 4, "first_session_init": "tanh_bias", "init_dropout": 0.2},
+        {"user_gates": "rz", "layer_norm": True, "gap_input": True},
+    ],
+)
+def test_config_round_trip(arguments):
+    config = built(**arguments).get_config()
+    assert HierarchicalGRUCell.from_config(config).get_config() == config
+    assert arguments.items() <= config.items()
 
 
 @pytest.mark.parametrize(
@@ -237,6 +303,8 @@ def test_config_round_trip():
         ({"first_session_init": "tanh"}, "Did you mean 'tanh_bias'"),
         ({"user_dropout": -0.1}, "`user_dropout` must be a dropout rate"),
         ({"session_units": 2.5}, "`session_units` must be a positive int, but was 2.5"),
+        ({"num_items": 4, "layer_norm": True}, "`layer_norm` was True with num_items=4.*Leave it"),
+        ({"num_items": 4, "gap_input": True}, "`gap_input` was True with num_items=4.*num_items=N"),
         ({"user_units": 0}, "`user_units` must be a positive int, but was 0"),
     ],
 )

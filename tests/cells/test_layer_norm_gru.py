@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from hrec_tf.cells import LayerNormGRUCell, ReferenceGRUCell
 from hrec_tf.layers import Recurrence
-from tests.reference.recurrent import sigmoid, weights_of
+from tests.reference.recurrent import layer_norm_gru_step, weights_of
 from tests.reference.weights import fill_distinct
 
 BATCH, STEPS, FEATURES, UNITS = 3, 7, 4, 5
@@ -28,31 +28,6 @@ def run(cell, values, states=None):
     return recurrence(tf.constant(values), initial_state=states)
 
 
-def slow_norm(v, gain, shift):
-    return gain * (v - v.mean()) / np.sqrt(v.var() + 1e-5) + shift
-
-
-def slow_step(w, x, h):
-    """equations H.3, gate by gate."""
-    blocks = {
-        name: np.split(w[name], 3, axis=-1)
-        for name in (
-            *("kernel", "recurrent_kernel", "bias"),
-            *("gain", "shift", "recurrent_gain", "recurrent_shift"),
-        )
-    }
-    from_x, from_h = (
-        [slow_norm(v @ blocks[kernel][g], blocks[gain][g], blocks[shift][g]) for g in range(3)]
-        for v, kernel, gain, shift in (
-            (x, "kernel", "gain", "shift"),
-            (h, "recurrent_kernel", "recurrent_gain", "recurrent_shift"),
-        )
-    )
-    r, z = (sigmoid(from_x[g] + from_h[g] + blocks["bias"][g]) for g in range(2))
-    candidate = np.tanh(from_x[2] + r * from_h[2] + blocks["bias"][2])
-    return (1 - z) * h + z * candidate
-
-
 def test_agrees_with_a_float64_loop():
     cell, values = built(), inputs()
     w = weights_of(cell)
@@ -61,7 +36,7 @@ def test_agrees_with_a_float64_loop():
     for row in range(BATCH):
         state = h[row]
         for step in range(STEPS):
-            state = slow_step(w, values[row, step].astype(np.float64), state)
+            state = layer_norm_gru_step(w, values[row, step].astype(np.float64), state)
             np.testing.assert_allclose(outputs[row, step], state, **FLOAT32_NOISE)
         np.testing.assert_allclose(last[row], state, **FLOAT32_NOISE)
 

@@ -50,7 +50,7 @@ def test_rows_are_taken_and_put_back_and_so_are_their_gradients():
     np.testing.assert_allclose(tape.gradient(loss, values), expected, rtol=1e-5)
 
 
-def compiled(steps, jit_compile):
+def compiled(steps, jit_compile, **arguments):
     """A function of the flags that returns outputs, last states and all gradients."""
     cell = HierarchicalGRUCell(
         session_units=SESSION,
@@ -60,18 +60,20 @@ def compiled(steps, jit_compile):
         user_dropout=0.3,
         init_dropout=0.1,
         seed=3,
+        **arguments,
     )
+    gap = floats(BATCH, steps, seed=9) if cell.gap_input else None
     recurrence = Recurrence(cell)
     items = floats(BATCH, steps, ITEM, seed=4)
     states = [floats(BATCH, SESSION, seed=5), floats(BATCH, USER, seed=6)]
     is_event = tf.constant(np.random.default_rng(7).random((BATCH, steps)) < 0.9)
-    recurrence(pack_events(items, *flags(8, steps)))
+    recurrence(pack_events(items, *flags(8, steps), gap))
 
     @tf.function(jit_compile=jit_compile)
     def outputs_and_gradients(session_start, user_start):
         with tf.GradientTape() as tape:
             tape.watch([items, *states])
-            packed = pack_events(items, session_start, user_start)
+            packed = pack_events(items, session_start, user_start, gap)
             outputs, last = recurrence(packed, states, is_event=is_event, training=True)
             loss = tf.reduce_sum(outputs * floats(*outputs.shape, seed=8))
             loss += tf.add_n([tf.reduce_sum(tf.sin(state)) for state in last])
@@ -82,13 +84,16 @@ def compiled(steps, jit_compile):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("steps", "jit_compile"), [(1, True), (4, False)])
-def test_computing_the_listed_rows_equals_computing_all(monkeypatch, steps, jit_compile):
+@pytest.mark.parametrize(
+    ("steps", "jit_compile", "arguments"),
+    [(1, True, {}), (4, False, {"layer_norm": True, "gap_input": True})],
+)
+def test_computing_the_listed_rows_equals_computing_all(monkeypatch, steps, jit_compile, arguments):
     """With a short list, a long one, and more rows than any list holds, in one program."""
     found, fitting = [], {8: [True, True], 17: [False, True], 30: [False, False]}
     for smallest in (listed_rows.SMALLEST_BATCH, BATCH + 1):
         monkeypatch.setattr(listed_rows, "SMALLEST_BATCH", smallest)
-        run = compiled(steps, jit_compile)
+        run = compiled(steps, jit_compile, **arguments)
         found.append([run(*flags(starting, steps)) for starting in fitting])
     monkeypatch.undo()
     for starting, listed, whole in zip(fitting, *found, strict=True):

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from hrec_tf.cells import LSTMCell, ReferenceGRUCell
 from hrec_tf.cells.protocol import hash_bits, keep_mask
 
 
@@ -50,3 +52,19 @@ def test_masks_under_xla_equal_plain_masks():
         return keep_mask(tf.zeros((4, 3)), 5, 0.5, generator)
 
     np.testing.assert_array_equal(compiled(), draw())
+
+
+@pytest.mark.parametrize("kind", [ReferenceGRUCell, LSTMCell])
+def test_id_0_reads_zeros_whatever_its_row_holds_and_gives_it_no_gradient(kind):
+    cell = kind(2, num_items=3)
+    cell.build((None, 1))
+    cell.kernel.assign(
+        np.arange(1.0, 1 + cell.kernel.shape[0] * cell.kernel.shape[1]).reshape(cell.kernel.shape)
+    )
+    with tf.GradientTape() as tape:
+        gates = cell.project(tf.constant([[0], [2]]))["gates"]
+        total = tf.reduce_sum(gates)
+    np.testing.assert_array_equal(gates[0], cell.bias)
+    np.testing.assert_array_equal(gates[1], cell.kernel[2] + cell.bias)
+    gradient = tf.convert_to_tensor(tape.gradient(total, cell.kernel.value)).numpy()
+    np.testing.assert_array_equal(gradient.any(axis=1), [False, False, True, False])

@@ -271,8 +271,16 @@ CASES = [
     Case(
         "HRNN with an embedding",
         HRNN,
-        HRNN_SIZES | {"item_dim": 5, "user_gates": "rz"},
+        HRNN_SIZES | {"inputs": "embedding", "item_dim": 3, "user_gates": "rz"},
         trains_alike=True,
+    ),
+    Case(
+        "HRNN with all that is not in its paper",
+        HRNN,
+        HRNN_SIZES
+        | {"inputs": "constrained", "embed_dropout": 0.1, "item_dropout": 0.1}
+        | {"layer_norm": True, "gap_input": True, "gap_mean": 1.0, "gap_sd": 2.0}
+        | {"user_gates": "rzh", "first_session_init": "tanh_bias"},
     ),
     Case(
         "HRNN with c in the scores", HRNN, HRNN_SIZES | {"user_to_output": True}, trains_alike=True

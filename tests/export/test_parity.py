@@ -216,7 +216,9 @@ def size_of(folder):
 
 @pytest.mark.integration
 def test_tables_of_half_the_size_stay_within_their_tolerance(process, tmp_path):
-    model = HRNN(num_items=3000, session_units=32, user_units=8, item_dim=16, seed=1)
+    model = HRNN(
+        num_items=3000, session_units=32, user_units=8, inputs="embedding", item_dim=16, seed=1
+    )
     fill_drawn(model, scale=0.5)
     recommender = Recommender(model, Vocabulary(range(3000)))
     whole = export_saved_model(recommender, tmp_path / "whole")

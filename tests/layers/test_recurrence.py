@@ -42,6 +42,9 @@ CELLS = {
         user_to_output=True,
     ),
     # Of the last three features, the first is δ.
+    "hrnn_normalised": lambda **_: HierarchicalGRUCell(
+        session_units=UNITS, user_units=2, user_gates="rz", layer_norm=True, gap_input=True
+    ),
     "hi_rnn": lambda **_: HiRNNCell(short_units=UNITS, long_units=2, time_dim=2, gap_sd=2.0),
     "hm_lstm": lambda **_: HMLSTMCell(UNITS, num_layers=3),
     "hm_lstm_drawn": lambda **_: HMLSTMCell(UNITS, estimator="gumbel"),

@@ -16,6 +16,10 @@ from hrec_tf.models import HRNN, GRU4Rec, RNNConcat
     ("arguments", "message"),
     [
         ({"optimizer": None}, "`optimizer` was None"),
+        (
+            {"optimizer": keras.optimizers.Adam(use_ema=True)},
+            "`optimizer` was made with use_ema=True.*pass hrec_tf.training.WeightAveraging",
+        ),
         ({"negatives": True}, "`negatives` must be an InBatch or None, but was True"),
         ({"metrics": Recall(5)}, "`metrics` must be a list"),
         ({"metrics": ["accuracy"]}, "`metrics` holds 'accuracy', which is not one of"),

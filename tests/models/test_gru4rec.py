@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import concatenated_stream, session_parallel_stream
+from hrec_tf.layers.item_inputs import INPUTS
 from hrec_tf.losses import TOP1, CrossEntropy, InBatch
 from hrec_tf.models import GRU4Rec, LSTM4Rec, RNNConcat
-from hrec_tf.models.gru4rec import INPUTS
 from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
 from tests.reference.recurrent import weights_of

@@ -1,4 +1,5 @@
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,14 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hrec_tf.data.histories import Histories
-from hrec_tf.data.lanes import session_parallel_stream, user_parallel_stream
+from hrec_tf.data.lanes import lane_stream, session_parallel_stream, user_parallel_stream
+from hrec_tf.layers import ItemInputs
 from hrec_tf.layers.neighbour_scores import FLOOR
 from hrec_tf.losses import TOP1, InBatch, reduce_rows
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.optimizers import AdagradMomentum
-from hrec_tf.schema import ITEM_IDS, SESSION_START, USER_START
+from hrec_tf.schema import GAP, ITEM_IDS, SESSION_START, USER_PARALLEL, USER_START
 from tests.reference import neighbour_scores as reference
-from tests.reference.recurrent import weights_of
+from tests.reference.recurrent import hrnn_loop, weights_of
 from tests.reference.training import hrnn_loss, train
 from tests.reference.weights import fill_distinct
 
@@ -25,6 +27,7 @@ VARIANTS = {
     "init_tanh_bias": {"first_session_init": "tanh_bias"},
     "all": {"user_gates": "rzh"},
     "all_rz_tanh_bias": {"user_gates": "rz", "first_session_init": "tanh_bias"},
+    "of_gaps": {"inputs": "constrained", "gap_input": True, "gap_mean": 1.0, "gap_sd": 2.0},
 }
 
 
@@ -35,8 +38,10 @@ def built(scale=0.3, **arguments):
 
 
 def gru4rec_of(model):
-    """GRU4Rec with the session GRU and the output layer of an HRNN."""
-    twin = GRU4Rec(num_items=NUM_ITEMS, units=(3,))
+    """GRU4Rec with the session GRU, the output layer and the inputs of an HRNN."""
+    twin = GRU4Rec(num_items=NUM_ITEMS, units=(3,), inputs=model.inputs_mode)
+    if model.items is not None:
+        twin.items.set_weights(model.items.get_weights())
     twin.recurrences[0].cell.set_weights(model.recurrence.cell.session_cell.get_weights())
     twin.item_scores.set_weights(model.item_scores.get_weights())
     return twin
@@ -54,10 +59,11 @@ def compiled(model, **arguments):
 
 
 def session_weights(model):
-    """Weights of the session GRU and of the output layer."""
-    if isinstance(model, HRNN):
-        return [*model.recurrence.cell.session_cell.weights, *model.item_scores.weights]
-    return [*model.recurrences[0].cell.weights, *model.item_scores.weights]
+    """Weights of the session GRU, of the output layer and of a table of items, if there is one."""
+    is_hrnn = isinstance(model, HRNN)
+    cell = model.recurrence.cell.session_cell if is_hrnn else model.recurrences[0].cell
+    items = [] if model.items is None else model.items.weights
+    return [*cell.weights, *model.item_scores.weights, *items]
 
 
 def one_window(stream):
@@ -83,10 +89,12 @@ SINGLE_SESSIONS = Histories.from_lists(
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("user_gates", [None, "rzh"])
-def test_with_one_session_a_user_it_is_gru4rec(user_gates):
+@pytest.mark.parametrize(
+    ("user_gates", "inputs"), [(None, "one_hot"), ("rzh", "constrained"), (None, "embedding")]
+)
+def test_with_one_session_a_user_it_is_gru4rec(user_gates, inputs):
     """B-T1: "zero": scores, losses, gradients, and the weights after a fit of two epochs."""
-    model = built(user_gates=user_gates)
+    model = built(user_gates=user_gates, inputs=inputs)
     twin = gru4rec_of(model)
     ours = user_parallel_stream(SINGLE_SESSIONS, num_lanes=2, steps=2, order="given")
     theirs = session_parallel_stream(SINGLE_SESSIONS, num_lanes=2, steps=2, order="given")
@@ -158,7 +166,7 @@ def test_without_the_init_layer_every_session_stands_alone(first_session_init):
     assert np.abs(model.score(model(events))[is_event] - theirs[is_event]).max() > 1e-3
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "of_gaps"])
 def test_windows_that_are_cut_at_each_step_are_the_stream_of_single_steps(variant):
     """B-T6: T = 4 with states held constant from step to step, against windows of T = 1.
 
@@ -297,7 +305,7 @@ def stepping(feed_last_item, variant):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("variant", ["init", "all_rz_tanh_bias"])
+@pytest.mark.parametrize("variant", ["init", "all_rz_tanh_bias", "of_gaps"])
 @pytest.mark.parametrize("feed_last_item", [False, True])
 @settings(deadline=None, max_examples=15)
 @given(users=users_of_sessions)
@@ -311,8 +319,16 @@ def test_step_fed_every_event_scores_like_the_stream(feed_last_item, variant, us
     model, step, encode = stepping(feed_last_item, variant)
     users = [[*user, [1, 2]] for user in users]
     histories = Histories.from_lists(users, num_items=NUM_ITEMS)
-    stream = user_parallel_stream(
-        histories, num_lanes=1, steps=8, order="given", feed_last_item=feed_last_item
+    seconds = np.cumsum(150 * (np.arange(histories.num_events) % 5))
+    histories = replace(histories, timestamps=seconds)
+    stream = lane_stream(
+        histories,
+        layout=USER_PARALLEL,
+        num_lanes=1,
+        steps=8,
+        order="given",
+        feed_last_item=feed_last_item,
+        with_gaps=model.reads_gaps,
     )
     states, by_stream = model.initial_states(1), []
     for events, _, weights in stream:
@@ -321,12 +337,38 @@ def test_step_fed_every_event_scores_like_the_stream(feed_last_item, variant, us
 
     states, by_step = model.step_states(1), []
     session_ends = set(histories.session_offsets[1:] - 1)
+    gaps = np.where(histories.user_starts, 0, np.diff(seconds, prepend=0)).astype(np.int32)
     for event, item in enumerate(histories.item_ids):
         flags = histories.session_starts[event], histories.user_starts[event]
-        logits, states = step(*(tf.constant([value]) for value in (item, *flags)), states)
+        gap = [tf.constant([gaps[event]])] if model.reads_gaps else []
+        logits, states = step(*(tf.constant([value]) for value in (item, *flags)), states, *gap)
         if event not in session_ends:
             by_step.append(logits)
     np.testing.assert_allclose(np.concatenate(by_step), np.concatenate(by_stream), **FLOAT32_NOISE)
+
+
+def test_what_is_read_agrees_with_a_float64_loop():
+    """B.9: x without the items that were dropped, and δ of the seconds that passed."""
+    gaps = {"gap_input": True, "gap_mean": 1.0, "gap_sd": 2.0}
+    model = built(inputs="constrained", item_dropout=0.4, layer_norm=True, seed=5, **gaps)
+    item_ids = tf.constant([[1, 2, 6, 4], [3, 5, 5, 2]])
+    seconds = np.array([[0, 60, 86_400, 5], [0, 7, 0, 600]], np.int32)
+    starts = np.array([[True, False, True, False], [True, False, False, True]])
+    first = np.array([[True, False, False, False]] * 2)
+    events = {ITEM_IDS: item_ids, GAP: seconds, SESSION_START: starts, USER_START: first}
+    hidden, _ = model.encode(
+        {name: tf.constant(values) for name, values in events.items()},
+        model.initial_states(2),
+        training=True,
+    )
+    # Of the same seed as the model's own.
+    same = ItemInputs(item_dropout=0.4, seed=model._seed_of(3))
+    x = same(item_ids, table=model.item_scores.items, training=True).numpy()
+    assert 0 < (x == 0).all(axis=-1).sum() < 8
+    delta = (np.log(1 + seconds / 60) - 1.0) / 2.0
+    inputs = np.concatenate([x, np.stack([delta, starts, first], axis=-1)], axis=-1)
+    expected, _, _ = hrnn_loop(model.recurrence.cell, inputs, np.zeros((2, 3)), np.zeros((2, 2)))
+    np.testing.assert_allclose(hidden, expected, **FLOAT32_NOISE)
 
 
 def test_feeding_the_last_item_changes_what_the_next_session_starts_from():
@@ -504,7 +546,21 @@ def test_reminders_learn_from_sampled_columns():
     ("arguments", "message"),
     [
         ({"user_gates": "zr"}, "`user_gates` was 'zr', but must be one of 'rzh', 'rz'"),
-        ({"item_dim": 0}, "`item_dim` must be a positive int, but was 0"),
+        (
+            {"item_dim": 0, "inputs": "embedding"},
+            "`item_dim` must be a positive int, but was 0",
+        ),
+        ({"item_dim": 4}, "`item_dim` was 4 with inputs='one_hot'.*pass inputs='embedding'"),
+        ({"inputs": "tied"}, "`inputs` was 'tied', but must be one of"),
+        ({"embed_dropout": 0.1}, "`embed_dropout` was 0.1 with inputs='one_hot'"),
+        ({"item_dropout": 1.5}, "`item_dropout` must be a dropout rate"),
+        (
+            {"inputs": "constrained", "user_to_output": True},
+            "`user_to_output` was True with inputs='constrained'.*pass inputs='embedding'",
+        ),
+        ({"layer_norm": True}, "`layer_norm` was True with inputs='one_hot'.*or 'constrained'"),
+        ({"gap_input": True}, "`gap_input` was True with inputs='one_hot'.*Leave it out"),
+        ({"gap_mean": 2.0}, "`gap_mean` was 2.0.*gap_input=False, where no times are read"),
         ({"session_dropout": 1}, "`session_dropout` must be a dropout rate"),
         ({"session_units": 0}, "must be a positive int, but was 0"),
         ({"user_units": 0}, "must be a positive int, but was 0"),

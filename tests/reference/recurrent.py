@@ -28,6 +28,30 @@ def gru_step(weights, x, h, *, extra=0.0, reset_after=False):
     return (1 - z) * h + z * candidate
 
 
+def layer_norm(v, gain, shift):
+    """LN of a vector."""
+    return gain * (v - v.mean()) / np.sqrt(v.var() + 1e-5) + shift
+
+
+def layer_norm_gru_step(weights, x, h, *, extra=0.0):
+    """One event of the layer-normalised GRU, gate by gate as in docs/equations.md H.3."""
+    blocks = {name: np.split(values, 3, axis=-1) for name, values in weights.items()}
+    extra = np.split(extra + np.zeros(3 * len(h)), 3)
+    from_x, from_h = (
+        [
+            layer_norm(v @ blocks[kernel][gate], blocks[gain][gate], blocks[shift][gate])
+            for gate in range(3)
+        ]
+        for v, kernel, gain, shift in (
+            (x, "kernel", "gain", "shift"),
+            (h, "recurrent_kernel", "recurrent_gain", "recurrent_shift"),
+        )
+    )
+    r, z = (sigmoid(from_x[g] + extra[g] + from_h[g] + blocks["bias"][g]) for g in range(2))
+    candidate = np.tanh(from_x[2] + extra[2] + r * from_h[2] + blocks["bias"][2])
+    return (1 - z) * h + z * candidate
+
+
 def lstm_step(weights, x, h, c):
     """One event of the LSTM."""
     gates = (weights["kernel"][x] if np.ndim(x) == 0 else x @ weights["kernel"]) + weights["bias"]
@@ -39,20 +63,22 @@ def lstm_step(weights, x, h, c):
 def hrnn_weights(cell):
     """What `hrnn_step` needs of a cell."""
     weights = {"session": weights_of(cell.session_cell), "user": weights_of(cell.user_cell)}
-    for name in ("init_kernel", "init_bias", "user_kernel"):
-        weight = getattr(cell, name)
+    for name in ("init_kernel", "init_bias", "user_kernel", "gap_kernel", "gap_init_kernel"):
+        weight = getattr(cell, name, None)
         if weight is not None:
             weights[name] = np.asarray(weight, np.float64)
     return weights | {"first_session_init": cell.first_session_init}
 
 
-def hrnn_step(weights, x, session_start, user_start, s, c):
-    """One event of HRNN, line by line as in docs/equations.md B.2."""
+def hrnn_step(weights, x, session_start, user_start, s, c, gap=0.0):
+    """One event of HRNN, line by line as in docs/equations.md B.2 and B.9."""
+    gru = layer_norm_gru_step if "gain" in weights["user"] else gru_step
     if session_start:
-        c = gru_step(weights["user"], s, c)
+        c = gru(weights["user"], s, c)
         if user_start:
             c = np.zeros_like(c)
-        s = np.tanh(c @ weights["init_kernel"] + weights["init_bias"])
+        start = c @ weights["init_kernel"] + weights["init_bias"]
+        s = np.tanh(start + gap * weights.get("gap_init_kernel", np.zeros(1))[0])
         if user_start and weights["first_session_init"] == "zero":
             s = np.zeros_like(s)
     extra = 0.0
@@ -60,7 +86,8 @@ def hrnn_step(weights, x, session_start, user_start, s, c):
         from_user = c @ weights["user_kernel"]
         extra = np.zeros(3 * len(s))
         extra[: len(from_user)] = from_user
-    s = gru_step(weights["session"], x, s, extra=extra)
+    extra = extra + gap * weights.get("gap_kernel", np.zeros(1))[0]
+    s = gru(weights["session"], x, s, extra=extra)
     return s, c
 
 
@@ -73,8 +100,9 @@ def hrnn_loop(cell, inputs, s, c):
     for row in range(inputs.shape[0]):
         for step in range(inputs.shape[1]):
             *x, session_start, user_start = inputs[row, step]
+            gap = x.pop() if cell.gap_input else 0.0
             x = int(x[0]) if cell.num_items else np.array(x)
-            s[row], c[row] = hrnn_step(weights, x, session_start, user_start, s[row], c[row])
+            s[row], c[row] = hrnn_step(weights, x, session_start, user_start, s[row], c[row], gap)
             outputs[row, step] = s[row]
     return outputs, s, c
 

@@ -7,7 +7,7 @@ import pytest
 from hrec_tf.data.prefixes import prefix_stream
 from hrec_tf.losses import CrossEntropy
 from hrec_tf.metrics import Recall
-from hrec_tf.training import Checkpoint, EarlyStopping, best_epoch
+from hrec_tf.training import Checkpoint, EarlyStopping, WeightAveraging, best_epoch
 from tests.reference.prefix_mean import PrefixMean
 from tests.reference.tiny_log import NUM_ITEMS, ring_histories
 
@@ -52,15 +52,17 @@ def model():
     return model
 
 
-def fit(model, *, epochs=30, patience=3, checkpoint=None, callbacks=()):
+def fit(model, *, epochs=30, patience=3, average_from=None, checkpoint=None, callbacks=()):
     stopping = EarlyStopping(MONITOR, patience=patience)
+    averaging = [] if average_from is None else [WeightAveraging(first_epoch=average_from)]
     if checkpoint is not None:
-        checkpoint.remember(stopping)
+        for memory in [*averaging, stopping]:
+            checkpoint.remember(memory)
     model.fit(
         prefix_stream(HISTORIES, batch_size=8, seed=4),
         epochs=epochs,
         validation_data=prefix_stream(HISTORIES, batch_size=8, order="given"),
-        callbacks=[*callbacks, stopping],
+        callbacks=[*averaging, *callbacks, stopping],
         checkpoint=checkpoint,
         verbose=0,
     )
@@ -121,16 +123,17 @@ def test_the_weights_are_those_of_a_training_that_ended_at_the_best_epoch():
 
 
 @pytest.mark.integration
-def test_killed_at_every_edge_it_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("limits", [{}, {"epochs": 4, "patience": 2, "average_from": 2}])
+def test_killed_at_every_edge_it_ends_with_the_same_weights(tmp_path, limits):
     """pitfalls 4: a run killed mid-epoch; the best epoch lies before the kill, or after it."""
     whole = model()
-    expected = fit(whole)
+    expected = fit(whole, **limits)
     path, kills = tmp_path / "training.npz", 0
     while True:
         again = model()
         try:
             keeping = Checkpoint(path, every_seconds=0)
-            found = fit(again, checkpoint=keeping, callbacks=[KillAt(1)])
+            found = fit(again, **limits, checkpoint=keeping, callbacks=[KillAt(1)])
             break
         except Killed:
             kills += 1
@@ -140,22 +143,44 @@ def test_killed_at_every_edge_it_ends_with_the_same_weights(tmp_path):
     assert bits(again) == bits(whole)
     # It is done, however often it is asked.
     asked = model()
-    fit(asked, checkpoint=Checkpoint(path))
+    fit(asked, **limits, checkpoint=Checkpoint(path))
     assert history(asked) == history(whole)
     assert bits(asked) == bits(whole)
 
 
 @pytest.mark.integration
-def test_more_epochs_go_on_from_the_last_weights_not_from_the_best(tmp_path):
+@pytest.mark.parametrize("average_from", [None, 2])
+def test_more_epochs_go_on_from_the_last_weights_not_from_the_best(tmp_path, average_from):
     whole = model()
-    fit(whole, epochs=9, patience=20)
+    fit(whole, epochs=9, patience=20, average_from=average_from)
     path = tmp_path / "training.npz"
     for epochs in (2, 5, 9):
         again = model()
-        fit(again, epochs=epochs, patience=20, checkpoint=Checkpoint(path))
+        fit(
+            again,
+            epochs=epochs,
+            patience=20,
+            average_from=average_from,
+            checkpoint=Checkpoint(path),
+        )
     assert best_epoch(history(whole)[MONITOR][:5]) < 5, "the best weights were not the last ones"
     assert history(again) == history(whole)
     assert bits(again) == bits(whole)
+
+
+@pytest.mark.integration
+def test_with_weight_averaging_the_best_epoch_is_that_of_the_means():
+    """What was measured is what the model ends with."""
+    averaged = model()
+    stopping = fit(averaged, average_from=2)
+    measured = averaged.evaluate(
+        prefix_stream(HISTORIES, batch_size=8, order="given"), return_dict=True
+    )
+    values = averaged.history.history[MONITOR]
+    assert stopping.best_epoch >= 2
+    assert measured["recall@3"] == max(values) == values[stopping.best_epoch - 1]
+    found = averaged.history.history["val_loss"][stopping.best_epoch - 1]
+    assert measured["loss"] == pytest.approx(found, rel=1e-6)
 
 
 def test_a_checkpoint_of_another_patience_is_refused(tmp_path):

@@ -226,9 +226,9 @@ def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, lis
     previous = 0
     for number, session in enumerate(sessions, start=1):
         # A model may be made for streams where the last event of a session is only a target.
-        if model.layout == USER_PARALLEL and not model.feed_last_item and number < len(sessions):
-            session = session[:-1]
-        for place, event in enumerate(session):
+        is_cut = model.layout == USER_PARALLEL and not model.feed_last_item
+        fed = session[:-1] if is_cut and number < len(sessions) else session
+        for place, event in enumerate(fed):
             events[SESSION_START].append(place == 0)
             events[USER_START].append(not events[ITEM_IDS])
             if model.reads_gaps:
@@ -237,6 +237,7 @@ def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, lis
                 events.setdefault(GAP, []).append(int(np.clip(gap, 0, LARGEST_GAP)))
             events[ITEM_IDS].append(trial.item_ids[event])
             previous = event
+        previous = session[-1]
     return events
 
 
