@@ -86,8 +86,17 @@ class Tuned:
 
     @cached_property
     def best(self) -> Trial:
-        """The complete trial with the highest value, the first of equals."""
+        """The complete trial with the highest value, the first of equals.
+
+        Raises:
+            ValueError: no trial is complete.
+        """
         complete = [trial for trial in self.trials if trial.state == COMPLETE]
+        if not complete:
+            raise ValueError(
+                f"No trial of this search is complete, of {len(self.trials)} that were made, but "
+                "the best of them was asked for. Ask for more `trials`, or mend the space."
+            )
         return max(complete, key=lambda trial: (trial.value, -trial.number))
 
     @property
