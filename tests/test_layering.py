@@ -26,6 +26,7 @@ ROWS = (
     {"recommender_files"},
     {"recommender"},
     {"reporting"},
+    {"tuning"},
     {"export"},
     {"serving"},
     {"cli", "integrations"},

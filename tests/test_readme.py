@@ -20,6 +20,7 @@ PAGES = (
     "docs/features.md",
     "docs/litert.md",
     "docs/serving.md",
+    "docs/tuning.md",
     "serving/README.md",
     "serving/tf_serving/README.md",
 )

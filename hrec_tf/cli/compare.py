@@ -1,12 +1,12 @@
 """`hrec compare`: several models, several seeds, one table."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hrec_tf.cli import console
+from hrec_tf.cli.new_files import require_free
 from hrec_tf.cli.options import (
     EvaluationOptions,
     LogOptions,
@@ -105,7 +105,7 @@ def run_comparison(
     names = [f"{name}@{k}" for name in ("Recall", "MRR", "Precision", "NDCG") for k in ks]
     metric = checks.require_choice("metric", metric or f"Recall@{max(ks)}", names)
     if report is not None:
-        _require_free(report)
+        require_free("report", report, kind="reports")
     progress = console.Progress()
     with progress.watch(f"preparing {source.data}"):
         prepared = source.load()
@@ -145,21 +145,6 @@ def _require_same(recipes: "list[Recipe]", key: str, default: object) -> None:
                 f"`{key}` is {given!r} in the recipe {recipe.name}, but {expected!r} in "
                 f"{first.name}, and one table has one of them. Pass --{key} to set it for all."
             )
-
-
-def _require_free(report: str) -> None:
-    """Refuses now what would fail after the training."""
-    path = Path(report)
-    if path.exists():
-        raise ValueError(
-            f"`report` was {report!r}, which exists, and reports are never overwritten. Choose "
-            "another name, or remove that file."
-        )
-    if not path.parent.is_dir():
-        raise ValueError(
-            f"`report` was {report!r}, but there is no folder {str(path.parent)!r}. Make it "
-            "first, or choose another place."
-        )
 
 
 def _print(

@@ -21,6 +21,7 @@ from hrec_tf.cli import (
     serve,
     simulate,
     train,
+    tune,
 )
 
 # Typer brings its own copy of Click, or uses the one beside it: the class, which stands for all
@@ -39,6 +40,7 @@ app.add_typer(simulate.app, name="simulate")
 app.command(name="train")(train.train)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="compare")(compare.compare)
+app.command(name="tune")(tune.tune)
 app.command(name="recommend")(recommend.recommend)
 app.command(name="add-items")(add_items.add_items)
 app.command(name="explain")(explain.explain)

@@ -350,7 +350,10 @@ def _none_or(text: str) -> str | None:
     return None if text == "none" else text
 
 
-_FILES = ("data", "recipe", "out", "report", "items", "users", "schemas")
+_FILES = (
+    *("data", "recipe", "items", "users", "schemas"),
+    *("out", "report", "output", "study", "space"),
+)
 _OFF = {"drop_repeats": "--keep-repeats"}
 _ID_COLUMNS = ("user", "item", "timestamp", "session")
 _PREPARING = (

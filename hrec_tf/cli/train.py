@@ -75,8 +75,7 @@ def train(
         ignored = {"out": out, "resume": resume or None, "checkpoint_seconds": checkpoint_seconds}
         _print_plan(recipe, source, seed, validation=validation, json=json, ignored=ignored)
         return
-    stem = source.data if source.is_named else Path(source.data).name.split(".")[0]
-    path = runs.require_free(out or Path("runs") / f"{stem}-{recipe.name}-seed{seed}")
+    path = runs.require_free(out or Path("runs") / f"{source.stem}-{recipe.name}-seed{seed}")
     run: dict[str, Any] = {"recipe": recipe, "log": source, "seed": seed, "validation": validation}
     unfinished, checkpoint = _what_is_kept(path, run, resume, checkpoint_seconds)
     progress = console.Progress()

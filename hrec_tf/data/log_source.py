@@ -126,6 +126,11 @@ class LogSource:
         return self.data in catalogue.names()
 
     @property
+    def stem(self) -> str:
+        """What files that are made of the log are called after."""
+        return self.data if self.is_named else Path(self.data).name.split(".")[0]
+
+    @property
     def split_name(self) -> str:
         """Name of the split, "given" where the parts come as files."""
         if self.split or not self.is_named:

@@ -1,0 +1,132 @@
+"""What a search found: its trials, and the recipe of the best of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hrec_tf.data import plain_toml
+from hrec_tf.recipe import Recipe
+from hrec_tf.tuning.space import Space
+
+COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
+FINISHED = (COMPLETE, PRUNED)
+"""States of trials that count."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe that was tried.
+
+    Args:
+        number: from 1, in the order of their beginnings.
+        state: "complete", "pruned" or "failed".
+        value: the objective on the validation part; of a pruned trial None.
+        changes: searched key -> what was tried.
+        seconds: of training and evaluation.
+        reports: what the pruner saw, one value per epoch; empty for a baseline.
+        error: why it failed.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    changes: Mapping[str, Any]
+    seconds: float
+    reports: tuple[float, ...] = ()
+    error: str | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it counts."""
+        return self.state in FINISHED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "value": self.value,
+            "changes": plain_toml.to_words(dict(self.changes)),
+            "seconds": self.seconds,
+            "reports": list(self.reports),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A search that is done.
+
+    Args:
+        base: the recipe that it began from.
+        space: what was searched.
+        objective: what was made large, e.g. "Recall@20".
+        seed: of the search and of every training.
+        pruner: "median" or "none".
+        trials: by number. Those that a process left were made again, and are not among them.
+        study: the file that holds it all.
+        importance: searched key -> its share of what told good trials from others; None if that
+            cannot be said.
+        importance_missing: why it cannot.
+        num_left: how many trials were left and made again.
+    """
+
+    base: Recipe
+    space: Space
+    objective: str
+    seed: int
+    pruner: str
+    trials: tuple[Trial, ...]
+    study: Path
+    importance: Mapping[str, float] | None = None
+    importance_missing: str = ""
+    num_left: int = 0
+
+    @cached_property
+    def best(self) -> Trial:
+        """The complete trial with the highest value, the first of equals.
+
+        Raises:
+            ValueError: no trial is complete.
+        """
+        complete = [trial for trial in self.trials if trial.state == COMPLETE]
+        if not complete:
+            raise ValueError(
+                f"No trial of this search is complete, of {len(self.trials)} that were made, but "
+                "the best of them was asked for. Ask for more `trials`, or mend the space."
+            )
+        return max(complete, key=lambda trial: (trial.value, -trial.number))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the best trial."""
+        return self.base.with_changes({**self.space.fixed, **self.best.changes})
+
+    def count(self, state: str) -> int:
+        """How many trials are in a state."""
+        return sum(trial.state == state for trial in self.trials)
+
+    def to_toml(self, source: str) -> str:
+        """Returns the best recipe as a file that `Recipe.load` reads.
+
+        Args:
+            source: what made it.
+        """
+        return plain_toml.to_toml(self.recipe.to_dict() | {"source": source})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        best = self.best
+        return {
+            "recipe": self.base.name,
+            "model": self.base.model,
+            "objective": self.objective,
+            "seed": self.seed,
+            "pruner": self.pruner,
+            "best": {key: best.to_dict()[key] for key in ("number", "value", "changes")},
+            "counts": {state: self.count(state) for state in (COMPLETE, PRUNED, FAILED)},
+            "importance": None if self.importance is None else dict(self.importance),
+            "trials": [trial.to_dict() for trial in self.trials],
+        }
