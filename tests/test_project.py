@@ -79,7 +79,8 @@ def test_version_is_the_same_wherever_it_is_read():
 
 def test_extra_for_development_brings_what_the_tests_import():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert "hrec-tf[explain,litert,serving,tfds,tfrs]" in project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"]
+    assert "hrec-tf[explain,litert,serving,tfds,tfrs,tune]" in extras["dev"]
     assert not any("protobuf" in needed for needed in project["dependencies"])
 
 

@@ -187,7 +187,7 @@ def names() -> tuple[str, ...]:
     """Returns the names of the package's spaces.
 
     Example:
-        >>> "hrnn" in names()
+        >>> "hrnn-all" in names()
         True
     """
     files = resources.files("hrec_tf.tuning").joinpath("spaces").iterdir()

@@ -124,7 +124,7 @@ def test_gru4rec_is_tuned_gone_on_with_and_trained_by_what_was_written(
     assert main(["train", *log, *given]) == 0
     recipe = runs.load(run).recipe
     assert f"{recipe.optimizer['learning_rate']:.4g}" == rows[0][4] and recipe.epochs == 2
-    assert recipe.arguments["units"] == tuple(json.loads(rows[0][5]))
+    assert recipe.arguments["units"] == json.loads(rows[0][5])
     assert recipe.stream["num_lanes"] == 12 and recipe.source == written["source"]
 
 
