@@ -251,7 +251,6 @@ _ZOO = {
             "RecentPopularity",
             "Ji et al., SIGIR 2020, arXiv:2005.13829; half-life inferred",
             "the items most frequent of late, for everybody; events count less the older they are",
-            reads=("times",),
         ),
         _baseline(
             "s-pop", "S-POP", "SessionPopularity", _HIDASI, "the session's most frequent items"
