@@ -45,18 +45,22 @@ class Together(Generic[_Question, _Answer]):
         return await answer
 
     async def _answer_all(self) -> None:
-        while self._waiting:
-            count = min(len(self._waiting), self._most)
-            asked = [self._waiting.popleft() for _ in range(count)]
-            try:
-                answers = await self._answer([question for question, _ in asked])
-            except Exception as error:
-                answers = [error] * count
-            for (_, future), answer in zip(asked, answers, strict=True):
-                if future.done():  # who asked has gone
-                    continue
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
-        self._work = None
+        try:
+            while self._waiting:
+                count = min(len(self._waiting), self._most)
+                await self._answer_these([self._waiting.popleft() for _ in range(count)])
+        finally:
+            self._work = None
+
+    async def _answer_these(self, asked: list[tuple[_Question, asyncio.Future[_Answer]]]) -> None:
+        try:
+            answers = await self._answer([question for question, _ in asked])
+        except Exception as error:
+            answers = [error] * len(asked)
+        for (_, future), answer in zip(asked, answers, strict=True):
+            if future.done():  # who asked has gone
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

@@ -17,6 +17,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 
 from hrec_tf.serving import Client, Gateway, Server
+from hrec_tf.serving.async_client import AsyncClient
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway import rpc
 from tests.serving import toy
@@ -323,21 +324,35 @@ def test_whole_numbers_and_models_without_step(tmp_path):
                 assert answer.items[0].item == str(2**40)
 
 
-def test_a_model_is_not_asked_for_more_at_once_than_it_answers(tmp_path):
-    """Many users are replayed where a version goes, by a server that refuses what is too much."""
+@pytest.mark.integration
+def test_a_model_is_asked_for_16_whole_histories_at_once_at_the_most(tmp_path, monkeypatch):
+    """Else all users would be replayed at once where a version goes."""
+    recommend, running, seen = AsyncClient.recommend, set(), []
+
+    async def counted(*arguments, **named):
+        mark = object()
+        running.add(mark)
+        seen.append(len(running))
+        try:
+            return await recommend(*arguments, **named)
+        finally:
+            running.remove(mark)
+
+    monkeypatch.setattr(AsyncClient, "recommend", counted)
     toy.write_toy(tmp_path / "base", has_step=False)
-    with Server(tmp_path / "base", connections=20) as server:
+    with Server(tmp_path / "base") as server:
         switch = Switch(server.port)
         given = {"store": str(tmp_path / "users.sqlite"), "timeout": 20}
         with (
             Gateway(f"127.0.0.1:{switch.port}", **given) as gateway,
-            ThreadPoolExecutor(60) as pool,
+            ThreadPoolExecutor(40) as pool,
         ):
             assert ask(gateway.port, "GET", "/health")[0] == 200
-            switch.delay = 0.1
-            found = list(pool.map(lambda n: add(gateway.port, f"u{n}", ("tea", NOON)), range(60)))
-            assert [status for status, _ in found] == [200] * 60
+            switch.delay = 0.5
+            found = list(pool.map(lambda n: add(gateway.port, f"u{n}", ("tea", NOON)), range(40)))
+            assert [status for status, _ in found] == [200] * 40
         switch.close()
+    assert max(seen) == 16
 
 
 def test_too_much_at_once_is_told_to_come_again(tmp_path):

@@ -56,7 +56,8 @@ def test_who_goes_away_takes_nobody_along():
         while not squares.asked:
             await asyncio.sleep(0)
         tasks[0].cancel()
-        assert await tasks[1] == 9
+        async with asyncio.timeout(5):
+            assert await tasks[1] == 9
         with pytest.raises(asyncio.CancelledError):
             await tasks[0]
         assert await together.ask(4) == 16
