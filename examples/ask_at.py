@@ -1,7 +1,7 @@
 """One user, asked at once, after a minute, an hour and a day: the list changes with the gap.
 
 python examples/ask_at.py            # the bundled Online Retail log, a few minutes
-python examples/ask_at.py --small    # two epochs of a small network
+python examples/ask_at.py --small    # a part of it, two epochs of a small network
 """
 
 import argparse
@@ -13,18 +13,19 @@ from hrec_tf.recipe import Recipe, train
 from hrec_tf.recommender import Recommender
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--small", action="store_true", help="two epochs of a small network")
+parser.add_argument("--small", action="store_true", help="60 000 events and a small network")
 options = parser.parse_args()
 
 # Descriptions, prices and countries come with the log; the recipe reads whatever there is.
 source = LogSource("online-retail")
 log = source.load()
-recipe = Recipe.for_data(None, "hrnn-meta")
+recipe, events = Recipe.for_data(None, "hrnn-meta"), log.train
 if options.small:
     recipe = recipe.with_changes({"epochs": 2, "units": 16, "item_dim": 16, "num_layers": 1})
+    events = events.select(np.arange(events.num_events) < 60_000)
 else:
     recipe = recipe.with_changes({"epochs": 8})
-model = train(recipe, log.train, seed=0, features=log.features)
+model = train(recipe, events, seed=0, features=log.features)
 losses = model.history.history["loss"]
 print("loss per epoch:", ", ".join(f"{loss:.4f}" for loss in losses))
 

@@ -26,7 +26,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--small", action="store_true", help="60 users, 20 units, prefixes of 10")
 parser.add_argument("--epochs", type=int, default=None)
 options = parser.parse_args()
-epochs = options.epochs or (4 if options.small else 10)
+epochs = options.epochs or (2 if options.small else 10)
 longest = 10 if options.small else 50
 
 entry = catalogue.entry("online-retail")

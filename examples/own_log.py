@@ -2,12 +2,12 @@
 
 python examples/own_log.py purchases.csv --user customer --item product --timestamp time
 python examples/own_log.py            # the bundled Online Retail log, about a minute
-python examples/own_log.py --small    # two epochs of small networks
+python examples/own_log.py --small    # 300 users, two epochs of small networks
 """
 
 import argparse
 
-from hrec_tf.data import EventLog, Vocabulary, histories_from_log, sessions
+from hrec_tf.data import EventLog, Vocabulary, filters, histories_from_log, sessions
 from hrec_tf.data.bundled import online_retail_path
 from hrec_tf.data.lanes import user_parallel_stream
 from hrec_tf.losses import TOP1, InBatch
@@ -20,12 +20,13 @@ parser.add_argument("log", nargs="?", default=online_retail_path() / "purchases.
 parser.add_argument("--user", default="user")
 parser.add_argument("--item", default="item")
 parser.add_argument("--timestamp", default="timestamp")
-parser.add_argument("--small", action="store_true", help="two epochs of small networks")
+parser.add_argument("--small", action="store_true", help="300 users, small networks")
 options = parser.parse_args()
 units = 20 if options.small else 100
 
 # The log: who, what, when. A pause of more than half an hour ends a session.
 log = EventLog.read(options.log, user=options.user, item=options.item, timestamp=options.timestamp)
+log = filters.first_users(log, 300) if options.small else log
 log = sessions.by_idle_gap(log, minutes=30)
 vocabulary = Vocabulary.from_log(log)
 histories = histories_from_log(log, vocabulary)

@@ -92,8 +92,8 @@ class Case:
 
     @property
     def is_served(self) -> bool:
-        """Whether what serves it can tell it all that it reads."""
-        return not self.reads_users and not self.build().reads_next_gap
+        """Whether what serves it can tell it all that it reads; said without building it."""
+        return not self.reads_users and not self.arguments.get("use_query_gap", False)
 
     @property
     def windows_per_chunk(self) -> int:

@@ -26,8 +26,16 @@ def recommender():
 
 
 @pytest.fixture(scope="module")
-def file(recommender, tmp_path_factory):
-    return export_tflite(recommender, tmp_path_factory.mktemp("lite") / "shop.tflite", k=3)
+def converter():
+    """One for all files but that of `test_a_conversion_that_fails...`: its start takes seconds."""
+    with ConverterProcess() as converter:
+        yield converter
+
+
+@pytest.fixture(scope="module")
+def file(recommender, converter, tmp_path_factory):
+    path = tmp_path_factory.mktemp("lite") / "shop.tflite"
+    return export_tflite(recommender, path, k=3, process=converter)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +64,10 @@ def test_vocabulary_and_checksums_lie_beside_the_file(file, recommender):
 
 
 @pytest.fixture(scope="module")
-def without_step(tmp_path_factory):
+def without_step(converter, tmp_path_factory):
     recommender = Recommender(TinyPrefixModel(num_items=6, seed=0), Vocabulary(ITEMS))
-    return export_tflite(recommender, tmp_path_factory.mktemp("lite") / "shop.tflite", k=3)
+    path = tmp_path_factory.mktemp("lite") / "shop.tflite"
+    return export_tflite(recommender, path, k=3, process=converter)
 
 
 @pytest.mark.integration
@@ -71,19 +80,18 @@ def test_a_model_that_reads_prefixes_has_no_step_and_no_state(without_step):
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory):
+def large(converter, tmp_path_factory):
     """Recommenders of 300 items, of users and of sessions, and their shortened files."""
     made, scratch = {}, tmp_path_factory.mktemp("lite")
     sizes = {"session_units": 32, "user_units": 32}
     models = HRNN(num_items=300, seed=1, **sizes), GRU4Rec(num_items=300, units=32, seed=1)
-    with ConverterProcess() as process:
-        for model in models:
-            fill_drawn(model, scale=0.2)
-            name, recommender = type(model).__name__, Recommender(model, Vocabulary(range(300)))
-            for quantize in ("float16", "int8"):
-                file = scratch / f"{name}-{quantize}.tflite"
-                export_tflite(recommender, file, k=20, quantize=quantize, process=process)
-                made[name, quantize] = recommender, file
+    for model in models:
+        fill_drawn(model, scale=0.2)
+        name, recommender = type(model).__name__, Recommender(model, Vocabulary(range(300)))
+        for quantize in ("float16", "int8"):
+            file = scratch / f"{name}-{quantize}.tflite"
+            export_tflite(recommender, file, k=20, quantize=quantize, process=converter)
+            made[name, quantize] = recommender, file
     return made
 
 
@@ -104,9 +112,10 @@ def test_shortened_lists_are_nearly_those_of_keras(large, name, quantize, error,
 
 
 @pytest.mark.integration
-def test_float16_halves_a_file_and_int8_shortens_it_further(large, tmp_path):
+def test_float16_halves_a_file_and_int8_shortens_it_further(large, converter, tmp_path):
     recommender, file = large["HRNN", "float16"]
-    whole = export_tflite(recommender, tmp_path / "whole.tflite", k=20, quantize="float32")
+    path = tmp_path / "whole.tflite"
+    whole = export_tflite(recommender, path, k=20, quantize="float32", process=converter)
     sizes = [path.stat().st_size for path in (whole, file, large["HRNN", "int8"][1])]
     tables = 4 * sum(int(weight.shape.num_elements()) for weight in recommender.model.weights)
     assert sizes[0] - sizes[1] > 0.4 * tables and sizes[1] - sizes[2] > 0.15 * tables
