@@ -68,8 +68,15 @@ def hidden_states(rows=7, units=5):
 @beside_keras_3
 @every_model
 def test_vectors_of_items_give_the_scores_of_the_model(case):
-    """Products with them are the scores, of every model whatever its output layer is."""
+    """Products with them are the scores, of every model whatever its output layer is.
+
+    A model that adds to some items what their vectors do not hold says so, and is refused.
+    """
     made, encode = distinct(case)
+    if not made.scores_are_products:
+        with pytest.raises(ValueError, match="not inner products"):
+            tfrs.item_vectors(made, block=5)
+        return
     events, states = case.events(rows=3, steps=4), made.initial_states(3)
     hidden = encode(events, states)[0][:, -1]
     ids, vectors = zip(*tfrs.item_vectors(made, block=5).as_numpy_iterator(), strict=True)
