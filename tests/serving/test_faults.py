@@ -178,9 +178,8 @@ def test_slow_clients_do_not_keep_others_from_being_answered(toy_base):
             connection.close()
 
 
-@pytest.mark.parametrize("seconds", [20])
-def test_load_leaves_memory_where_it_was(toy_base, seconds):
-    """Thousands of requests after it has settled: a few kB that each left behind would show."""
+@pytest.mark.parametrize("seconds", [60])
+def test_a_minute_of_load_leaves_memory_where_it_was(toy_base, seconds):
     with Process(toy_base) as one, Client(f"127.0.0.1:{one.port}") as client:
         _, state = client.replay([("tea", 0)])
         sizes, begin = [], time.monotonic()
@@ -190,4 +189,4 @@ def test_load_leaves_memory_where_it_was(toy_base, seconds):
                 client.recommend([("tea", 0), ("rum", 30)])
             sizes.append(one.megabytes)
         settled = sizes[len(sizes) // 4]
-        assert max(sizes) < settled + 10, sizes
+        assert max(sizes) < settled + 20, sizes
