@@ -281,13 +281,12 @@ class Users:
 
         client = await self._versions.client_of(record.version)
         try:
-            if client is not None:
+            # Lists of a version before may be shorter than those of the newest.
+            if client is not None and (k or 0) <= (await client.metadata()).largest_k:
                 return record.version, tuple(await asked_again(client))
         except ServingError as error:
             if error.code not in _REFUSES_STATE:
                 raise
-        except ValueError:
-            pass  # its lists are shorter than those of the newest
         version, items = await self._on_newest(asked_again)
         return version, tuple(items)
 
