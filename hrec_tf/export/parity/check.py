@@ -150,8 +150,8 @@ class _Comparison:
     def __init__(self, recommender: Recommender, tried: list[trials.Trial]):
         self._model, self._trials = recommender.model, tried
         self._idle_minutes = recommender.idle_minutes
-        supports = recommender.vocabulary.supports
-        self._scores = trials.keras_scores(self._model, supports, tried, self._idle_minutes)
+        self._supports = recommender.vocabulary.supports
+        self._scores = trials.keras_scores(self._model, self._supports, tried, self._idle_minutes)
         self.differences: dict[str, float] = {}
         self._listed: dict[str, list[tuple[int, int]]] = {}
 
@@ -227,16 +227,38 @@ class _Comparison:
     def _note(self, form: str, row: int, difference: float, allowed: float, what: str) -> None:
         self.differences[form] = max(self.differences.get(form, 0.0), difference)
         if not difference <= allowed:  # NaN too
-            self._fail(form, row, f"{what} differs by {difference:.3g}, and may by {allowed:g}")
+            self._fail(
+                form,
+                row,
+                f"{what} differs by {difference:.3g}, and may by {allowed:g}",
+                mend=self._unsteady(row),
+            )
 
-    def _fail(self, form: str, row: int, what: str) -> NoReturn:
+    def _unsteady(self, row: int) -> str:
+        """What to do about a model that answers differently by rounding alone; else nothing."""
+        with trials.weights_one_digit_off(self._model):
+            moved = trials.keras_scores(
+                self._model, self._supports, [self._trials[row]], self._idle_minutes
+            )
+        move = float(np.abs(moved - self._scores[row]).max()) / _largest(self._scores[row])
+        if move <= TOLERANCES["float32"]:
+            return ""
+        return (
+            f"But rounding alone moves these scores by {move:.3g}: as much as if the last digit "
+            "of each weight were another. The network keeps and enlarges what it should forget. "
+            "Train it longer or with a lower learning rate, and export it then."
+        )
+
+    def _fail(self, form: str, row: int, what: str, *, mend: str = "") -> NoReturn:
         trial = self._trials[row]
+        mend = mend or (
+            "All forms must answer alike. Do not use this export: make it again, and report it as "
+            "a bug if it departs again."
+        )
         gaps = np.diff(trial.timestamps[:8], prepend=trial.timestamps[:1]).tolist()
         raise ParityError(
             f"{form!r} departs from Keras after history {row} ({len(trial.item_ids)} events; the "
-            f"first item ids {trial.item_ids[:8]}, seconds between them {gaps}): {what}. All "
-            "forms must answer alike. Do not use this export: make it again, and report it as a "
-            "bug if it departs again."
+            f"first item ids {trial.item_ids[:8]}, seconds between them {gaps}): {what}. {mend}"
         )
 
 

@@ -7,6 +7,7 @@ same in one graph.
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -217,6 +218,26 @@ def keras_scores(
         else:
             rows.append(popularity)
     return np.array(rows)
+
+
+@contextmanager
+def weights_one_digit_off(model: Any) -> Iterator[None]:
+    """Moves each weight of a model, up or down, by the least that its type can hold.
+
+    How far scores move then says how far the rounding of another order of sums may move them.
+    """
+    generator = np.random.default_rng(0)
+    held = [
+        (weight, weight.numpy()) for weight in model.weights if weight.dtype.startswith("float")
+    ]
+    try:
+        for weight, values in held:
+            ends = generator.choice(np.array([-np.inf, np.inf], values.dtype), values.shape)
+            weight.assign(np.nextafter(values, ends))
+        yield
+    finally:
+        for weight, values in held:
+            weight.assign(values)
 
 
 def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, list]:
