@@ -48,7 +48,7 @@ class Recipe:
         average_from: the first epoch, counted from 1, of those whose weights are averaged, see
             `hrec_tf.training.WeightAveraging`; validation then measures the mean. None averages
             nothing.
-        evaluation: `ks`, `ties`, `average`, `top_pop`, `sampled_negatives`, `sampling`,
+        evaluation: `ks`, `ties`, `average`, `coverage`, `top_pop`, `sampled_negatives`, `sampling`,
             `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`.
 
     Raises:

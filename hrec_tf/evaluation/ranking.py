@@ -214,7 +214,7 @@ def rank_model(
     for name, value in (("num_lanes", num_lanes), ("steps", steps), ("score_bytes", score_bytes)):
         if name != "num_lanes" or num_lanes is not None:
             checks.require_positive_int(name, value, mend="Leave it out for the default.")
-    _check_model(model, histories, session_starts)
+    check_model(model, histories, session_starts)
 
     points = evaluation_points(histories, session_starts=session_starts)
     rows = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
@@ -368,9 +368,9 @@ def check_ranking_options(
     *,
     layout: str | None = None,
     num_items: int | None = None,
-    top_pop: int | None,
-    sampled: SampledNegatives | None,
-    bootstrap_sessions: int,
+    top_pop: int | None = None,
+    sampled: SampledNegatives | None = None,
+    bootstrap_sessions: int = ALL_SESSIONS,
 ) -> None:
     """Raises unless these options fit, so that it can be known before a model is trained.
 
@@ -406,7 +406,8 @@ def check_ranking_options(
         )
 
 
-def _check_model(model, histories: Histories, session_starts: bool) -> None:
+def check_model(model, histories: Histories, session_starts: bool) -> None:
+    """Raises unless a model can be asked about histories."""
     if model.num_items != histories.num_items:
         raise ValueError(
             f"`histories` has num_items {histories.num_items}, but the model knows "

@@ -53,6 +53,7 @@ EVALUATION = {
     "ks": (5, 20),
     "ties": "conservative",
     "average": "micro",
+    "coverage": False,
     "top_pop": None,
     "sampled_negatives": None,
     "sampling": "strict",
