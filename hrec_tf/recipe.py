@@ -14,6 +14,7 @@ from hrec_tf.data import plain_toml
 from hrec_tf.data.gaps import gap_moments, gap_quantile
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
+from hrec_tf.data.recent_counts import num_moments
 from hrec_tf.recipes import files, keys
 from hrec_tf.recipes.keys import SECTIONS
 from hrec_tf.schema import ACROSS_SESSIONS, ALIGNED, LANE_LAYOUTS, PADDED_LAYOUTS
@@ -275,6 +276,9 @@ class Recipe:
         if any(self.arguments.get(name) == "log" for name in keys.MOMENTS):
             moments = (0.0, 1.0) if histories is None else gap_moments(histories)
             said |= dict(zip(keys.MOMENTS, moments, strict=True))
+        if self.arguments.get(keys.POPULAR_MOMENTS) == "log":
+            hours = (self.entry.settings() | dict(self.arguments))["popular_hours"]
+            said[keys.POPULAR_MOMENTS] = 1 if histories is None else num_moments(histories, hours)
         if histories is not None and histories.user_ids is not None:
             said[keys.NUM_USERS] = int(histories.user_ids.max())
         filled = {
@@ -511,6 +515,8 @@ def ready_to_train(
 
         counted = ItemKNN(neighbours=recipe.arguments["neighbours"]).fit(histories)
         model.set_neighbours(counted.similarities)
+    if recipe.arguments.get("popular"):
+        model.set_popular(histories)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=_loss(recipe),
@@ -661,6 +667,7 @@ def _stream_of(model: Any, histories: Histories, **values: Any) -> Any:
         layout=model.layout,
         feed_last_item=model.feed_last_item,
         with_gaps=model.reads_gaps,
+        with_minutes=model.reads_minutes,
         with_users=model.reads_users,
         **values,
     )

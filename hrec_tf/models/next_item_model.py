@@ -18,6 +18,7 @@ from hrec_tf.metrics.window import require_rank_metrics, update_rank_metrics
 from hrec_tf.schema import (
     GAP,
     ITEM_IDS,
+    MINUTE,
     NEXT_GAP,
     PADDED_LAYOUTS,
     SESSION_PARALLEL,
@@ -56,6 +57,9 @@ class NextItemModel(keras.Model):
 
     reads_gaps: bool = False
     """Whether events say how many seconds passed since the user's event before."""
+
+    reads_minutes: bool = False
+    """Whether events say when they were, in minutes since 1970."""
 
     reads_next_gap: bool = False
     """Whether it makes use of the seconds from an event to the predicted one, too. Such a model
@@ -170,6 +174,7 @@ class NextItemModel(keras.Model):
         states: list[tf.Tensor],
         gap: tf.Tensor | None = None,
         next_gap: tf.Tensor | None = None,
+        minute: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Reads one event per row; `score` the result to know what comes next.
 
@@ -181,14 +186,16 @@ class NextItemModel(keras.Model):
                 `reads_gaps`.
             next_gap: int32 (batch,), seconds from this event to the time that is asked about, for
                 a model that `reads_next_gap`.
+            minute: int32 (batch,), minutes since 1970 of this event, for a model that
+                `reads_minutes`.
 
         Returns:
             Hidden (batch, units), and states.
         """
         events = self.one_event(item_ids, session_start, user_start)
-        for name, seconds in ((GAP, gap), (NEXT_GAP, next_gap)):
-            if seconds is not None:
-                events[name] = seconds[:, None]
+        for name, values in ((GAP, gap), (NEXT_GAP, next_gap), (MINUTE, minute)):
+            if values is not None:
+                events[name] = tf.convert_to_tensor(values)[:, None]
         hidden, states = self.encode(events, states)
         return hidden[:, 0], states
 

@@ -14,7 +14,7 @@ def choose_neighbour_weight(
     """Sets the weight w of `NeighbourScores` that validates best; of equal ones the smallest.
 
     Args:
-        model: trained and compiled with rank metrics, with `neighbour_scores` that were told the
+        model: trained and compiled with rank metrics, with `heads` that were told the
             neighbours.
         validation: a stream, as `fit` takes it.
         monitor: name of the metric, e.g. "recall@20"; the largest is the best.
@@ -24,8 +24,8 @@ def choose_neighbour_weight(
     """
     found = {}
     for weight in WEIGHTS:
-        model.neighbour_scores.weight.assign([weight])
+        model.heads.neighbour_scores.weight.assign([weight])
         found[weight] = model.evaluate(validation, return_dict=True)[monitor]
     best = max(found, key=lambda weight: (found[weight], -weight))
-    model.neighbour_scores.weight.assign([best])
+    model.heads.neighbour_scores.weight.assign([best])
     return found
