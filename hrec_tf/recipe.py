@@ -474,19 +474,19 @@ def train(
     model, stream = ready_to_train(
         recipe, histories, seed=seed, is_ranked=validation is not None, features=features
     )
-    held_out = None if validation is None else _validation_stream(recipe, model, validation)
+    measure = None if validation is None else _validation(recipe, model, validation)
     model.fit(
         stream,
         epochs=recipe.epochs,
-        validation_data=held_out,
+        validation_data=measure,
         callbacks=[*own, *callbacks],
         checkpoint=checkpoint,
         verbose=0,
     )
-    if recipe.chooses_neighbour_weight:
+    if recipe.chooses_neighbour_weight and measure is not None:
         from hrec_tf.training import choose_neighbour_weight
 
-        choose_neighbour_weight(model, held_out, recipe.monitor.removeprefix("val_"))
+        choose_neighbour_weight(model, measure, recipe.monitor.removeprefix("val_"))
     return model
 
 
@@ -642,6 +642,25 @@ def _stream(recipe: Recipe, model: Any, histories: Histories, *, seed: int) -> A
     if values.get("order", "random") == "random":
         values["seed"] = seed
     return _stream_of(model, histories, **values)
+
+
+def _validation(recipe: Recipe, model: Any, histories: Histories) -> Any:
+    """What `fit` measures after an epoch: ranks in lanes, and the loss too in padded rows.
+
+    Of lanes, most events only lead to a target. A stream of them would take longer to measure than
+    to train on, most of it for a loss of weight 0.
+    """
+    if model.layout not in LANE_LAYOUTS:
+        return _validation_stream(recipe, model, histories)
+    from hrec_tf.evaluation import rank_model, summarise
+
+    k = recipe._largest_k
+
+    def measured() -> dict[str, float]:
+        found = summarise(rank_model(model, histories), histories, ks=[k]).metrics
+        return {f"recall@{k}": found[f"Recall@{k}"], f"mrr@{k}": found[f"MRR@{k}"]}
+
+    return measured
 
 
 def _validation_stream(recipe: Recipe, model: Any, histories: Histories) -> Any:

@@ -303,7 +303,7 @@ class NextItemModel(keras.Model):
         *,
         epochs: int = 1,
         initial_epoch: int = 0,
-        validation_data: tf.data.Dataset | None = None,
+        validation_data: tf.data.Dataset | Callable[[], dict[str, float]] | None = None,
         validation_freq: int = 1,
         callbacks: Any = None,
         checkpoint: Any = None,
@@ -319,7 +319,8 @@ class NextItemModel(keras.Model):
             epochs: number of the last epoch, counted from 0 and not included.
             initial_epoch: number of the first epoch.
             validation_data: another stream of the same layout; with order="given" its loss
-                does not vary with the packing.
+                does not vary with the packing. Or a function that measures the model as it is and
+                returns name -> value.
             validation_freq: epochs from one validation to the next.
             callbacks: Keras callbacks; a batch is a chunk of windows. Those that watch a rank
                 metric need mode="max", e.g. `EarlyStopping("val_recall@20", mode="max")`.
@@ -332,7 +333,7 @@ class NextItemModel(keras.Model):
         Returns:
             `History`: per epoch the `loss` (the mean over all next-item pairs), the pairs
             (`events`) and `events_per_second` of training, and with `validation_data` the
-            `val_` loss and metrics.
+            `val_` loss and metrics, or what the function returned.
 
         Raises:
             FloatingPointError: the loss is NaN or infinite.
@@ -375,7 +376,7 @@ class NextItemModel(keras.Model):
             logs = self._train_epoch(x, epoch, callbacks, checkpoint, edge)
             edge = ChunkEdge()
             if validation_data is not None and (epoch + 1) % validation_freq == 0:
-                measured = self.evaluate(validation_data, callbacks=callbacks, return_dict=True)
+                measured = self._measured(validation_data, callbacks)
                 logs |= {f"val_{name}": value for name, value in measured.items()}
             callbacks.on_epoch_end(epoch, logs)
             if checkpoint is not None:
@@ -386,6 +387,14 @@ class NextItemModel(keras.Model):
         if checkpoint is not None:
             checkpoint.training_ended(self, epochs_to_do)
         return self.history
+
+    def _measured(self, validation_data, callbacks) -> dict[str, float]:
+        if not callable(validation_data):
+            return self.evaluate(validation_data, callbacks=callbacks, return_dict=True)
+        callbacks.on_test_begin()
+        measured = validation_data()
+        callbacks.on_test_end(measured)
+        return measured
 
     def _train_epoch(self, stream, epoch, callbacks, checkpoint, edge) -> dict[str, float]:
         logs = edge.logs
