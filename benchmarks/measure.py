@@ -10,7 +10,9 @@ several runs may go on side by side, with other recipes or seeds each. Then
 
     python -m benchmarks.measure --data globo-10k --split temporal --days 1 --models pop,recent-pop
 
-has a table of its own there: its points are others.
+has a table of its own there: its points are others. With --serving, how much of the catalogue the
+lists show is measured too, and how many lists a second are made; with --ranks, the rank of every
+target is kept in a folder, for `python -m benchmarks.paired`.
 """
 
 import argparse
@@ -22,11 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import by_seed, report
+from benchmarks import by_seed, paired, recommending, report
 from benchmarks.records import (
     BEST_EPOCH,
+    COVERAGE,
     EPOCHS,
     LEAVE_ONE_OUT,
+    LISTS,
     SECONDS,
     TIES,
     ks_of,
@@ -96,6 +100,8 @@ class Task:
         ties: tie modes.
         path: of the file of means; that of the seeds lies beside it.
         more: options of the command that change what is measured, as text.
+        serving: whether coverage and lists a second are measured, too.
+        ranks: a folder for the rank of every target; None keeps none.
     """
 
     source: LogSource
@@ -103,6 +109,8 @@ class Task:
     ties: tuple[str, ...]
     path: Path
     more: str = ""
+    serving: bool = False
+    ranks: Path | None = None
 
     @property
     def by_seed(self) -> Path:
@@ -159,12 +167,16 @@ class Task:
 
     def keep(self, result: "Result", log: PreparedLog, seeds: list[int]) -> None:
         """Writes what was measured with these seeds."""
+        beside = serving_values(result, log) if self.serving else {}
+        if self.ranks is not None:
+            for number, seed in enumerate(seeds):
+                paired.keep(self.ranks, self.place(self.ties[0]), seed, result.evaluations[number])
         new = [
             {
                 **dict(zip(("dataset", "protocol", "recipe"), self.place(ties), strict=True)),
                 "model": self.recipe.model,
                 "seed": seed,
-                "values": values_of(result, number, log, self.source.data, ties),
+                "values": values_of(result, number, log, self.source.data, ties) | beside,
                 "command": self.command([seed]),
                 "version": __version__,
             }
@@ -191,6 +203,15 @@ def values_of(
     return values
 
 
+def serving_values(result: "Result", log: PreparedLog) -> dict[str, float]:
+    """Coverage of the last seed's lists, and how many are made in a second."""
+    from hrec_tf.evaluation import best_items, coverage
+
+    lists = best_items(result.fitted, log.test, k=20)
+    speed = recommending.lists_per_second(recommending.of_log(result.fitted, log))
+    return {COVERAGE: round(coverage(lists, log.test.num_items), 6), LISTS: round(speed, 1)}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure", description=__doc__)
     parser.add_argument("--data", required=True, help="named logs, with commas between")
@@ -202,6 +223,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="measure what is there already")
     parser.add_argument("--split", choices=("temporal",), help="in place of the log's own")
     parser.add_argument("--days", type=float, help="how long the test of `temporal` lasts")
+    parser.add_argument("--serving", action="store_true", help="coverage and lists a second, too")
+    parser.add_argument("--ranks", type=Path, help="a folder for the rank of every target")
     options = parser.parse_args(arguments)
     split = {"name": options.split, "days": options.days}
     split = {name: value for name, value in split.items() if value is not None}
@@ -220,10 +243,13 @@ def measure_log(source: LogSource, options: argparse.Namespace) -> None:
     more = "" if options.epochs is None else f" --epochs {options.epochs}"
     if options.split is not None:
         more += f" --split {options.split} --days {options.days:g}"
+    if options.serving:
+        more += " --serving"
     prepared: PreparedLog | None = None
     by_seed.keep(options.record, options.record.with_name(by_seed.BY_SEED.name), [])
     for recipe in with_shared_changes(recipes, changes):
-        task = Task(source, recipe, tuple(options.ties.split(",")), options.record, more)
+        ties = tuple(options.ties.split(","))
+        task = Task(source, recipe, ties, options.record, more, options.serving, options.ranks)
         seeds = whole_numbers("seeds", options.seeds)
         if not options.again:
             seeds = task.missing(seeds)
@@ -243,7 +269,8 @@ def measure_seeds(task: Task, log: PreparedLog, seeds: list[int]) -> None:
     # What is counted has the same ranks with every seed.
     is_random = task.recipe.entry.is_random
     for some in [[seed] for seed in seeds] if is_random else [seeds]:
-        result = measure(task.recipe, log, seeds=some, watch=console.Progress().watch)
+        watch = console.Progress().watch
+        result = measure(task.recipe, log, seeds=some, watch=watch, keep=task.serving)
         task.keep(result, log, some)
         values = values_of(result, 0, log, task.source.data, task.ties[0])
         numbers = "  ".join(f"{name} {value:,.5g}" for name, value in values.items())

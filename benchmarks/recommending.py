@@ -47,6 +47,18 @@ def lists_per_second(recommend) -> float:
     return statistics.median(rates[1:])
 
 
+def of_log(fitted, log):
+    """Asks after the last event but one of `ASKED` test histories, chosen at random."""
+    from hrec_tf.baselines import Baseline
+
+    test = log.test
+    targets = np.flatnonzero((test.target_weights > 0) & ~test.session_starts)
+    targets = np.random.default_rng(0).choice(targets, ASKED, replace=len(targets) < ASKED)
+    if isinstance(fitted, Baseline):
+        return of_baseline(fitted, test, np.sort(targets))
+    return of_network(fitted, log.vocabulary, test, np.sort(targets))
+
+
 def main() -> None:
     from benchmarks.performance import machine
     from hrec_tf import registry
@@ -55,23 +67,17 @@ def main() -> None:
     print(f"# {COMMAND}\n# {machine()}")
     for data in LOGS:
         log = LogSource(data).load()
-        train, test = log.train, log.test
-        is_target = (test.target_weights > 0) & ~test.session_starts
-        targets = np.flatnonzero(is_target)
-        chosen = np.random.default_rng(0).choice(len(targets), ASKED, replace=False)
-        targets = targets[np.sort(chosen)]
+        train = log.train
         print(f"\n{data}: {train.num_events:,} events, {train.num_items:,} items")
         for name in registry.names():
             entry = registry.entry(name)
             if entry.is_baseline:
                 model = entry.build(num_items=train.num_items, seed=0).fit(train)
-                recommend = of_baseline(model, test, targets)
             elif entry.is_served:
                 model = entry.build(num_items=train.num_items, seed=0)
-                recommend = of_network(model, log.vocabulary, test, targets)
             else:
                 continue
-            print(f"{name:22} {lists_per_second(recommend):8,.0f} lists/s", flush=True)
+            print(f"{name:22} {lists_per_second(of_log(model, log)):8,.0f} lists/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from hrec_tf.data.log_source import LogSource
 DOCS = Path(__file__).parents[1] / "docs"
 SECONDS, TIES = "training_seconds", "tie_share"
 EPOCHS, BEST_EPOCH = "epochs", "best_epoch"
-BESIDE = (TIES, SECONDS, EPOCHS, BEST_EPOCH)
-"""What is recorded beside the metrics; the epochs only of what is stopped early."""
-UNBOUNDED = (SECONDS, EPOCHS, BEST_EPOCH)
+COVERAGE, LISTS = "Coverage@20", "lists_per_second"
+BESIDE = (TIES, SECONDS, EPOCHS, BEST_EPOCH, COVERAGE, LISTS)
+"""What is recorded beside the metrics; the epochs only of what is stopped early, coverage and
+speed where they were asked for."""
+UNBOUNDED = (SECONDS, EPOCHS, BEST_EPOCH, LISTS)
 """What is no share."""
 
 _KS = {

@@ -19,7 +19,9 @@ from benchmarks.beside_published import title_of
 from benchmarks.records import (
     BESIDE,
     BEST_EPOCH,
+    COVERAGE,
     DOCS,
+    LISTS,
     SECONDS,
     TIES,
     check_types,
@@ -76,9 +78,10 @@ Numbers are means over seeds ± sample standard deviation. Counting methods have
 sd is 0. *Ties* is the share of points whose target shares its score with another item. Training
 time is wall time on the CPU, compilation included; other work on the machine may have
 lengthened it. *Best epoch* is the one whose weights were tested, of a training that validation
-ended. Where a log has published numbers of these models at this preparation, they stand beside
-ours; of the others there are none. The commands find the logs in the folder that the environment
-variable `HREC_DATA` names.
+ended. *Coverage@20* is the share of the catalogue that the lists of 20 show, *lists/s* how many a
+second are made of 500 histories, 100 at a time. Where a log has published numbers of these models
+at this preparation, they stand beside ours; of the others there are none. The commands find the
+logs in the folder that the environment variable `HREC_DATA` names.
 
 Where the tables put reference code beside ours, the settings are the same and these differences
 remain. hgru4rec ends an epoch when the first lane runs out of users and loses the pairs behind
@@ -87,6 +90,14 @@ repeat of an item in a batch make a step of its own in AdaGrad, and ranks scores
 saturated ones tie. Ours sees every pair, draws a new order of users for each epoch, sums a row's
 gradients first, and ranks before the activation. The official GRU4Rec differs in no such point.
 """
+
+
+_BESIDE = {
+    BEST_EPOCH: ("best epoch", ".1f", True),
+    COVERAGE: ("coverage@20", ".1%", False),
+    LISTS: ("lists/s", ",.0f", False),
+}
+"""Columns that a table has where some record does: title, format, whether sd is shown."""
 
 
 def key_of(record: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -192,7 +203,8 @@ def _commands_part(records: list[dict[str, Any]]) -> list[str]:
 
 def _table(records: list[dict[str, Any]]) -> Table:
     rows, metrics = [], metrics_of(records[0]["dataset"])
-    more = [BEST_EPOCH] if any(r["metric"] == BEST_EPOCH for r in records) else []
+    held = {record["metric"] for record in records}
+    more = [name for name in _BESIDE if name in held]
     counts = {record["seeds"] for record in records}
     for recipe in _ordered(record["recipe"] for record in records):
         cells = {r["metric"]: r for r in records if r["recipe"] == recipe}
@@ -204,10 +216,10 @@ def _table(records: list[dict[str, Any]]) -> Table:
         ties, seconds = cells.get(TIES), cells.get(SECONDS)
         row.append("" if ties is None else f"{ties['mean']:.1%}")
         row.append("" if seconds is None else f"{seconds['mean']:,.1f} s")
-        row += [_epochs(cells.get(name)) for name in more]
+        row += [_beside(cells.get(name)) for name in more]
         row += [str(next(iter(cells.values()))["seeds"])] * (len(counts) > 1)
         rows.append(tuple(row))
-    head = ["model", *metrics, "ties", "training", *(["best epoch"] if more else [])]
+    head = ["model", *metrics, "ties", "training", *(_BESIDE[name][0] for name in more)]
     return Table((*head, *(["seeds"] if len(counts) > 1 else [])), tuple(rows))
 
 
@@ -243,10 +255,12 @@ def _cell(record: dict[str, Any] | None) -> str:
     return spread(record["mean"], record["sd"])
 
 
-def _epochs(record: dict[str, Any] | None) -> str:
+def _beside(record: dict[str, Any] | None) -> str:
     if record is None:
         return ""
-    return f"{record['mean']:.1f}" + ("" if record["sd"] is None else f" ± {record['sd']:.1f}")
+    _, form, deviates = _BESIDE[record["metric"]]
+    deviation = "" if record["sd"] is None or not deviates else f" ± {record['sd']:{form}}"
+    return f"{record['mean']:{form}}{deviation}"
 
 
 def _seeds_text(records: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from hrec_tf import recipe as recipes
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
-from hrec_tf.evaluation.ranking import ROWS_AT_ONCE, SCORE_BYTES
+from hrec_tf.evaluation.playing import ROWS_AT_ONCE, SCORE_BYTES
 from hrec_tf.recipe import Recipe
 from hrec_tf.schema import PADDED_LAYOUTS
 

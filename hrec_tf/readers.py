@@ -22,9 +22,12 @@ from hrec_tf.schema import (
     GAP,
     ITEM_IDS,
     LARGEST_GAP,
+    LATEST_MINUTE,
+    MINUTE,
     PADDED_LAYOUTS,
     PADDING_ID,
     POSITIONS,
+    SECONDS_PER_MINUTE,
     SESSION_START,
     USER_PARALLEL,
     USER_START,
@@ -102,10 +105,10 @@ class StepReader:
         self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
         # Width and type of each part of `state`: hidden, then the model's states.
         ids, yes = tf.zeros((1,), tf.int32), tf.ones((1,), bool)
-        gap: dict[str, tf.Tensor] = {}
         if model.reads_gaps:
-            gap, self.info = {"gap": ids}, (*type(self).info, "last_known_timestamp")
-        hidden, states = model.step(ids, yes, yes, model.step_states(1), **gap)
+            self.info = (*type(self).info, "last_known_timestamp")
+        told = self._told(ids, ids)
+        hidden, states = model.step(ids, yes, yes, model.step_states(1), **told)
         self._parts = [(int(part.shape[1]), part.dtype) for part in (hidden, *states)]
         self.state_size = sum(width for width, _ in self._parts)
 
@@ -140,6 +143,9 @@ class StepReader:
         gaps = tf.where(steps == 0, 0, gaps)
         if self._model.reads_gaps:
             fed[GAP] = gaps[:, :columns]
+        minutes = _minutes(times)
+        if self._model.reads_minutes:
+            fed[MINUTE] = minutes[:, :columns]
         batch_size = tf.shape(item_ids)[0]
         _, states = self._model.encode(fed, self._model.initial_states(batch_size))
 
@@ -149,7 +155,7 @@ class StepReader:
             tf.gather(session_start, last, batch_dims=1),
             num_known == 1,
             self._model.as_step_states(states, nothing_fed),
-            **({"gap": tf.gather(gaps, last, batch_dims=1)} if self._model.reads_gaps else {}),
+            **self._told(*(tf.gather(told, last, batch_dims=1) for told in (gaps, minutes))),
         )
         last_real = tf.maximum(events.lengths - 1, 0)
         last_session = tf.gather(events.session, last_real, batch_dims=1)
@@ -172,10 +178,9 @@ class StepReader:
         is_idle = timestamps - memory.last_timestamp > self._idle_seconds
         starts = ~memory.seen_any | memory.session_pending | is_idle
         is_new = memory.known_events == 0
-        gap = {}
-        if self._model.reads_gaps:
-            gap = {"gap": tf.where(is_new, 0, _gaps(timestamps, memory.last_known))}
-        hidden, states = self._model.step(item_ids, starts, is_new, memory.states, **gap)
+        gap = tf.where(is_new, 0, _gaps(timestamps, memory.last_known))
+        told = self._told(gap, _minutes(timestamps))
+        hidden, states = self._model.step(item_ids, starts, is_new, memory.states, **told)
         return Memory(
             hidden=tf.where(is_known[:, None], hidden, memory.hidden),
             states=states,
@@ -185,6 +190,11 @@ class StepReader:
             seen_any=tf.ones_like(starts),
             last_known=tf.where(is_known, timestamps, memory.last_known),
         )
+
+    def _told(self, gap: tf.Tensor, minute: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what the model's step takes of the time of an event (batch,)."""
+        told = {"gap": gap} if self._model.reads_gaps else {}
+        return told | ({"minute": minute} if self._model.reads_minutes else {})
 
     def pack(self, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns `state` float32 (batch, state_size) and `state_info` int64 (batch, 4)."""
@@ -303,6 +313,15 @@ def _gaps(times: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """Int32, seconds that passed, as a stream tells them."""
     passed = tf.clip_by_value(times - before, 0, LARGEST_GAP)
     return tf.cast(passed, tf.int32)
+
+
+def _minutes(times: tf.Tensor) -> tf.Tensor:
+    """Int32, minutes since 1970, as a stream tells them: the floor of times / 60."""
+    # LiteRT does not divide int64: a float32 quotient, and what it is wrong by, which is small.
+    about = tf.cast(tf.cast(times, tf.float32) / SECONDS_PER_MINUTE, tf.int64)
+    rest = tf.cast(times - about * SECONDS_PER_MINUTE, tf.float32)
+    more = tf.cast(tf.floor(rest / SECONDS_PER_MINUTE), tf.int64)
+    return tf.cast(tf.clip_by_value(about + more, -LATEST_MINUTE, LATEST_MINUTE), tf.int32)
 
 
 def to_front(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,6 +14,7 @@ from hrec_tf.data import plain_toml
 from hrec_tf.data.gaps import gap_moments, gap_quantile
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
+from hrec_tf.data.recent_counts import num_moments
 from hrec_tf.recipes import files, keys
 from hrec_tf.recipes.keys import SECTIONS
 from hrec_tf.schema import ACROSS_SESSIONS, ALIGNED, LANE_LAYOUTS, PADDED_LAYOUTS
@@ -48,7 +49,7 @@ class Recipe:
         average_from: the first epoch, counted from 1, of those whose weights are averaged, see
             `hrec_tf.training.WeightAveraging`; validation then measures the mean. None averages
             nothing.
-        evaluation: `ks`, `ties`, `average`, `top_pop`, `sampled_negatives`, `sampling`,
+        evaluation: `ks`, `ties`, `average`, `coverage`, `top_pop`, `sampled_negatives`, `sampling`,
             `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`.
 
     Raises:
@@ -275,6 +276,9 @@ class Recipe:
         if any(self.arguments.get(name) == "log" for name in keys.MOMENTS):
             moments = (0.0, 1.0) if histories is None else gap_moments(histories)
             said |= dict(zip(keys.MOMENTS, moments, strict=True))
+        if self.arguments.get(keys.POPULAR_MOMENTS) == "log":
+            hours = (self.entry.settings() | dict(self.arguments))["popular_hours"]
+            said[keys.POPULAR_MOMENTS] = 1 if histories is None else num_moments(histories, hours)
         if histories is not None and histories.user_ids is not None:
             said[keys.NUM_USERS] = int(histories.user_ids.max())
         filled = {
@@ -470,19 +474,19 @@ def train(
     model, stream = ready_to_train(
         recipe, histories, seed=seed, is_ranked=validation is not None, features=features
     )
-    held_out = None if validation is None else _validation_stream(recipe, model, validation)
+    measure = None if validation is None else _validation(recipe, model, validation)
     model.fit(
         stream,
         epochs=recipe.epochs,
-        validation_data=held_out,
+        validation_data=measure,
         callbacks=[*own, *callbacks],
         checkpoint=checkpoint,
         verbose=0,
     )
-    if recipe.chooses_neighbour_weight:
+    if recipe.chooses_neighbour_weight and measure is not None:
         from hrec_tf.training import choose_neighbour_weight
 
-        choose_neighbour_weight(model, held_out, recipe.monitor.removeprefix("val_"))
+        choose_neighbour_weight(model, measure, recipe.monitor.removeprefix("val_"))
     return model
 
 
@@ -511,6 +515,8 @@ def ready_to_train(
 
         counted = ItemKNN(neighbours=recipe.arguments["neighbours"]).fit(histories)
         model.set_neighbours(counted.similarities)
+    if recipe.arguments.get("popular"):
+        model.set_popular(histories)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=_loss(recipe),
@@ -638,6 +644,25 @@ def _stream(recipe: Recipe, model: Any, histories: Histories, *, seed: int) -> A
     return _stream_of(model, histories, **values)
 
 
+def _validation(recipe: Recipe, model: Any, histories: Histories) -> Any:
+    """What `fit` measures after an epoch: ranks in lanes, and the loss too in padded rows.
+
+    Of lanes, most events only lead to a target. A stream of them would take longer to measure than
+    to train on, most of it for a loss of weight 0.
+    """
+    if model.layout not in LANE_LAYOUTS:
+        return _validation_stream(recipe, model, histories)
+    from hrec_tf.evaluation import rank_model, summarise
+
+    k = recipe._largest_k
+
+    def measured() -> dict[str, float]:
+        found = summarise(rank_model(model, histories), histories, ks=[k]).metrics
+        return {f"recall@{k}": found[f"Recall@{k}"], f"mrr@{k}": found[f"MRR@{k}"]}
+
+    return measured
+
+
 def _validation_stream(recipe: Recipe, model: Any, histories: Histories) -> Any:
     """Every target of validation histories, in an order in which nothing is drawn."""
     values = dict(recipe.stream) | {"order": "given"}
@@ -661,6 +686,7 @@ def _stream_of(model: Any, histories: Histories, **values: Any) -> Any:
         layout=model.layout,
         feed_last_item=model.feed_last_item,
         with_gaps=model.reads_gaps,
+        with_minutes=model.reads_minutes,
         with_users=model.reads_users,
         **values,
     )

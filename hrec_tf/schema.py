@@ -20,6 +20,10 @@ USER_IDS = "user_ids"
 GAP = "gap"
 LARGEST_GAP = 2**31 - 1
 """Seconds of the longest gap that is told: 68 years."""
+MINUTE = "minute"
+SECONDS_PER_MINUTE = 60
+LATEST_MINUTE = 2**31 - 1
+"""Of the year 6053; later times are told as this one."""
 IS_STEP = "is_step"
 NEXT_GAP = "next_gap"
 NEXT_SESSION_START = "next_session_start"

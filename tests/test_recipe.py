@@ -276,10 +276,10 @@ def test_validation_chooses_how_much_neighbours_count_beside_a_network_trained_a
         np.testing.assert_array_equal(mine, other)
 
     def recall(weight):
-        both.neighbour_scores.weight.assign([weight])
+        both.heads.neighbour_scores.weight.assign([weight])
         return evaluate(recipe, both, histories).metrics["Recall@3"]
 
-    chosen = float(both.neighbour_scores.weight[0])
+    chosen = float(both.heads.neighbour_scores.weight[0])
     recalls = {weight: recall(weight) for weight in WEIGHTS}
     assert recalls[0.0] == evaluate(recipe, network, histories).metrics["Recall@3"]
     best = max(recalls.values())

@@ -236,6 +236,14 @@ class EvaluationOptions:
     bootstrap_sessions: Annotated[
         Whole, option("Earlier sessions played first; -1 for all.", _EVALUATION)
     ] = None
+    coverage: Annotated[
+        bool | None,
+        option(
+            "Also measure the share of the catalogue that lists show.",
+            _EVALUATION,
+            "--coverage/--no-coverage",
+        ),
+    ] = None
 
     def changes(self) -> dict[str, Any]:
         """Returns keys of a recipe's section `evaluation` and their new values."""

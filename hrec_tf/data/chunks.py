@@ -220,7 +220,7 @@ def require_layout(stream: Any, model: Any) -> None:
             f"{' or '.join(layouts)} streams. Make it with `{_maker(model.layout)}`."
         )
     # A stream that was taken further no longer says how it was made.
-    for name in ("feed_last_item", "reads_gaps", "reads_users", "max_length"):
+    for name in ("feed_last_item", "reads_gaps", "reads_minutes", "reads_users", "max_length"):
         made, wanted = getattr(stream, name, _UNSAID), getattr(model, name)
         if made is not _UNSAID and made != wanted:
             raise ValueError(

@@ -14,7 +14,7 @@ EVENTS_AT_ONCE = 1 << 22
 """Events that are checked together, of histories that may be larger than memory."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Histories:
     """User histories in compressed rows: users hold sessions, sessions hold events.
 
@@ -62,6 +62,11 @@ class Histories:
         self._check_features("feedback", self.feedback, self.num_events, "event")
         self._check_features("user_features", self.user_features, self.num_users, "user")
         self._check_user_ids()
+
+    def __repr__(self) -> str:
+        """Sizes, since the arrays of a log fill many pages."""
+        sizes = ("num_users", "num_sessions", "num_events", "num_items")
+        return f"Histories({', '.join(f'{name}={getattr(self, name)}' for name in sizes)})"
 
     def _check_events(self) -> None:
         checks.require_positive_int(

@@ -26,8 +26,11 @@ from hrec_tf.schema import (
     ITEM_IDS,
     LANE_LAYOUTS,
     LARGEST_GAP,
+    LATEST_MINUTE,
+    MINUTE,
     NEXT_GAP,
     PADDING_ID,
+    SECONDS_PER_MINUTE,
     SESSION_PARALLEL,
     SESSION_START,
     USER_IDS,
@@ -179,6 +182,7 @@ def lay_out(
     first: int = 0,
     last: int | None = None,
     with_gaps: bool = False,
+    with_minutes: bool = False,
     with_users: bool = False,
 ) -> tuple:
     """Returns windows first to last - 1, each of `steps`, and the events that they are fed.
@@ -209,6 +213,10 @@ def lay_out(
             (NEXT_GAP, has_target, passes),
         ):
             events[name] = np.where(there_is, gaps, 0).clip(0, LARGEST_GAP).astype(np.int32)
+    if with_minutes:
+        minutes = histories.timestamps[fed] // SECONDS_PER_MINUTE
+        minutes = np.where(is_idle, 0, minutes).clip(-LATEST_MINUTE, LATEST_MINUTE)
+        events[MINUTE] = minutes.astype(np.int32)
     if with_users:
         user = np.searchsorted(histories.user_offsets, np.maximum(fed, 0), side="right") - 1
         known = np.asarray(histories.user_ids)[user]
@@ -282,6 +290,7 @@ def lane_stream(
     feed_last_item: bool = False,
     reference_tail: bool = False,
     with_gaps: bool = False,
+    with_minutes: bool = False,
     with_users: bool = False,
     first_epoch: int = 0,
 ) -> tf.data.Dataset:
@@ -306,6 +315,7 @@ def lane_stream(
             authors' code does. The pairs after that step are NOT seen in that epoch.
         with_gaps: also say how long ago the event before was, and how long it takes to the next
             one, for a model that `reads_gaps`.
+        with_minutes: also say when each event was, for a model that `reads_minutes`.
         with_users: also say whose event it is, for a model that `reads_users`.
         first_epoch: number of the first iteration, for a run that is resumed.
 
@@ -313,8 +323,9 @@ def lane_stream(
         Dataset of `(events, next_item_ids, weights)`: events a dict of `item_ids` int32,
         `session_start` and `user_start` bool, and `with_gaps` `gap` int32, seconds since the
         unit's event before, 0 at its first, and `next_gap` int32, seconds to the event that is
-        predicted, 0 where none is, `with_users` `user_ids` int32 as the histories
-        number them; next_item_ids int32; weights float32; each (num_lanes, steps).
+        predicted, 0 where none is, `with_minutes` `minute` int32 since 1970, `with_users`
+        `user_ids` int32 as the histories number them; next_item_ids int32; weights float32;
+        each (num_lanes, steps).
 
     Raises:
         ValueError: a bad argument, or histories without a single next-item pair.
@@ -329,6 +340,7 @@ def lane_stream(
         "feed_last_item": feed_last_item,
         "reference_tail": reference_tail,
         "with_gaps": with_gaps,
+        "with_minutes": with_minutes,
         "with_users": with_users,
     }
     if with_users and histories.user_ids is None:
@@ -363,6 +375,7 @@ def lane_stream(
                 first=first,
                 last=last,
                 with_gaps=with_gaps,
+                with_minutes=with_minutes,
                 with_users=with_users,
             )
             yield tuple(windows)
@@ -373,6 +386,8 @@ def lane_stream(
     events = {ITEM_IDS: spec(tf.int32), SESSION_START: spec(tf.bool), USER_START: spec(tf.bool)}
     if with_gaps:
         events[GAP] = events[NEXT_GAP] = spec(tf.int32)
+    if with_minutes:
+        events[MINUTE] = spec(tf.int32)
     if with_users:
         events[USER_IDS] = spec(tf.int32)
     stream = window_stream(
@@ -383,7 +398,8 @@ def lane_stream(
     )
     # What a model checks before it trains; a stream that was taken further has lost them.
     stream.layout, stream.feed_last_item = layout, feed_last_item
-    stream.reads_gaps, stream.reads_users = with_gaps, with_users
+    stream.reads_gaps, stream.reads_minutes = with_gaps, with_minutes
+    stream.reads_users = with_users
     # What a training that is resumed asks of it.
     stream.first_epoch = first_epoch
     stream.from_epoch = lambda epoch: lane_stream(histories, first_epoch=epoch, **settings)

@@ -1,8 +1,11 @@
 """Plain values as TOML, which the standard library reads and does not write."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -41,12 +44,16 @@ def from_words(value: Any) -> Any:
 
 def _toml_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    lines = ["", f"[{'.'.join(path)}]"] if path and plain else []
-    lines += [f"{key} = {_toml_value(key, value)}" for key, value in plain.items()]
+    lines = ["", f"[{'.'.join(map(_toml_key, path))}]"] if path and plain else []
+    lines += [f"{_toml_key(key)} = {_toml_value(key, value)}" for key, value in plain.items()]
     for key, value in values.items():
         if isinstance(value, Mapping):
             lines += _toml_lines(value, (*path, key))
     return lines
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _toml_value(key, key)
 
 
 def _toml_value(key: str, value: Any) -> str:

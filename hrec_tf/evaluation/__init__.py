@@ -1,6 +1,7 @@
 """Ranking every point once, reports, break-downs and tests of significance."""
 
 from hrec_tf.evaluation.breakdown import by_history_length, by_item_age, by_position
+from hrec_tf.evaluation.lists import best_items, coverage
 from hrec_tf.evaluation.perplexity import Perplexity, perplexity
 from hrec_tf.evaluation.protocols import (
     Evaluation,
@@ -33,12 +34,14 @@ __all__ = [
     "RatingErrors",
     "SampledNegatives",
     "SignificanceTest",
+    "best_items",
     "bootstrap_interval",
     "by_history_length",
     "by_item_age",
     "by_position",
     "compare_sessions",
     "confidence_intervals",
+    "coverage",
     "evaluate",
     "holm",
     "mean_sd",

@@ -1,13 +1,15 @@
 """From ranks to the numbers of a report, with all that a reader needs to compare them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hrec_tf import checks
 from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
+from hrec_tf.evaluation.lists import best_items
+from hrec_tf.evaluation.lists import coverage as coverage_of
 from hrec_tf.evaluation.points import session_of, user_of
 from hrec_tf.evaluation.ranking import Ranks, rank_baseline, rank_model
 from hrec_tf.evaluation.significance import (
@@ -20,6 +22,8 @@ from hrec_tf.metrics import mrr_at, ndcg_at, precision_at, recall_at
 
 AVERAGES = ("micro", "session", "user")
 DEFAULT_KS = (5, 20)
+PLAYED = ("bootstrap_sessions", "session_starts")
+"""Options of ranking that say what is played, and so hold for lists, too."""
 AT_K = {"Recall": recall_at, "MRR": mrr_at, "Precision": precision_at, "NDCG": ndcg_at}
 
 
@@ -29,7 +33,7 @@ class Evaluation:
 
     Attributes:
         metrics: name such as "Recall@5" -> value in [0, 1]; with sampled candidates also
-            "full Recall@5", among all items.
+            "full Recall@5", among all items; "Coverage@5" where it was asked for.
         per_session: name -> float64 (num_sessions,), the mean inside each test session.
         sessions: int64 (num_sessions,), these sessions' numbers in the histories, rising.
         average: "micro" (over points), or the mean of means over "session" or "user".
@@ -80,6 +84,7 @@ def evaluate(
     ks: Sequence[int] = DEFAULT_KS,
     ties: str = "conservative",
     average: str = "micro",
+    coverage: bool = False,
     seed: int = 0,
     **ranking,
 ) -> Evaluation:
@@ -92,6 +97,8 @@ def evaluate(
         ks: lengths of the list.
         ties: "conservative", "standard" (as the HRNN and HCRNN tables), "median", "random".
         average: "micro" weighs points alike, "session" and "user" weigh groups alike.
+        coverage: also measure "Coverage@5" and so on, of lists of the whole catalogue. Plays
+            the histories once more.
         seed: of the places drawn under ties "random".
         **ranking: options of `rank_model`, or of `rank_baseline`.
 
@@ -108,7 +115,13 @@ def evaluate(
     check_report_options(ks=ks, average=average)
     rank = rank_baseline if isinstance(model, Baseline) else rank_model
     ranks = rank(model, histories, **ranking)
-    return summarise(ranks, histories, ks=ks, ties=ties, average=average, seed=seed)
+    found = summarise(ranks, histories, ks=ks, ties=ties, average=average, seed=seed)
+    if not coverage:
+        return found
+    played = {name: ranking[name] for name in PLAYED if name in ranking}
+    lists = best_items(model, histories, k=min(max(ks), histories.num_items), **played)
+    shares = {f"Coverage@{k}": coverage_of(lists[:, :k], histories.num_items) for k in ks}
+    return replace(found, metrics={**found.metrics, **shares})
 
 
 def summarise(

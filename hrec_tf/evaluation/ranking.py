@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,17 +12,18 @@ import tensorflow as tf
 from hrec_tf import checks
 from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
+from hrec_tf.evaluation.playing import (
+    ROWS_AT_ONCE,
+    SCORE_BYTES,
+    WITHOUT_PAST,
+    play,
+    rows_that_fit,
+    window_reader,
+)
 from hrec_tf.evaluation.points import ALL_SESSIONS, evaluation_points, sessions_to_play
 from hrec_tf.evaluation.sampled import SampledNegatives
-from hrec_tf.evaluation.windows import Window, windows_of
 from hrec_tf.metrics import counts_against, rank_counts, rank_from_counts
-from hrec_tf.schema import ACROSS_SESSIONS, PADDED_LAYOUTS, SESSION_PARALLEL
-
-SCORE_BYTES = 1 << 26
-"""Scores held at once: a block has as many rows as fit, and never fewer than one."""
-
-ROWS_AT_ONCE = 512
-"""Rows of a block at the most: scores of more leave the processor's caches."""
+from hrec_tf.schema import ACROSS_SESSIONS
 
 BLOCKS_BY_XLA = 8
 """Blocks of one compiled call."""
@@ -137,7 +138,7 @@ def rank_baseline(
         bootstrap_sessions=bootstrap_sessions,
     )
     if block is None:
-        block = _rows_that_fit(SCORE_BYTES // 8, None, histories.num_items)
+        block = rows_that_fit(SCORE_BYTES // 8, histories.num_items)
     checks.require_positive_int("block", block, mend="Pass the points scored at once, e.g. 256.")
     points = evaluation_points(histories, session_starts=session_starts)
     played = sessions_to_play(histories, points, bootstrap_sessions=bootstrap_sessions)
@@ -213,86 +214,26 @@ def rank_model(
     for name, value in (("num_lanes", num_lanes), ("steps", steps), ("score_bytes", score_bytes)):
         if name != "num_lanes" or num_lanes is not None:
             checks.require_positive_int(name, value, mend="Leave it out for the default.")
-    _check_model(model, histories, session_starts)
+    check_model(model, histories, session_starts)
 
     points = evaluation_points(histories, session_starts=session_starts)
-    if model.layout in _WITHOUT_PAST:
-        bootstrap_sessions = 0
-    played = sessions_to_play(histories, points, bootstrap_sessions=bootstrap_sessions)
-    part, event_of = histories.select(played), np.flatnonzero(played)
-    is_point = np.isin(event_of, points, assume_unique=True)
-    windows = windows_of(part, model=model, num_lanes=num_lanes, steps=steps, is_point=is_point)
     rows = _rows_that_fit(score_bytes // 4, top_pop, histories.num_items)
     # Counting by XLA pays where many points are ranked: it compiles for a second.
     by_xla = len(points) >= MANY_POINTS
     how = {"top_pop": top_pop, "is_sampled": sampled is not None, "jit_compile": jit_compile}
     functions = _compiled(model, **how, rows_by_xla=rows if by_xla else None)
-    block = rows * BLOCKS_BY_XLA if by_xla else rows
-    # What each event of the part is ranked among, where it is a point.
-    drawn = None
-    if sampled is not None:
-        drawn = np.zeros((len(event_of), 1 + sampled.number), np.int32)
-        drawn[is_point] = _ids_to_rank(histories, points, sampled)
-    point_of, counts = _count_windows(model, functions, windows, block, drawn)
-
-    # Windows come in an order of their own: `point_of` says which point is which.
-    target = event_of[point_of]
-    order = np.argsort(target)
-    if not np.array_equal(target[order], points):
-        raise RuntimeError(
-            f"{len(target)} points were ranked, but the histories hold {len(points)}. "
-            "Every point must be ranked exactly once; please report this as a bug."
-        )
-    return _ranks(points, counts[order], histories, top_pop, sampled)
-
-
-_WITHOUT_PAST = (SESSION_PARALLEL, *PADDED_LAYOUTS)
-"""Layouts of models that start every session from nothing."""
-
-
-def _count_windows(
-    model,
-    functions: tuple[Callable, Callable],
-    windows: Iterator[Window],
-    block: int,
-    drawn: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Plays windows in order; returns their points and the counts, int64 (points, 3 or 6)."""
-    read_window, rank_rows = functions
-    states: Any = None
-    points: list[np.ndarray] = []
-    counts: list[tf.Tensor] = []
-    waiting: list[tuple[tf.Tensor, tf.Tensor]] = []
-    num_waiting = 0
-
-    def rank_waiting(is_last: bool) -> None:
-        # Few rows make slow products: they wait until a block is full, or the pass is over.
-        nonlocal waiting, num_waiting
-        hidden, item_ids = (tf.concat(parts, 0) for parts in zip(*waiting, strict=True))
-        first = 0
-        while num_waiting >= (1 if is_last else block):
-            some = slice(first, first + block)
-            counts.append(rank_rows(hidden[some], item_ids[some], block))
-            first, num_waiting = first + block, num_waiting - block
-        waiting = [(hidden[first:], item_ids[first:])]
-
-    for events, next_item_ids, point_of in windows:
-        states = model.initial_states(len(point_of)) if states is None else states
-        here = {name: tf.constant(values) for name, values in events.items()}
-        is_ranked = point_of >= 0
-        hidden, item_ids, states = read_window(
-            here, tf.constant(next_item_ids), tf.constant(is_ranked), states
-        )
-        points.append(point_of[is_ranked])
-        if drawn is not None:
-            item_ids = tf.constant(drawn[points[-1]])
-        waiting.append((hidden, item_ids))
-        num_waiting += len(points[-1])
-        if num_waiting >= block:
-            rank_waiting(is_last=False)
-    if num_waiting > 0:
-        rank_waiting(is_last=True)
-    return np.concatenate(points), tf.concat(counts, 0).numpy()
+    counts = play(
+        model,
+        histories,
+        points,
+        functions,
+        block=rows * BLOCKS_BY_XLA if by_xla else rows,
+        asked=None if sampled is None else _ids_to_rank(histories, points, sampled),
+        bootstrap_sessions=bootstrap_sessions,
+        num_lanes=num_lanes,
+        steps=steps,
+    )
+    return _ranks(points, counts, histories, top_pop, sampled)
 
 
 def _compiled(model, **how: Any) -> tuple[Callable, Callable]:
@@ -312,17 +253,6 @@ def _compile(
     rows_by_xla: int | None,
 ) -> tuple:
     # A model is held weakly, or what is kept for it would keep it alive.
-
-    # Padded windows differ in length; windows of lanes do not.
-    @tf.function(autograph=False, jit_compile=jit_compile, reduce_retracing=True)
-    def encode(events, states):
-        return model_ref().encode(events, states, training=False)
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def read_window(events, next_item_ids, is_ranked, states):
-        hidden, states = encode(events, states)
-        hidden = tf.boolean_mask(hidden, is_ranked)
-        return hidden, tf.boolean_mask(next_item_ids, is_ranked), states
 
     def rank_block(hidden, item_ids):
         model = model_ref()
@@ -356,7 +286,7 @@ def _compile(
             return full[: tf.shape(item_ids)[0]]
         return rank_block(hidden, item_ids)
 
-    return read_window, rank_rows
+    return window_reader(model_ref, jit_compile=jit_compile), rank_rows
 
 
 def _count(scores, item_ids) -> tf.Tensor:
@@ -438,9 +368,9 @@ def check_ranking_options(
     *,
     layout: str | None = None,
     num_items: int | None = None,
-    top_pop: int | None,
-    sampled: SampledNegatives | None,
-    bootstrap_sessions: int,
+    top_pop: int | None = None,
+    sampled: SampledNegatives | None = None,
+    bootstrap_sessions: int = ALL_SESSIONS,
 ) -> None:
     """Raises unless these options fit, so that it can be known before a model is trained.
 
@@ -469,14 +399,15 @@ def check_ranking_options(
         minimum=ALL_SESSIONS,
         mend="Pass how many earlier sessions are played, or -1 for all.",
     )
-    if layout in _WITHOUT_PAST and bootstrap_sessions > 0:
+    if layout in WITHOUT_PAST and bootstrap_sessions > 0:
         raise ValueError(
             f"`bootstrap_sessions` was {bootstrap_sessions}, but a model with layout "
             f"{layout!r} starts every session from nothing. Leave it out."
         )
 
 
-def _check_model(model, histories: Histories, session_starts: bool) -> None:
+def check_model(model, histories: Histories, session_starts: bool) -> None:
+    """Raises unless a model can be asked about histories."""
     if model.num_items != histories.num_items:
         raise ValueError(
             f"`histories` has num_items {histories.num_items}, but the model knows "
@@ -492,7 +423,7 @@ def _check_model(model, histories: Histories, session_starts: bool) -> None:
 
 def _rows_that_fit(num_scores: int, top_pop: int | None, num_items: int) -> int:
     """Rows of a block; with `top_pop` each row brings a column of its own."""
-    rows = num_scores / num_items
-    if top_pop is not None:
-        rows = (math.sqrt(top_pop**2 + 4 * num_scores) - top_pop) / 2
+    if top_pop is None:
+        return rows_that_fit(num_scores, num_items)
+    rows = (math.sqrt(top_pop**2 + 4 * num_scores) - top_pop) / 2
     return max(1, min(ROWS_AT_ONCE, int(rows)))

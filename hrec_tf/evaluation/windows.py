@@ -92,6 +92,7 @@ def _lane_windows(
             layout=model.layout,
             steps=steps,
             with_gaps=model.reads_gaps,
+            with_minutes=model.reads_minutes,
             with_users=model.reads_users,
             **part,
         )

@@ -16,8 +16,10 @@ from hrec_tf.layers.item_inputs import ItemInputs, require_inputs
 from hrec_tf.layers.item_scores import ItemScores
 from hrec_tf.layers.neighbour_scores import NeighbourScores
 from hrec_tf.layers.positions import at_positions, is_read_at
+from hrec_tf.layers.recent_scores import RecentScores
 from hrec_tf.layers.recurrence import Recurrence
 from hrec_tf.layers.reminders import Reminders
+from hrec_tf.layers.score_heads import ScoreHeads
 
 __all__ = [
     "AdditiveAttention",
@@ -33,8 +35,10 @@ __all__ = [
     "ItemInputs",
     "ItemScores",
     "NeighbourScores",
+    "RecentScores",
     "Recurrence",
     "Reminders",
+    "ScoreHeads",
     "at_positions",
     "bag_of_items",
     "is_read_at",

@@ -4,12 +4,9 @@ import keras
 import tensorflow as tf
 
 from hrec_tf import checks
+from hrec_tf.layers.exact_numbers import ExactNumbers
 from hrec_tf.layers.steps import Window
 from hrec_tf.schema import PADDING_ID
-
-_EXACT = {"bfloat16": 1 << 8, "float16": 1 << 11}
-_EXACT_ELSE = 1 << 24
-"""Whole numbers below it are exact in float32."""
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -20,8 +17,7 @@ class EventMemory(keras.layers.Layer):
         f_k     1 if that event is of this session, 0 if of an earlier one or of none
 
     Both are float columns, so that they can go with a hidden state to where it is scored: of an id
-    its digits, in a base up to which whole numbers are exact in the layer's type. In float32 an id
-    of up to 2^24 - 1 is one digit.
+    its digits, see `ExactNumbers`.
 
     Args:
         num_items: N; ids run 1..N.
@@ -46,9 +42,8 @@ class EventMemory(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_items = num_items
         self.size = checks.require_positive_int("size", size, mend="Pass events, e.g. 20.")
-        self._base, self._digits = _EXACT.get(self.compute_dtype, _EXACT_ELSE), 1
-        while self._base**self._digits <= num_items:
-            self._digits += 1
+        self._numbers = ExactNumbers(num_items, self.compute_dtype)
+        self._digits = self._numbers.num_digits
 
     @property
     def width(self) -> int:
@@ -63,9 +58,7 @@ class EventMemory(keras.layers.Layer):
     def call(self, item_ids, session_start, user_start, states):
         item_ids = tf.convert_to_tensor(item_ids)
         is_event = item_ids != PADDING_ID
-        powers = [self._base**place for place in range(self._digits)]
-        digits = tf.stack([item_ids // power % self._base for power in powers], axis=-1)
-        ids = tf.cast(digits, self.compute_dtype)
+        ids = self._numbers.split(item_ids)
         sequences = (ids, user_start), (tf.ones_like(ids[..., :1]), session_start | user_start)
         columns, new_states = [], []
         for state, (values, reset) in zip(states, sequences, strict=True):
@@ -86,11 +79,8 @@ class EventMemory(keras.layers.Layer):
     def read(self, columns):
         """Returns int32 (..., size), the items, and float (..., size), f; the latest are first."""
         digits, in_session = tf.split(columns, [self.width - self.size, self.size], axis=-1)
-        digits = tf.cast(tf.round(digits), tf.int32)
         places = [digits[..., place :: self._digits] for place in range(self._digits)]
-        powers = [self._base**place for place in range(self._digits)]
-        item_ids = tf.add_n([d * power for d, power in zip(places, powers, strict=True)])
-        return item_ids, in_session
+        return self._numbers.join(places), in_session
 
     def get_config(self):
         return super().get_config() | {"num_items": self.num_items, "size": self.size}

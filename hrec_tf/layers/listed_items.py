@@ -41,15 +41,19 @@ def among(
         >>> among(tf.constant([3, 2, 1, 3]), *listed, num_items=3).numpy()
         array([[5., 0., 2., 5.]], dtype=float32)
     """
+    # Of each group of rows that share candidates, no row is laid out over the whole catalogue. An
+    # item that is asked for twice has the place of the second.
     candidates = tf.cast(candidates, tf.int32)
-    if candidates.shape.rank > 1:
-        whole = over_catalogue(item_ids, values, num_items)
-        padded = tf.concat([tf.zeros_like(whole[..., :1]), whole], axis=-1)
-        return tf.gather(padded, candidates, axis=-1, batch_dims=candidates.shape.rank - 1)
-    # The same for all rows: no row is laid out over the whole catalogue. An item that is asked for
-    # twice has the place of the second.
-    size = tf.shape(candidates)[0]
-    place_of = tf.math.unsorted_segment_max(tf.range(1, size + 1), candidates, num_items + 1)
+    size = tf.shape(candidates)[-1]
+    groups = tf.reshape(candidates, tf.stack([-1, size]))
+    num_groups, listed = tf.shape(groups)[0], tf.shape(values)[-1]
+    by_group = tf.stack([num_groups, -1, listed])
+    first = tf.range(num_groups) * (num_items + 1)
+    keys = groups + first[:, None]
+    places = tf.broadcast_to(tf.range(1, size + 1), tf.shape(groups))
+    place_of = tf.math.unsorted_segment_max(places, keys, num_groups * (num_items + 1))
     place_of = tf.maximum(place_of, 0)
-    columns = over_catalogue(tf.gather(place_of, item_ids), values, size)
-    return tf.gather(columns, tf.gather(place_of, candidates) - 1, axis=-1)
+    ids = tf.reshape(tf.cast(item_ids, tf.int32), by_group) + first[:, None, None]
+    columns = over_catalogue(tf.gather(place_of, ids), tf.reshape(values, by_group), size)
+    found = tf.gather(columns, tf.gather(place_of, keys) - 1, axis=-1, batch_dims=1)
+    return tf.reshape(found, tf.concat([tf.shape(values)[:-1], [size]], 0))

@@ -5,23 +5,29 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from hrec_tf import checks
 from hrec_tf.cells import HierarchicalGRUCell
 from hrec_tf.data.gaps import require_gap_moments
+from hrec_tf.data.recent_counts import recent_shares
 from hrec_tf.layers import (
-    EventMemory,
     ItemEmbedding,
     ItemInputs,
     ItemScores,
-    NeighbourScores,
     Recurrence,
-    Reminders,
+    ScoreHeads,
     log_gap,
     pack_events,
     require_inputs,
 )
 from hrec_tf.models.next_item_model import NextItemModel
-from hrec_tf.schema import GAP, ITEM_IDS, PADDING_ID, SESSION_START, USER_PARALLEL, USER_START
+from hrec_tf.schema import (
+    GAP,
+    ITEM_IDS,
+    MINUTE,
+    PADDING_ID,
+    SESSION_START,
+    USER_PARALLEL,
+    USER_START,
+)
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -33,6 +39,7 @@ class HRNN(NextItemModel):
         r̂ = s W_yᵀ + b_y  [+ c W_cyᵀ with `user_to_output`]                        (Eq. 2)
               [+ what `Reminders` add to items that the user had before]
               [+ what `NeighbourScores` add to items like the session's last ones]
+              [+ what `RecentScores` add to items that many took just before]
 
     with s the session state and c the user state. "HRNN Init" is `user_gates=None`, "HRNN
     All" `user_gates="rzh"`. The activation of the scores (tanh in the paper) belongs to the
@@ -76,6 +83,10 @@ class HRNN(NextItemModel):
             once `set_neighbours` was told them; 0 has none (ours).
         neighbour_weight: their weight w; None is 0 until one is set, as `hrec_tf.recipe.train`
             does by validation.
+        popular: items that `RecentScores` raise at any moment, once `set_popular` counted them; 0
+            has none (ours). Timestamps must be seconds.
+        popular_hours: the half-life of what counts as popular.
+        popular_moments: of `hrec_tf.data.recent_counts.num_moments`; "log" in a recipe.
         seed: of initial values and dropout.
     """
 
@@ -105,6 +116,9 @@ class HRNN(NextItemModel):
         reminders: int = 0,
         neighbours: int = 0,
         neighbour_weight: float | None = None,
+        popular: int = 0,
+        popular_hours: float = 1.0,
+        popular_moments: int = 1,
         seed: int | None = None,
         **kwargs,
     ):
@@ -146,41 +160,22 @@ class HRNN(NextItemModel):
             num_items, cell.output_size, seed=self._seed_of(0), name="item_scores"
         )
         self.item_scores.build()
-        self._build_heads(reminders, neighbours, neighbour_weight)
+        heads = ScoreHeads(
+            num_items,
+            cell.output_size,
+            reminders=reminders,
+            neighbours=neighbours,
+            neighbour_weight=neighbour_weight,
+            popular=popular,
+            popular_hours=popular_hours,
+            popular_moments=popular_moments,
+            name="heads",
+        )
+        heads.build()
+        self.head_arguments = heads.arguments
+        self.heads = None if heads.is_empty else heads
+        self.scores_are_products, self.reads_minutes = heads.is_empty, bool(popular)
         self.built = True
-
-    def _build_heads(self, reminders, neighbours, neighbour_weight) -> None:
-        """What is added to the scores by what the user's last events were."""
-        for name, size in (("reminders", reminders), ("neighbours", neighbours)):
-            checks.require_int_at_least(name, size, minimum=0, mend="Pass 0 for none, or e.g. 20.")
-        if neighbour_weight is not None:
-            checks.require_number(
-                "neighbour_weight", neighbour_weight, minimum=0, mend="Pass e.g. 0.5."
-            )
-            if not neighbours:
-                raise ValueError(
-                    f"`neighbour_weight` was {neighbour_weight}, but neighbours is 0, so it would "
-                    "be ignored. Leave it out, or pass e.g. neighbours=100."
-                )
-        self.head_arguments: dict[str, Any] = {
-            "reminders": reminders,
-            "neighbours": neighbours,
-            "neighbour_weight": neighbour_weight,
-        }
-        self.memory = self.reminders = self.neighbour_scores = None
-        self.scores_are_products = not (reminders or neighbours)
-        if self.scores_are_products:
-            return
-        size, dim = max(reminders, 1), self.item_scores.dim
-        if reminders:
-            self.reminders = Reminders(self.num_items, dim, reminders, name="reminders")
-            self.reminders.build()
-        if neighbours:
-            self.neighbour_scores = NeighbourScores(self.num_items, neighbours, name="neighbours")
-            self.neighbour_scores.build()
-            self.neighbour_scores.weight.assign([neighbour_weight or 0.0])
-            size = max(size, self.neighbour_scores.events)
-        self.memory = EventMemory(self.num_items, size, name="memory")
 
     def set_neighbours(self, similarities) -> None:
         """Sets the similar items of each; see `NeighbourScores.set_neighbours`.
@@ -188,12 +183,29 @@ class HRNN(NextItemModel):
         Raises:
             ValueError: a model without neighbours, or similarities that do not fit.
         """
-        if self.neighbour_scores is None:
+        if self.heads is None or self.heads.neighbour_scores is None:
             raise ValueError(
                 "`set_neighbours` was called on a model with neighbours=0, whose scores have no "
                 "use for them. Build it with e.g. neighbours=100."
             )
-        self.neighbour_scores.set_neighbours(similarities)
+        self.heads.neighbour_scores.set_neighbours(similarities)
+
+    def set_popular(self, histories) -> None:
+        """Counts what was taken often of late; see `RecentScores.set_shares`.
+
+        Args:
+            histories: `Histories` of the training log.
+
+        Raises:
+            ValueError: a model with popular=0, or of another number of moments.
+        """
+        if self.heads is None or self.heads.recent is None:
+            raise ValueError(
+                "`set_popular` was called on a model with popular=0, whose scores have no use for "
+                "it. Build it with e.g. popular=100."
+            )
+        recent = self.heads.recent
+        recent.set_shares(recent_shares(histories, size=recent.size, hours=recent.hours))
 
     def _refuse_ignored(self) -> None:
         for name in ("layer_norm", "gap_input"):
@@ -217,7 +229,7 @@ class HRNN(NextItemModel):
 
     def initial_states(self, batch_size):
         states = self.recurrence.initial_states(batch_size)
-        return states if self.memory is None else states + self.memory.initial_states(batch_size)
+        return states if self.heads is None else states + self.heads.initial_states(batch_size)
 
     def encode(self, events, states, training=False):
         item_ids = events[ITEM_IDS]
@@ -227,18 +239,17 @@ class HRNN(NextItemModel):
             # `step` is told the gap from events that were not fed; a stream starts with 0.
             seconds = tf.where(events[USER_START], 0, events[GAP])
             gap = (log_gap(seconds) - self.gap_mean) / self.gap_sd
-        flags = events[SESSION_START], events[USER_START]
         hidden, recurrent = self.recurrence(
-            pack_events(items, *flags, gap),
+            pack_events(items, events[SESSION_START], events[USER_START], gap),
             initial_state=states[:2],
             is_event=item_ids != PADDING_ID,
             training=training,
         )
-        if self.memory is None:
+        if self.heads is None:
             return hidden, recurrent
-        # What is remembered goes with the hidden state to where it is scored.
-        remembered, memory = self.memory(item_ids, *flags, states[2:])
-        return tf.concat([hidden, remembered], axis=-1), [*recurrent, *memory]
+        # What the heads read goes with the hidden state to where it is scored.
+        columns, memory = self.heads.read(events, states[2:])
+        return tf.concat([hidden, columns], axis=-1), [*recurrent, *memory]
 
     @property
     def _table(self):
@@ -247,22 +258,19 @@ class HRNN(NextItemModel):
         return tables.get(self.inputs_mode)
 
     def score(self, hidden, item_ids=None):
-        return self._score(hidden, item_ids, self.neighbour_scores)
+        return self._score(hidden, item_ids, with_neighbours=True)
 
     def score_to_train(self, hidden, item_ids=None):
         # Of the pairs that are trained on, the neighbours were counted.
-        return self._score(hidden, item_ids, None)
+        return self._score(hidden, item_ids, with_neighbours=False)
 
-    def _score(self, hidden, item_ids, neighbour_scores):
-        if self.memory is None:
+    def _score(self, hidden, item_ids, with_neighbours):
+        if self.heads is None:
             return self.item_scores(hidden, item_ids)
-        hidden, columns = tf.split(hidden, [self.item_scores.dim, self.memory.width], axis=-1)
-        scores, remembered = self.item_scores(hidden, item_ids), self.memory.read(columns)
-        if self.reminders is not None:
-            scores += self.reminders(hidden, *remembered, item_ids)
-        if neighbour_scores is not None:
-            scores += neighbour_scores(*remembered, item_ids)
-        return scores
+        hidden, columns = tf.split(hidden, [self.item_scores.dim, self.heads.width], axis=-1)
+        return self.item_scores(hidden, item_ids) + self.heads(
+            hidden, columns, item_ids, with_neighbours=with_neighbours
+        )
 
     def as_step_states(self, states, nothing_fed):
         if self.feed_last_item:
@@ -270,7 +278,16 @@ class HRNN(NextItemModel):
         # Those after the last event, and those before it.
         return [*states, *states, nothing_fed]
 
-    def step(self, item_ids, session_start, user_start, states, gap=None, next_gap=None):
+    def step(
+        self,
+        item_ids,
+        session_start,
+        user_start,
+        states,
+        gap=None,
+        next_gap=None,
+        minute=None,
+    ):
         """Reads one event per row; see `NextItemModel.step`.
 
         With `feed_last_item=False` an event counts as fed only once the next one of the same
@@ -279,7 +296,7 @@ class HRNN(NextItemModel):
         states before.
         """
         if self.feed_last_item:
-            return super().step(item_ids, session_start, user_start, states, gap)
+            return super().step(item_ids, session_start, user_start, states, gap, minute=minute)
         half = len(states) // 2
         old_after, old_before, nothing_fed = states[:half], states[half:-1], states[-1]
         session_start = tf.convert_to_tensor(session_start) | user_start
@@ -287,8 +304,9 @@ class HRNN(NextItemModel):
         base = [tf.where(starts, b, a) for b, a in zip(old_before, old_after, strict=True)]
         is_first = tf.convert_to_tensor(user_start)[:, None] | (starts & nothing_fed)
         events = self.one_event(item_ids, session_start, is_first[:, 0])
-        if gap is not None:
-            events[GAP] = tf.convert_to_tensor(gap)[:, None]
+        for name, values in ((GAP, gap), (MINUTE, minute)):
+            if values is not None:
+                events[name] = tf.convert_to_tensor(values)[:, None]
         hidden, after = self.encode(events, base)
         # An unknown item is no event: nothing moves.
         is_event = tf.convert_to_tensor(item_ids)[:, None] != PADDING_ID

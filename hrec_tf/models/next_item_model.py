@@ -18,6 +18,7 @@ from hrec_tf.metrics.window import require_rank_metrics, update_rank_metrics
 from hrec_tf.schema import (
     GAP,
     ITEM_IDS,
+    MINUTE,
     NEXT_GAP,
     PADDED_LAYOUTS,
     SESSION_PARALLEL,
@@ -56,6 +57,9 @@ class NextItemModel(keras.Model):
 
     reads_gaps: bool = False
     """Whether events say how many seconds passed since the user's event before."""
+
+    reads_minutes: bool = False
+    """Whether events say when they were, in minutes since 1970."""
 
     reads_next_gap: bool = False
     """Whether it makes use of the seconds from an event to the predicted one, too. Such a model
@@ -170,6 +174,7 @@ class NextItemModel(keras.Model):
         states: list[tf.Tensor],
         gap: tf.Tensor | None = None,
         next_gap: tf.Tensor | None = None,
+        minute: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Reads one event per row; `score` the result to know what comes next.
 
@@ -181,14 +186,16 @@ class NextItemModel(keras.Model):
                 `reads_gaps`.
             next_gap: int32 (batch,), seconds from this event to the time that is asked about, for
                 a model that `reads_next_gap`.
+            minute: int32 (batch,), minutes since 1970 of this event, for a model that
+                `reads_minutes`.
 
         Returns:
             Hidden (batch, units), and states.
         """
         events = self.one_event(item_ids, session_start, user_start)
-        for name, seconds in ((GAP, gap), (NEXT_GAP, next_gap)):
-            if seconds is not None:
-                events[name] = seconds[:, None]
+        for name, values in ((GAP, gap), (NEXT_GAP, next_gap), (MINUTE, minute)):
+            if values is not None:
+                events[name] = tf.convert_to_tensor(values)[:, None]
         hidden, states = self.encode(events, states)
         return hidden[:, 0], states
 
@@ -296,7 +303,7 @@ class NextItemModel(keras.Model):
         *,
         epochs: int = 1,
         initial_epoch: int = 0,
-        validation_data: tf.data.Dataset | None = None,
+        validation_data: tf.data.Dataset | Callable[[], dict[str, float]] | None = None,
         validation_freq: int = 1,
         callbacks: Any = None,
         checkpoint: Any = None,
@@ -312,7 +319,8 @@ class NextItemModel(keras.Model):
             epochs: number of the last epoch, counted from 0 and not included.
             initial_epoch: number of the first epoch.
             validation_data: another stream of the same layout; with order="given" its loss
-                does not vary with the packing.
+                does not vary with the packing. Or a function that measures the model as it is and
+                returns name -> value.
             validation_freq: epochs from one validation to the next.
             callbacks: Keras callbacks; a batch is a chunk of windows. Those that watch a rank
                 metric need mode="max", e.g. `EarlyStopping("val_recall@20", mode="max")`.
@@ -325,7 +333,7 @@ class NextItemModel(keras.Model):
         Returns:
             `History`: per epoch the `loss` (the mean over all next-item pairs), the pairs
             (`events`) and `events_per_second` of training, and with `validation_data` the
-            `val_` loss and metrics.
+            `val_` loss and metrics, or what the function returned.
 
         Raises:
             FloatingPointError: the loss is NaN or infinite.
@@ -368,7 +376,7 @@ class NextItemModel(keras.Model):
             logs = self._train_epoch(x, epoch, callbacks, checkpoint, edge)
             edge = ChunkEdge()
             if validation_data is not None and (epoch + 1) % validation_freq == 0:
-                measured = self.evaluate(validation_data, callbacks=callbacks, return_dict=True)
+                measured = self._measured(validation_data, callbacks)
                 logs |= {f"val_{name}": value for name, value in measured.items()}
             callbacks.on_epoch_end(epoch, logs)
             if checkpoint is not None:
@@ -379,6 +387,14 @@ class NextItemModel(keras.Model):
         if checkpoint is not None:
             checkpoint.training_ended(self, epochs_to_do)
         return self.history
+
+    def _measured(self, validation_data, callbacks) -> dict[str, float]:
+        if not callable(validation_data):
+            return self.evaluate(validation_data, callbacks=callbacks, return_dict=True)
+        callbacks.on_test_begin()
+        measured = validation_data()
+        callbacks.on_test_end(measured)
+        return measured
 
     def _train_epoch(self, stream, epoch, callbacks, checkpoint, edge) -> dict[str, float]:
         logs = edge.logs

@@ -54,7 +54,7 @@ class PrefixModel(NextItemModel):
     def initial_states(self, batch_size: Any) -> list[tf.Tensor]:
         return []
 
-    def step(self, item_ids, session_start, user_start, states, gap=None, next_gap=None):
+    def step(self, item_ids, session_start, user_start, states, *times, **more_times):
         raise NotImplementedError(
             f"`step` was called on {type(self).__name__}, which reads a prefix as a whole, but one "
             "event is not enough for it. Pass the history so far to `recommend`."

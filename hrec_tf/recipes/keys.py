@@ -53,6 +53,7 @@ EVALUATION = {
     "ks": (5, 20),
     "ties": "conservative",
     "average": "micro",
+    "coverage": False,
     "top_pop": None,
     "sampled_negatives": None,
     "sampling": "strict",
@@ -69,6 +70,9 @@ WIDTHS = {
 
 MOMENTS = ("gap_mean", "gap_sd")
 """Arguments that may be "log": what `hrec_tf.data.gaps.gap_moments` finds in training histories."""
+
+POPULAR_MOMENTS = "popular_moments"
+"""An argument that may be "log": `hrec_tf.data.recent_counts.num_moments` of training histories."""
 
 NUM_USERS = "num_users"
 """An argument that may be "log": how many users the training histories tell apart."""

@@ -51,8 +51,8 @@ class Grid:
 
 
 def shown_metrics(comparison: Comparison) -> list[str]:
-    """Recall, MRR and NDCG at each k, of all items too where some were drawn; what is tested."""
-    shown = ("Recall", "MRR", "NDCG")
+    """Recall, MRR, NDCG and coverage at each k, as far as they were measured; what is tested."""
+    shown = ("Recall", "MRR", "NDCG", "Coverage")
     names = comparison.results[0].evaluations[0].metrics
     return [
         name
@@ -72,11 +72,12 @@ def results_grid(comparison: Comparison, intervals: Sequence[Mapping[str, Interv
         row = [Cell(label(result), "counted" if result.recipe.entry.is_baseline else "trained")]
         for name in metrics:
             value = result.metric(name)
-            ends = (spread(end, None) for end in (interval[name].low, interval[name].high))
+            # Coverage is of all lists together: it has no value of a session.
+            ends = interval.get(name)
             row.append(
                 Cell(
                     spread(value.mean, value.sd),
-                    f"[{', '.join(ends)}]",
+                    f"[{spread(ends.low, None)}, {spread(ends.high, None)}]" if ends else "",
                     len(comparison.results) > 1 and value.mean == best[name],
                 )
             )

@@ -48,7 +48,7 @@ class Table:
         return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
 
 
-_COLUMNS = ("Recall", "MRR", "full Recall")
+_COLUMNS = ("Recall", "MRR", "full Recall", "Coverage")
 """What a table shows at each k, unless it is told."""
 
 
@@ -57,8 +57,8 @@ def comparison_table(comparison: "Comparison", *, metrics: Sequence[str] | None 
 
     Args:
         comparison: results on the same points.
-        metrics: columns; Recall and MRR at each k if left out, and with sampled candidates
-            Recall among all items.
+        metrics: columns; Recall and MRR at each k if left out, with sampled candidates Recall
+            among all items, and coverage where it was measured.
     """
     first = comparison.results[0].evaluations[0]
     if metrics is None:

@@ -29,6 +29,7 @@ from tensorflow_serving.apis import (
 
 from hrec_tf.serving import tensors
 from hrec_tf.serving.extra import require
+from hrec_tf.serving.http_runner import HTTPRunner
 from hrec_tf.serving.models import Models
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import RefusedError
@@ -105,9 +106,7 @@ class RestServer:
                 web.get("/health", self._health),
             ]
         )
-        self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=SECONDS, shutdown_timeout=GRACE
-        )
+        self._runner = HTTPRunner(app, keepalive_timeout=SECONDS, shutdown_timeout=GRACE)
         await self._runner.setup()
         try:
             site = web.TCPSite(

@@ -199,7 +199,7 @@ class _Search:
         fitted = train(recipe, self.training, seed=self.seed, features=self.features, **given)
         if given and reports.pruned:
             return None
-        found = evaluate(recipe, fitted, self.validation)
+        found = evaluate(recipe, fitted, self.validation, coverage=False)
         return require_finite(float(found.metrics[self.objective]))
 
 

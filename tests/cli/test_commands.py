@@ -201,6 +201,16 @@ def test_compare_baselines_prints_one_table(capsys, log):
     out = capsys.readouterr().out
     for name in ("POP", "S-POP", "PPOP", "Item-KNN", "Recall@20", "conservative ties"):
         assert name in out
+    assert "Coverage" not in out
+
+
+def test_compare_measures_coverage_where_asked(capsys, log, tmp_path):
+    """evaluation 1.5: POP shows 5 of the 20 items. Coverage has no interval over sessions."""
+    page = str(tmp_path / "page.html")
+    options = ["--models", "pop,item-knn", "--ks", "5", "--coverage", "--report", page]
+    assert main(["compare", *log, *options]) == 0
+    assert "Coverage@5" in capsys.readouterr().out
+    assert "<td>.2500" in Path(page).read_text(encoding="utf-8")
 
 
 def test_recipes_that_are_averaged_in_different_ways_are_refused(capsys, tmp_path):

@@ -13,6 +13,8 @@ from hrec_tf.data.aligned import aligned_stream
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import lane_stream
 from hrec_tf.data.prefixes import padded_stream
+from hrec_tf.data.recent_counts import RecentShares
+from hrec_tf.layers import RecentScores
 from hrec_tf.losses import TOP1, CrossEntropy, InBatch
 from hrec_tf.metrics import MRR, Recall
 from hrec_tf.models import (
@@ -41,6 +43,7 @@ from hrec_tf.schema import (
     GAP,
     IS_STEP,
     ITEM_IDS,
+    MINUTE,
     NEXT_GAP,
     NEXT_SESSION_START,
     PADDED_LAYOUTS,
@@ -56,6 +59,14 @@ from tests.reference.padded_rows import padded_events
 from tests.reference.weights import fill_distinct, fill_drawn
 
 NUM_ITEMS = 12
+
+
+def set_popular_shares(layer: RecentScores) -> None:
+    """Other items at each moment, with shares all distinct."""
+    draw = np.random.default_rng(5)
+    ids = [draw.permutation(layer.num_items)[: layer.size] + 1 for _ in range(layer.moments)]
+    shares = draw.dirichlet(np.ones(layer.size), layer.moments)
+    layer.set_shares(RecentShares(0, np.array(ids, np.int32), shares))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +110,18 @@ class Case:
     def windows_per_chunk(self) -> int:
         return 1 if self.is_padded else 6
 
+    @functools.cached_property
+    def reads_minutes(self) -> bool:
+        """Whether its events tell when they were."""
+        return self.build().reads_minutes
+
     def build(self, seed: int = 3) -> NextItemModel:
         model = self.model(num_items=NUM_ITEMS, seed=seed, **self.arguments)
         neighbours = self.arguments.get("neighbours")
         if neighbours:
             model.set_neighbours(similarities(NUM_ITEMS, neighbours))
+        if self.arguments.get("popular"):
+            set_popular_shares(model.heads.recent)
         return model
 
     def compile(self, model: NextItemModel, histories: Histories) -> None:
@@ -144,6 +162,7 @@ class Case:
             num_lanes=rows,
             feed_last_item=feed_last_item,
             with_gaps=self.reads_gaps,
+            with_minutes=self.reads_minutes,
             with_users=self.reads_users,
             **arguments,
         )
@@ -180,6 +199,8 @@ class Case:
                 events[GAP] = tf.constant(np.where(user_start, 0, gaps), tf.int32)
                 passes = generator.choice([3, 70, 4000], (rows, steps))
                 events[NEXT_GAP] = tf.constant(passes, tf.int32)
+            if self.reads_minutes:
+                events[MINUTE] = tf.constant(generator.integers(0, 60, (rows, steps)), tf.int32)
             if self.reads_users:
                 events[USER_IDS] = tf.constant(generator.integers(0, 13, (rows, steps)), tf.int32)
             if self.layout == ALIGNED:
@@ -287,9 +308,11 @@ CASES = [
     ),
     Case("HRNN fed every event", HRNN, HRNN_SIZES | {"feed_last_item": True}, trains_alike=True),
     Case(
-        "HRNN with reminders and neighbours",
+        "HRNN with reminders, neighbours and popular items",
         HRNN,
-        HRNN_SIZES | {"reminders": 4, "neighbours": 4, "neighbour_weight": 0.5},
+        HRNN_SIZES
+        | {"reminders": 4, "neighbours": 4, "neighbour_weight": 0.5}
+        | {"popular": 3, "popular_moments": 5},
     ),
     Case("User-based GRU", UserGRU, USER_SIZES),
     Case(

@@ -117,3 +117,8 @@ def test_fingerprint_changes_with_any_array():
         Histories.from_lists([[[1]], [[2]]], num_items=2),
     ]
     assert len({histories.fingerprint for histories in [first, *others]}) == 10
+
+
+def test_repr_is_one_line_whatever_the_size():
+    histories = Histories.from_lists([[[1, 2], [3]], [[2]]], num_items=5)
+    assert repr(histories) == "Histories(num_users=2, num_sessions=3, num_events=4, num_items=5)"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hrec_tf.data import plain_toml
 
-keys = st.text("abcxyz_", min_size=1, max_size=6)
+keys = st.text('abcxyz_-+. "\\é', min_size=1, max_size=6)
 plain = st.one_of(
     st.booleans(),
     st.integers(-(2**62), 2**62),

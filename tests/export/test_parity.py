@@ -47,7 +47,7 @@ WITHOUT_VECTORS = {
     "STAMP of Song et al.",
     "RNN-BPM",
     "RNN-BPM of GRUs, joint",
-    "HRNN with reminders and neighbours",
+    "HRNN with reminders, neighbours and popular items",
 }
 STEPS = {
     "saved_model step",

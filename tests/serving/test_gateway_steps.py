@@ -1,15 +1,18 @@
 """Steps that go to the model together: each gets its own answer, or its own error."""
 
 import asyncio
+import time
 
 import numpy as np
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from hrec_tf.serving import ServingError
+from hrec_tf.serving import Client, Gateway, Server, ServingError
 from hrec_tf.serving.async_client import AsyncClient
 from hrec_tf.serving.gateway.records import Event
 from hrec_tf.serving.gateway.steps import Steps
 from tests.serving import toy
-from tests.serving.gateway_parts import NOON
+from tests.serving.gateway_parts import NOON, add, ask, pairs
 
 
 def test_steps_that_go_together_get_what_each_gets_alone(toy_server, monkeypatch):
@@ -62,3 +65,28 @@ def test_steps_of_two_versions_go_each_to_its_own(tmp_path, toy_server):
         await away.close()
 
     asyncio.run(ask())
+
+
+def test_a_list_longer_than_an_old_version_makes_comes_from_the_newest(tmp_path):
+    """A user's state is of version 1, whose lists have two items, when four are asked for."""
+    base = tmp_path / "base"
+    toy.write_toy(base, version=1, k=2)
+    text = f"model_config_list {{ config {{ name: 'recommender' base_path: '{base}' "
+    config = text_format.Parse(text + "model_version_policy { all {} } } }", ModelServerConfig())
+    with Server(config, poll_seconds=0) as server:
+        address, store = f"127.0.0.1:{server.port}", str(tmp_path / "users.sqlite")
+        with Gateway(address, store=store) as gateway:
+            assert add(gateway.port, "ann", ("tea", NOON), k=2)[1]["model_version"] == 1
+            toy.write_toy(base, version=2, k=5)
+            server.poll()
+            until = time.monotonic() + 20
+            path = "/recommendations?user=ann&exclude_seen=false&k="
+            while (content := ask(gateway.port, "GET", f"{path}4")[1]).get("model_version") != 2:
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            with Client(address, version=2) as newest:
+                assert pairs(content) == newest.recommend([("tea", NOON)], 4, exclude_seen=False)
+            # What its own version can list comes from it, with the state that is kept.
+            content = ask(gateway.port, "GET", f"{path}2")[1]
+            assert content["model_version"] == 1
+            assert [one["item"] for one in content["items"]] == ["jam", "tea"]

@@ -2,13 +2,15 @@
 
 import json
 import random
+import socket
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hrec_tf.serving import Client, Server
+from hrec_tf.serving import Client, Server, http_runner
 
 ROW = {"item_ids": ["tea", "jam"], "timestamps": [0, 1], "lengths": 2, "exclude_seen": True}
 BATCH = {
@@ -171,3 +173,26 @@ def test_it_ends_with_the_server(toy_base):
         assert asked(other, "/health")[0] == 200
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
+
+
+def test_a_connection_without_a_request_is_closed_and_others_are_not(server, monkeypatch):
+    """pitfalls 4: open connections that send nothing, or a head byte by byte, use no socket up."""
+    monkeypatch.setattr(http_runner, "HEAD_SECONDS", 1.0)
+    address = "127.0.0.1", server.rest_port
+    head = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    connections = [socket.create_connection(address, timeout=30) for _ in range(3)]
+    with connections[0] as silent, connections[1] as slow, connections[2] as asking:
+        begin = time.monotonic()
+        for place in range(3):
+            slow.sendall(head[place : place + 1])
+            time.sleep(0.1)
+        asking.sendall(head + b"\r\n")
+        assert asking.recv(12) == b"HTTP/1.1 200"
+        for broken in (silent, slow):
+            assert broken.recv(1) == b""
+        assert 0.9 < time.monotonic() - begin < 20
+        # One that asked in time may ask again later.
+        while asking.recv(4096)[-1:] != b"}":
+            pass
+        asking.sendall(head + b"\r\n")
+        assert asking.recv(12) == b"HTTP/1.1 200"

@@ -139,9 +139,9 @@ def test_a_value_that_is_no_number_fails_the_trial(parts, tmp_path, monkeypatch)
 
     answers = [Nothing, None, None]
 
-    def evaluation(*given):
+    def evaluation(*given, **more):
         answer = answers.pop()
-        return evaluate(*given) if answer is None else answer
+        return evaluate(*given, **more) if answer is None else answer
 
     monkeypatch.setattr(tuner, "evaluate", evaluation)
     tuned = tune(KNN, SPACE, *parts, trials=2, study=tmp_path / "study.db")

@@ -22,12 +22,14 @@ from hrec_tf.schema import (
     IS_STEP,
     ITEM_IDS,
     LARGEST_GAP,
+    MINUTE,
     NEXT_GAP,
     NEXT_SESSION_START,
     PADDED_LAYOUTS,
     PADDING_ID,
     POSITIONS,
     PREFIXES,
+    SECONDS_PER_MINUTE,
     SESSION_START,
     USER_FEATURES,
     USER_PARALLEL,
@@ -47,6 +49,7 @@ _TYPES = {
     USER_START: tf.bool,
     SESSION_START: tf.bool,
     GAP: tf.int32,
+    MINUTE: tf.int32,
     NEXT_GAP: tf.int32,
     NEXT_SESSION_START: tf.bool,
     FEEDBACK: tf.float32,
@@ -256,6 +259,9 @@ def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, lis
                 before = previous if events[ITEM_IDS] else event
                 gap = trial.timestamps[event] - trial.timestamps[before]
                 events.setdefault(GAP, []).append(int(np.clip(gap, 0, LARGEST_GAP)))
+            if model.reads_minutes:
+                minute = trial.timestamps[event] // SECONDS_PER_MINUTE
+                events.setdefault(MINUTE, []).append(minute)
             events[ITEM_IDS].append(trial.item_ids[event])
             previous = event
         previous = session[-1]

@@ -14,6 +14,7 @@ from hrec_tf.serving.gateway.front import Front, read_tokens
 from hrec_tf.serving.gateway.metrics import Metrics
 from hrec_tf.serving.gateway.users import Users
 from hrec_tf.serving.gateway.versions import Versions
+from hrec_tf.serving.http_runner import HTTPRunner
 from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.state_store import open_store
 
@@ -174,7 +175,7 @@ class Gateway:
         """Opens the doors; returns their ports."""
         app = http.make_app(self._front, max_body=self._max_body)
         # Its log would hold users: they are part of addresses.
-        self._runner = http.web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+        self._runner = HTTPRunner(app, shutdown_timeout=_GRACE)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_body),

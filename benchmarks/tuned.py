@@ -1,0 +1,134 @@
+"""Tunes methods on named logs, all with one budget, and writes what was found as recipes.
+
+    python -m benchmarks.tuned --data online-retail
+
+Each method has at most 12 trials on validation sessions made of the training part, one objective,
+MRR@20, and one seed. The best becomes `[recipes.<method>-tuned]` of
+hrec_tf/recipes/tuned_<log>.toml; what the search took and found stands in docs/tuning.json. A
+trial whose epochs were ended by `patience` becomes a recipe with as many epochs as were best, so
+that the final training keeps every session. A method that is there already is passed over; a
+search that was stopped goes on; several runs may go on side by side, with other methods each.
+
+Then `python -m benchmarks.measure --data online-retail --models stan-tuned` measures on the test
+part, once.
+"""
+
+import argparse
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import DOCS, locked, read, write
+from hrec_tf import __version__
+from hrec_tf.cli import console
+from hrec_tf.data import plain_toml
+from hrec_tf.data.atomic_files import write_whole
+from hrec_tf.data.log_source import LogSource, PreparedLog
+from hrec_tf.recipe import Recipe
+from hrec_tf.tuning import Space, Tuned, tune
+
+RECORDS, RECIPES = DOCS / "tuning.json", DOCS.parent / "hrec_tf" / "recipes"
+OBJECTIVE, TRIALS, SEED = "MRR@20", 12, 0
+BASELINES = ("item-knn", "v-sknn", "stan")
+NETWORKS = ("gru4rec+", "narm", "hrnn+")
+METHODS = {
+    "online-retail": (*BASELINES, *NETWORKS, "hrnn-meta"),
+    "globo-10k": (*BASELINES, *NETWORKS, "hrnn-meta-control"),
+    "foursquare-nyc": (*BASELINES, *NETWORKS, "hrnn-meta-control"),
+    "tmall-shan": (*BASELINES, *NETWORKS, "hrnn-meta-control"),
+}
+
+
+def refitted(tuned: Tuned) -> Recipe:
+    """Returns the best recipe without validation: its epochs are those that were best."""
+    recipe = tuned.recipe
+    if recipe.patience is None:
+        return recipe
+    reports = tuned.best.reports
+    best = max(range(len(reports)), key=lambda epoch: (reports[epoch], -epoch))
+    return recipe.with_changes({"epochs": best + 1, "patience": None})
+
+
+def command_of(data: str, method: str, trials: int) -> str:
+    return f"python -m benchmarks.tuned --data {data} --models {method} --trials {trials}"
+
+
+def record_of(data: str, tuned: Tuned, trials: int) -> dict[str, Any]:
+    """What a search took and found, as docs/tuning.json holds it."""
+    first = tuned.trials[0].value
+    return {
+        "dataset": data,
+        "model": tuned.base.model,
+        "recipe": tuned.base.name,
+        "objective": tuned.objective,
+        "complete": tuned.count("complete"),
+        "pruned": tuned.count("pruned"),
+        "seconds": round(sum(trial.seconds for trial in tuned.trials), 1),
+        "first": None if first is None else round(first, 6),
+        "best": round(float(tuned.best.value or 0.0), 6),
+        "command": command_of(data, tuned.base.name, trials),
+        "version": __version__,
+    }
+
+
+def keep(data: str, tuned: Tuned, trials: int) -> None:
+    """Writes a recipe and the record of its search; processes may do so side by side."""
+    record = record_of(data, tuned, trials)
+    path = RECIPES / f"tuned_{data.replace('-', '_')}.toml"
+    with locked(DOCS):
+        held = {(r["dataset"], r["recipe"]): r for r in read(RECORDS)}
+        write(RECORDS, list((held | {(data, tuned.base.name): record}).values()))
+        content = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+        plain = refitted(tuned).to_dict() | {"source": record["command"]}
+        name = f"{plain.pop('name')}-tuned"
+        recipes = content.get("recipes", {}) | {name: plain}
+        whole = {"data": data, "recipes": dict(sorted(recipes.items()))}
+        write_whole(path, plain_toml.to_toml(whole).encode())
+
+
+def tune_method(log: PreparedLog, data: str, method: str, trials: int, studies: Path) -> None:
+    """Searches for the recipe of one method on one log, and keeps it."""
+    training, validation = log.for_validation()
+    recipe = Recipe.for_data(data, method)
+    tuned = tune(
+        recipe,
+        Space.for_recipe(recipe),
+        training,
+        validation,
+        trials=trials,
+        study=studies / f"{data}-{method}.db",
+        objective=OBJECTIVE,
+        seed=SEED,
+        features=log.features,
+        watch=console.Progress().watch,
+        show=lambda trial: print(f"{data} {method} {trial.to_dict()}", flush=True),
+    )
+    keep(data, tuned, trials)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tuned", description=__doc__)
+    parser.add_argument("--data", required=True, help="named logs, with commas between")
+    parser.add_argument("--models", help="methods (default: those of docs/results.md)")
+    parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--studies", type=Path, default=Path("runs/studies"))
+    options = parser.parse_args(arguments)
+    options.studies.mkdir(parents=True, exist_ok=True)
+    console.import_tensorflow()
+    for data in options.data.split(","):
+        held = {record["recipe"] for record in read(RECORDS) if record["dataset"] == data}
+        methods = options.models.split(",") if options.models else METHODS[data]
+        if set(methods) <= held:
+            continue
+        log = LogSource(data).load()
+        for method in methods:
+            if method not in held:
+                tune_method(log, data, method, options.trials, options.studies)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Popularity of the hour inside a model's graph: what many took just before an event."""
+
+import keras
+import tensorflow as tf
+
+from hrec_tf import checks
+from hrec_tf.data.recent_counts import RecentShares, step_minutes
+from hrec_tf.layers.exact_numbers import ExactNumbers
+from hrec_tf.layers.listed_items import among, over_catalogue
+
+FLOOR = 0.001
+"""ε: a share of what is taken below which popularity says little."""
+
+
+@keras.saving.register_keras_serializable(package="hrec_tf")
+class RecentScores(keras.layers.Layer):
+    """What the scores of items gain that were taken often just before an event.
+
+        r      = max(0, min(⌊(t - t_0) / Δ⌋, R - 1))
+        gain_j = a σ(h w + v) log(1 + p_j(t_0 + r Δ) / ε)
+
+    t is the minute of the event, h the hidden state, p_j the shares of `recent_shares`: of each
+    moment the M largest; other items gain nothing. a, w and v are learnt and begin at 0, where
+    nothing is gained. Moments lie before t, so that in training, too, nothing is known of what
+    comes. After the log they were counted on, the last one holds, until others are set.
+
+    Source: ours; decayed counts: Ji et al., SIGIR 2020, arXiv:2005.13829 (DecayPop); that recent
+    clicks predict news: Moreira et al., IEEE Access 2019, arXiv:1904.10367; docs/equations.md B.11.
+
+    Args:
+        num_items: N; ids run 1..N.
+        dim: size of h.
+        size: M, popular items of a moment.
+        hours: the half-life of what counts as popular; it decides on Δ.
+        moments: R.
+
+    Call:
+        hidden: float (..., dim).
+        columns: float (..., width), of `columns`.
+        candidates: None for the whole catalogue, or int (..., candidates), as of `ItemScores`.
+        Returns float (..., num_items), or (..., rows, candidates).
+    """
+
+    def __init__(
+        self, num_items: int, dim: int, size: int, *, hours: float, moments: int, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.num_items, self.dim, self.hours = num_items, dim, hours
+        self.size = checks.require_positive_int("size", size, mend="Pass items, e.g. 100.")
+        self.moments = checks.require_positive_int(
+            "moments", moments, mend="Pass `hrec_tf.data.recent_counts.num_moments`."
+        )
+        self.step_minutes = step_minutes(hours)
+        self._numbers = ExactNumbers(moments, self.compute_dtype)
+
+    def build(self, input_shape=None):
+        shape, counted = (self.moments, self.size), {"trainable": False, "initializer": "zeros"}
+        self.first_minute = self.add_weight(name="first_minute", shape=(), dtype="int32", **counted)
+        self.item_ids = self.add_weight(name="item_ids", shape=shape, dtype="int32", **counted)
+        self.shares = self.add_weight(name="shares", shape=shape, autocast=False, **counted)
+        self.amount = self.add_weight(name="amount", shape=(1,), initializer="zeros")
+        self.gate_kernel = self.add_weight(
+            name="gate_kernel", shape=(self.dim, 1), initializer="zeros"
+        )
+        self.gate_bias = self.add_weight(name="gate_bias", shape=(1,), initializer="zeros")
+
+    def set_shares(self, found: RecentShares) -> None:
+        """Sets what was taken often, moment by moment.
+
+        Raises:
+            ValueError: other numbers of moments or items than the layer was made for.
+        """
+        if found.shares.shape != (self.moments, self.size):
+            raise ValueError(
+                f"`shares` has shape {found.shares.shape}, but this layer was made for "
+                f"{self.moments} moments of {self.size} items. Build it for the log that is "
+                "counted, see `hrec_tf.data.recent_counts.num_moments`."
+            )
+        self.first_minute.assign(found.first_minute)
+        self.item_ids.assign(found.item_ids)
+        self.shares.assign(found.shares)
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self._numbers.num_digits
+
+    def columns(self, minutes):
+        """Returns float (..., width), which moment holds at int minutes (...) since 1970."""
+        passed = tf.cast(minutes, tf.int32) - self.first_minute.value
+        return self._numbers.split(
+            tf.clip_by_value(passed // self.step_minutes, 0, self.moments - 1)
+        )
+
+    def call(self, hidden, columns, candidates=None):
+        moment = self._numbers.join(tf.unstack(columns, axis=-1))
+        hidden = tf.cast(hidden, self.compute_dtype)
+        kernel = tf.convert_to_tensor(self.gate_kernel)
+        gate = self.amount * tf.sigmoid(tf.linalg.matmul(hidden, kernel) + self.gate_bias)
+        ids = tf.gather(self.item_ids.value, moment)
+        popular = tf.math.log1p(tf.gather(self.shares.value, moment) / FLOOR)
+        gains = tf.cast(gate, tf.float32) * popular
+        if candidates is None:
+            found = over_catalogue(ids, gains, self.num_items)
+        else:
+            found = among(candidates, ids, gains, self.num_items)
+        return tf.cast(found, self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | {
+            "num_items": self.num_items,
+            "dim": self.dim,
+            "size": self.size,
+            "hours": self.hours,
+            "moments": self.moments,
+        }

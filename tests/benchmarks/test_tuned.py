@@ -1,0 +1,45 @@
+"""What a search found becomes a recipe that keeps every session; searches are recorded."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import tuned
+from hrec_tf.data.log_source import LogSource, PreparedLog
+from hrec_tf.recipe import Recipe
+
+
+def test_a_recipe_that_was_stopped_early_trains_as_long_as_was_best():
+    """The first of equally good epochs, counted from 1; without patience nothing changes."""
+    recipe = Recipe.for_data("online-retail", "narm")
+    best = SimpleNamespace(reports=(0.1, 0.3, 0.3, 0.2))
+    found = tuned.refitted(SimpleNamespace(recipe=recipe, best=best))
+    assert (found.epochs, found.patience) == (2, None)
+    assert replace(found, epochs=recipe.epochs, patience=recipe.patience) == recipe
+    plain = Recipe.for_data("online-retail", "gru4rec+")
+    assert tuned.refitted(SimpleNamespace(recipe=plain, best=best)) is plain
+
+
+@pytest.mark.integration
+def test_a_search_is_kept_as_a_recipe_and_a_record(tmp_path, monkeypatch):
+    """The test part is never ranked, and what is there already is passed over."""
+    monkeypatch.setattr(tuned, "DOCS", tmp_path)
+    monkeypatch.setattr(tuned, "RECORDS", tmp_path / "tuning.json")
+    monkeypatch.setattr(tuned, "RECIPES", tmp_path)
+    monkeypatch.setattr(PreparedLog, "test", property(lambda log: pytest.fail("the test part")))
+    given = ["--data", "online-retail", "--models", "item-knn", "--trials", "2"]
+    assert tuned.main([*given, "--studies", str(tmp_path / "studies")]) == 0
+    (record,) = json.loads((tmp_path / "tuning.json").read_text())
+    assert (record["complete"], record["objective"]) == (2, "MRR@20")
+    assert record["best"] >= record["first"] > 0
+    assert record["command"] == f"python -m benchmarks.tuned {' '.join(given)}"
+    path = tmp_path / "tuned_online_retail.toml"
+    written = path.read_text()
+    recipe = Recipe.load(path, "item-knn-tuned")
+    assert (recipe.model, recipe.name) == ("item-knn", "item-knn-tuned")
+    assert recipe.complete().source == record["command"]
+    monkeypatch.setattr(LogSource, "load", lambda source: pytest.fail("measured again"))
+    assert tuned.main(given) == 0
+    assert path.read_text() == written
