@@ -28,11 +28,11 @@ sys.exit(main(sys.argv[1:]))
 KILLED_IN_ITS_SECOND_TRIAL = """
 import os
 evaluate, calls = tuner.evaluate, []
-def killing(*given):
+def killing(*given, **more):
     calls.append(given)
     if len(calls) == 2:
         os.kill(os.getpid(), 9)
-    return evaluate(*given)
+    return evaluate(*given, **more)
 tuner.evaluate = killing
 """
 
