@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hrec_tf.data.recent_counts import recent_shares
 from hrec_tf.recipe import (
     Recipe,
     best_epoch,
@@ -264,6 +265,25 @@ def test_training_by_recipe_learns_and_ranks_with_validation():
     found = evaluate(recipe, model, histories)
     assert found.metrics["Recall@1"] > 0.5
     assert evaluate(recipe, model, histories, ties="standard").ties == "standard"
+
+
+@pytest.mark.integration
+def test_training_counts_what_was_popular_in_its_histories():
+    """ "log" is the number of their moments; after a step of training the counts gain something."""
+    histories = ring_histories(num_users=4)
+    popular = {"popular": 3, "popular_hours": 0.1, "popular_moments": "log"}
+    given = SMALL | {"epochs": 1, "arguments.inputs": "constrained"}
+    recipe = hrnn(**given).with_changes(popular)
+    model = train(recipe, histories, seed=0)
+    expected = recent_shares(histories, size=3, hours=0.1)
+    recent = model.heads.recent
+    np.testing.assert_array_equal(recent.item_ids, expected.item_ids)
+    np.testing.assert_array_equal(recent.shares, expected.shares)
+    assert int(recent.first_minute) == expected.first_minute
+    assert np.any(expected.shares)
+    assert float(recent.amount[0]) != 0
+    with pytest.raises(ValueError, match=r"`popular_hours` was 0\.1, but popular is 0, so it"):
+        train(hrnn(**given).with_changes({"popular_hours": 0.1}), histories, seed=0)
 
 
 @pytest.mark.integration
