@@ -3,8 +3,8 @@ import pytest
 
 from hrec_tf import registry
 from hrec_tf.baselines import Popularity
-from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation import best_items, coverage, evaluate, rank_baseline, rank_model
+from tests.reference.drawn_histories import drawn_histories, with_own_weights
 
 NUM_ITEMS = 30
 NETWORKS = {
@@ -18,20 +18,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module")
 def histories():
-    rng = np.random.default_rng(1)
-    users = [
-        [rng.integers(1, NUM_ITEMS + 1, rng.integers(1, 6)).tolist() for _ in range(sessions)]
-        for sessions in (3, 1, 4, 2, 3)
-    ]
-    return Histories.from_lists(users, num_items=NUM_ITEMS)
-
-
-def with_own_weights(model):
-    """Every weight its own value, large enough to part the scores."""
-    for weight in model.weights:
-        size = int(np.prod(weight.shape))
-        weight.assign(0.8 * np.sin(np.arange(1, size + 1) * 1.7).reshape(weight.shape))
-    return model
+    return drawn_histories(NUM_ITEMS, seed=1)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

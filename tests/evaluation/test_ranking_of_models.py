@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hrec_tf.data.histories import Histories
 from hrec_tf.evaluation import rank_model
 from hrec_tf.models import HRNN, GRU4Rec, RNNConcat
+from tests.reference.drawn_histories import drawn_histories, with_own_weights
 
 NUM_ITEMS = 30
 CASES = {
@@ -24,12 +24,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def histories():
-    rng = np.random.default_rng(0)
-    users = [
-        [rng.integers(1, NUM_ITEMS + 1, rng.integers(1, 6)).tolist() for _ in range(sessions)]
-        for sessions in (3, 1, 4, 2, 3)
-    ]
-    return Histories.from_lists(users, num_items=NUM_ITEMS)
+    return drawn_histories(NUM_ITEMS, seed=0)
 
 
 def ranks_by_steps(model, histories):
@@ -57,10 +52,7 @@ def ranks_by_steps(model, histories):
 @pytest.mark.parametrize("name", CASES)
 def test_ranks_are_those_of_feeding_event_by_event(name, histories):
     """models B.6, B.7 and A-T8: bootstrapped evaluation equals `step`, in any lanes."""
-    model = CASES[name]()
-    for weight in model.weights:  # every weight its own value, large enough to part the scores
-        size = int(np.prod(weight.shape))
-        weight.assign(0.8 * np.sin(np.arange(1, size + 1) * 1.7).reshape(weight.shape))
+    model = with_own_weights(CASES[name]())
     one_by_one = ranks_by_steps(model, histories)
     for num_lanes, steps in ((1, 5), (3, 2), (None, 32)):
         ranks = rank_model(model, histories, num_lanes=num_lanes, steps=steps)
