@@ -225,9 +225,16 @@ class Study:
             )
 
     def _fail_what_was_left(self) -> None:
-        for trial in self._trials():
-            if trial.state == TrialState.RUNNING and not self._locks.is_held(trial.number):
+        # Who ends a trial says so and then gives back its lock, so only a trial that is running
+        # after its lock was seen free was left.
+        running = [trial.number for trial in self._running()]
+        free = {number for number in running if not self._locks.is_held(number)}
+        for trial in self._running() if free else ():
+            if trial.number in free:
                 self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _running(self) -> list[FrozenTrial]:
+        return [trial for trial in self._trials() if trial.state == TrialState.RUNNING]
 
     def _free_place(self) -> int:
         taken = {

@@ -141,6 +141,24 @@ def test_trials_are_divided_and_a_running_one_is_not_begun_again(tmp_path):
         study.release(again)
 
 
+def test_a_trial_that_ends_while_it_is_looked_at_was_not_left(tmp_path, monkeypatch):
+    path = tmp_path / "study.db"
+    with opened(path) as one, opened(path) as other:
+        trial = one.begin(2)
+        held, looked = TrialLocks.is_held, []
+
+        def is_held(locks, number):  # the other process has it, ends it, and gives back the lock
+            looked.append(number)
+            one.complete(trial, 0.5)
+            return held(locks, number)
+
+        monkeypatch.setattr(TrialLocks, "is_held", is_held)
+        begun = other.begin(2)
+        assert looked == [trial.number]
+        assert (one.place(trial), other.place(begun)) == (0, 1)
+        assert (other.standing()[:2], other.num_left) == ((1, 1), 0)
+
+
 def _package(name):
     import importlib.util
 
