@@ -28,7 +28,13 @@ PAIRED, RANKS = DOCS / "results_paired.json", Path("runs/ranks")
 METRICS = {"Recall@20": recall_at, "MRR@20": mrr_at}
 K = 20
 RIVALS = ("item-knn-tuned", "v-sknn-tuned", "stan-tuned", "gru4rec+-tuned", "narm-tuned")
-TRIED = ("hrnn+-tuned", "hrnn+-network-tuned", "hrnn-meta-tuned", "hrnn-meta-control-tuned")
+TRIED = (
+    "hrnn+-tuned",
+    "hrnn+-without-times-tuned",
+    "hrnn+-network-tuned",
+    "hrnn-meta-tuned",
+    "hrnn-meta-control-tuned",
+)
 WITHOUT_USERS = {"hrnn+-network-tuned": "gru4rec+-same"}
 """A recipe -> the same recipe without the user level."""
 

@@ -2,12 +2,14 @@
 
     python -m benchmarks.tuned --data online-retail
 
-Each method has at most 12 trials on validation sessions made of the training part, one objective,
+Each method has at most 6 trials on validation sessions made of the training part, one objective,
 MRR@20, and one seed. The best becomes `[recipes.<method>-tuned]` of
-hrec_tf/recipes/tuned_<log>.toml; what the search took and found stands in docs/tuning.json. A
-trial whose epochs were ended by `patience` becomes a recipe with as many epochs as were best, so
-that the final training keeps every session. A method that is there already is passed over; a
-search that was stopped goes on; several runs may go on side by side, with other methods each.
+hrec_tf/recipes/tuned_<log>.toml; that of HRNN+ stands there also without its heads, as
+`hrnn+-network-tuned`, and that network without the user level, as `gru4rec+-same`. What the search
+took and found is in docs/tuning.json. A trial whose epochs were ended by `patience` becomes a
+recipe with as many epochs as were best, so that the final training keeps every session. A method
+that is there already is passed over; a search that was stopped goes on; several runs may go on
+side by side, with other methods each.
 
 Then `python -m benchmarks.measure --data online-retail --models stan-tuned` measures on the test
 part, once.
@@ -17,6 +19,7 @@ import argparse
 import os
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +33,19 @@ from hrec_tf.recipe import Recipe
 from hrec_tf.tuning import Space, Tuned, tune
 
 RECORDS, RECIPES = DOCS / "tuning.json", DOCS.parent / "hrec_tf" / "recipes"
-OBJECTIVE, TRIALS, SEED = "MRR@20", 12, 0
-BASELINES = ("item-knn", "v-sknn", "stan")
-NETWORKS = ("gru4rec+", "narm", "hrnn+")
+OBJECTIVE, TRIALS, SEED = "MRR@20", 6, 0
+RIVALS = ("item-knn", "v-sknn", "stan", "gru4rec+", "narm")
 METHODS = {
-    "online-retail": (*BASELINES, *NETWORKS, "hrnn-meta"),
-    "globo-10k": (*BASELINES, *NETWORKS, "hrnn-meta-control"),
-    "foursquare-nyc": (*BASELINES, *NETWORKS, "hrnn-meta-control"),
-    "tmall-shan": (*BASELINES, *NETWORKS, "hrnn-meta-control"),
+    "online-retail": (*RIVALS, "hrnn+", "hrnn-meta"),
+    "globo-10k": (*RIVALS, "hrnn+", "hrnn-meta-control"),
+    "foursquare-nyc": (*RIVALS, "hrnn+", "hrnn-meta-control"),
+    "tmall-shan": (*RIVALS, "hrnn+-without-times", "hrnn-meta-control"),
 }
+HEADS = (
+    *("reminders", "neighbours", "neighbour_weight"),
+    *("popular", "popular_hours", "popular_moments"),
+)
+"""Arguments of HRNN+ that its network alone does not have."""
 
 
 def refitted(tuned: Tuned) -> Recipe:
@@ -49,6 +56,21 @@ def refitted(tuned: Tuned) -> Recipe:
     reports = tuned.best.reports
     best = max(range(len(reports)), key=lambda epoch: (reports[epoch], -epoch))
     return recipe.with_changes({"epochs": best + 1, "patience": None})
+
+
+def network_of(recipe: Recipe) -> Recipe:
+    """Returns an HRNN+ without its heads: the scores are of the GRUs and nothing else."""
+    arguments = {name: of for name, of in recipe.arguments.items() if name not in HEADS}
+    return replace(recipe, name="hrnn+-network", arguments=arguments)
+
+
+def without_users(network: Recipe) -> Recipe:
+    """Returns the GRU4Rec+ whose settings are those of an HRNN+, without the user level."""
+    of = network.arguments
+    arguments = {"units": [of["session_units"]], "hidden_dropout": of["session_dropout"]}
+    if "embed_dropout" in of:
+        arguments["embed_dropout"] = of["embed_dropout"]
+    return replace(network, name="gru4rec+-same", model="gru4rec+", arguments=arguments)
 
 
 def command_of(data: str, method: str, trials: int) -> str:
@@ -76,14 +98,22 @@ def record_of(data: str, tuned: Tuned, trials: int) -> dict[str, Any]:
 def keep(data: str, tuned: Tuned, trials: int) -> None:
     """Writes a recipe and the record of its search; processes may do so side by side."""
     record = record_of(data, tuned, trials)
+
+    def plain(recipe: Recipe) -> dict[str, Any]:
+        content = recipe.to_dict() | {"source": record["command"]}
+        return {key: value for key, value in content.items() if key != "name"}
+
     path = RECIPES / f"tuned_{data.replace('-', '_')}.toml"
     with locked(DOCS):
         held = {(r["dataset"], r["recipe"]): r for r in read(RECORDS)}
         write(RECORDS, list((held | {(data, tuned.base.name): record}).values()))
         content = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
-        plain = refitted(tuned).to_dict() | {"source": record["command"]}
-        name = f"{plain.pop('name')}-tuned"
-        recipes = content.get("recipes", {}) | {name: plain}
+        best = refitted(tuned)
+        found = {f"{best.name}-tuned": best}
+        if best.name.startswith("hrnn+"):
+            network = network_of(best)
+            found |= {"hrnn+-network-tuned": network, "gru4rec+-same": without_users(network)}
+        recipes = content.get("recipes", {}) | {name: plain(of) for name, of in found.items()}
         whole = {"data": data, "recipes": dict(sorted(recipes.items()))}
         write_whole(path, plain_toml.to_toml(whole).encode())
 
