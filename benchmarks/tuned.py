@@ -131,6 +131,7 @@ def tune_method(log: PreparedLog, data: str, method: str, trials: int, studies: 
         study=studies / f"{data}-{method}.db",
         objective=OBJECTIVE,
         seed=SEED,
+        pruner="none",
         features=log.features,
         watch=console.Progress().watch,
         show=lambda trial: print(f"{data} {method} {trial.to_dict()}", flush=True),

@@ -26,7 +26,15 @@ CURVE_WIDTH, CURVE_HEIGHT = 300, 210
 
 TRAINED, COUNTED = "#0b5cad", "#6f7782"
 # Colours that people who are colour-blind tell apart, and a shape for each.
-GROUPS = (("#0072b2", "o"), ("#d55e00", "D"), ("#009e73", "s"))
+GROUPS = (
+    ("#0072b2", "o"),
+    ("#d55e00", "D"),
+    ("#009e73", "s"),
+    ("#cc79a7", "^"),
+    ("#56b4e9", "v"),
+    ("#b58900", "P"),
+    ("#333333", "X"),
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ def group_figure(
     """Draws a method's values in several groups of points as marks on one line.
 
     Args:
-        groups: group -> method -> value; NaN where a group has no point.
+        groups: at most 7, group -> method -> value; NaN where a group has no point.
         name: of the figure; unique in its page.
         metric: what is drawn.
         title: what the figure shows, for those who do not see it.
@@ -96,7 +104,7 @@ def group_figure(
             if len(known):
                 axes.plot([known.min(), known.max()], [place, place], color=GRID, linewidth=4)
         marks = []
-        for (color, marker), group, row in zip(GROUPS, groups, values, strict=False):
+        for (color, marker), group, row in zip(GROUPS[: len(groups)], groups, values, strict=True):
             style: dict[str, Any] = {
                 "marker": marker,
                 "color": color,

@@ -78,7 +78,8 @@ def tune(
         seed: of the search and of every training.
         pruner: "median" ends a trial early whose best epoch so far is below the median of the
             others' (by validation Recall, or MRR if the objective is one, at the largest of the
-            recipe's `ks`); "none" does not. By default "median" for what is trained.
+            recipe's `ks`); "none" does not, and without `patience` ranks no validation histories
+            before a training's end. By default "median" for what is trained.
         features: of the log; read by models whose recipe says so.
         watch: see `hrec_tf.reporting.comparison.Watch`; shows progress.
         show: takes each trial that this process has made.
@@ -106,7 +107,7 @@ def tune(
         "space": space.to_dict(),
         "recipe": recipe.complete().to_dict() | {"source": ""},
     }
-    search = _Search(recipe, space, training, validation, objective, seed, features)
+    search = _Search(recipe, space, training, validation, objective, seed, pruner, features)
     path = Path(study)
     with (
         said_of(path),
@@ -138,6 +139,7 @@ class _Search:
     validation: Histories
     objective: str
     seed: int
+    pruner: str
     features: LogFeatures | None
 
     def make(self, study: Study, trials: int, watch: Watch, show: Callable[[Trial], None]) -> None:
@@ -190,14 +192,18 @@ class _Search:
     def _value(self, recipe: Recipe, trial: optuna.Trial, progress: Any) -> float | None:
         """The objective, or None if the trial was pruned."""
         given: dict[str, Any] = {}
+        callbacks: list[keras.callbacks.Callback] = []
+        reports = _Reports(trial, _monitor(recipe, self.objective))
         if not recipe.entry.is_baseline:
-            reports = _Reports(trial, _monitor(recipe, self.objective))
-            given = {"validation": self.validation, "callbacks": [reports]}
+            if self.pruner != "none" or recipe.patience is not None:
+                given["validation"] = self.validation
+                callbacks.append(reports)
             if progress is not None:
                 pairs = num_pairs(recipe.fitted_to(self.features, self.training), self.training)
-                given["callbacks"].append(TrainingProgress(pairs, show=progress))
+                callbacks.append(TrainingProgress(pairs, show=progress))
+            given["callbacks"] = callbacks
         fitted = train(recipe, self.training, seed=self.seed, features=self.features, **given)
-        if given and reports.pruned:
+        if reports.pruned:
             return None
         found = evaluate(recipe, fitted, self.validation, coverage=False)
         return require_finite(float(found.metrics[self.objective]))

@@ -9,6 +9,7 @@ import pytest
 from hrec_tf.data import splits
 from hrec_tf.data.event_log import EventLog
 from hrec_tf.data.log_source import PreparedLog
+from hrec_tf.evaluation import ranking
 from hrec_tf.recipe import Recipe, evaluate, train
 from hrec_tf.tuning import Choices, Range, Space, objectives, study, tune, tuner
 from tests.reference.made_results import prepared_ring, ring_log
@@ -119,6 +120,18 @@ def test_the_test_part_decides_nothing(tmp_path):
 
 def _rest(log):
     return {f.name: getattr(log, f.name) for f in dataclasses.fields(log) if f.name != "frame"}
+
+
+@pytest.mark.parametrize(("pruner", "each"), [("none", 1), ("median", 3)])
+def test_what_is_not_pruned_is_ranked_at_its_end_alone(parts, tmp_path, monkeypatch, pruner, each):
+    recipe = Recipe.load("quadrana2017", "gru4rec").with_changes({"epochs": 2, "patience": None})
+    space = Space({"optimizer.learning_rate": Range(0.01, 0.1)})
+    times, play = [], ranking.play
+    monkeypatch.setattr(ranking, "play", lambda *a, **b: times.append(1) or play(*a, **b))
+    study = tmp_path / "study.db"
+    tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner=pruner)
+    assert len(times) == each and tuned.best.value > 0
+    assert len(tuned.trials[0].reports) == each - 1
 
 
 def test_failures_are_kept_and_three_in_a_row_end_the_search(parts, tmp_path, monkeypatch):
