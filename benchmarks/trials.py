@@ -25,7 +25,7 @@ def trial(data: str, recipe: Recipe, seed: int) -> str:
     """Trains a recipe and returns its numbers on the validation part, in percent."""
     prepared = LogSource(data).load()
     training, validation = prepared.for_validation()
-    given = {} if recipe.entry.is_baseline else {"validation": validation}
+    given = {} if recipe.patience is None else {"validation": validation}
     model = train(recipe, training, seed=seed, features=prepared.features, **given)
     found = evaluate(recipe, model, validation, ks=ks_of(data), ties="standard")
     numbers = "  ".join(f"{name} {100 * found.metrics[name]:.2f}" for name in metrics_of(data))

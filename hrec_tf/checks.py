@@ -70,4 +70,6 @@ def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """Returns a sentence that names the choice nearest to `value`."""
     choices = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.4)
+    if not near and not choices:
+        return "There is none to choose."
     return f"Did you mean {near[0]!r}?" if near else f"Pass for example {choices[0]!r}."
