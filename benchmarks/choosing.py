@@ -8,7 +8,6 @@ them were tuned on validation alone, but which of three neighbours is shown is t
 part, so that what stands beside HRNN+ is the hardest of them). What was not measured has no cell.
 """
 
-import math
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -30,7 +29,7 @@ FAMILIES = {
     "NARM": ("narm-tuned",),
     "HRNN, paper's settings": ("hrnn-init", "hrnn-all"),
     "HRNN-meta": ("hrnn-meta-tuned", "hrnn-meta-control-tuned"),
-    "HRNN+": ("hrnn+-tuned", "hrnn+-without-times-tuned"),
+    "HRNN+": ("hrnn+-tuned", "hrnn+-news-tuned", "hrnn+-without-times-tuned"),
 }
 RIVALS = ("neighbours", "GRU4Rec+", "NARM")
 OURS = "HRNN+"
@@ -54,8 +53,8 @@ settings. Each cell is the family's best recipe there. All numbers, with their c
   `hrnn+-network`; `gru4rec+` where nobody comes back or there are no users at all.
 - **You cannot train, or need it this afternoon:** `stan` or `v-sknn`. They are counted in seconds,
   and stand nearer to the networks than the networks' papers say.
-- **Items are younger than the training** (news, new arrivals): `recent-pop` shows what recency
-  alone gives; `hrnn-meta` reads the items' features, where a log has some.
+- **Items are younger than the training** (news, new arrivals): `hrnn+-news`. `recent-pop` shows
+  what recency alone gives; `hrnn-meta` reads the items' features, where a log has some.
 - **You compare with the papers:** `hrnn-init`, `hrnn-all`, with their settings. They are not
   what we would serve.
 

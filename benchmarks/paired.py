@@ -30,6 +30,7 @@ K = 20
 RIVALS = ("item-knn-tuned", "v-sknn-tuned", "stan-tuned", "gru4rec+-tuned", "narm-tuned")
 TRIED = (
     "hrnn+-tuned",
+    "hrnn+-news-tuned",
     "hrnn+-without-times-tuned",
     "hrnn+-network-tuned",
     "hrnn-meta-tuned",

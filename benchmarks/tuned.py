@@ -37,7 +37,7 @@ OBJECTIVE, TRIALS, SEED = "MRR@20", 6, 0
 RIVALS = ("item-knn", "v-sknn", "stan", "gru4rec+", "narm")
 METHODS = {
     "online-retail": (*RIVALS, "hrnn+", "hrnn-meta"),
-    "globo-10k": (*RIVALS, "hrnn+", "hrnn-meta-control"),
+    "globo-10k": (*RIVALS, "hrnn+-news", "hrnn-meta-control"),
     "foursquare-nyc": (*RIVALS, "hrnn+", "hrnn-meta-control"),
     "tmall-shan": (*RIVALS, "hrnn+-without-times", "hrnn-meta-control"),
 }

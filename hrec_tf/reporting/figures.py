@@ -97,7 +97,7 @@ def group_figure(
     """
     labels = list(next(iter(groups.values())))
     with settings():
-        figure, axes = _rows_of(labels, metric)
+        figure, axes = _rows_of(labels, metric, len(groups))
         values = np.array([[group[label] for label in labels] for group in groups.values()])
         for place, column in enumerate(values.T):
             known = column[np.isfinite(column)]
@@ -161,9 +161,10 @@ def curve_figure(
         return to_svg(figure, name=name, title=f"{title}: {quantity} per epoch", about=about)
 
 
-def _rows_of(labels: Sequence[str], metric: str) -> tuple[Figure, Axes]:
-    """A figure with a row for each label, the first on top."""
-    figure, axes = canvas(WIDTH, 66 + ROW_HEIGHT * len(labels))
+def _rows_of(labels: Sequence[str], metric: str, marks: int = 1) -> tuple[Figure, Axes]:
+    """A figure with a row for each label, the first on top, and room for a legend of marks."""
+    legend_rows = -(-marks // 3)
+    figure, axes = canvas(WIDTH, 48 + 18 * legend_rows + ROW_HEIGHT * len(labels))
     axes.set_yticks(range(len(labels)), [cut(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
