@@ -6,6 +6,7 @@ from hrec_tf.layers.causal_attention import CausalAttention
 from hrec_tf.layers.causal_convolutions import CausalConvolutions
 from hrec_tf.layers.context_attention import ContextAttention
 from hrec_tf.layers.control_signals import ControlSignals
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.layers.event_memory import EventMemory
 from hrec_tf.layers.events import pack_events
 from hrec_tf.layers.feature_decoder import FeatureDecoder
@@ -28,6 +29,7 @@ __all__ = [
     "CausalConvolutions",
     "ContextAttention",
     "ControlSignals",
+    "Dropout",
     "EventMemory",
     "FeatureDecoder",
     "GlobalContext",

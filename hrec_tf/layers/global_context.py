@@ -7,6 +7,7 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.protocol import dense
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.precision import at_least_float32
 
 STDS = ("softplus", "exp")
@@ -55,7 +56,7 @@ class GlobalContext(keras.layers.Layer):
         self.dim = checks.require_positive_int("dim", dim, mend="Pass the vectors' size, e.g. 100.")
         self.std = checks.require_choice("std", std, STDS)
         self.dropout, self.seed = checks.require_rate("dropout", dropout), seed
-        self.drop = keras.layers.Dropout(dropout, seed=self._seed(10))
+        self.drop = Dropout(dropout, seed=self._seed(10))
         self.seed_generator = keras.random.SeedGenerator(self._seed(11))
 
     def _seed(self, offset):

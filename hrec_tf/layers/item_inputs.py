@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.cells.protocol import keep_mask
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.schema import PADDING_ID
 
 INPUTS = ("one_hot", "embedding", "constrained")
@@ -48,7 +49,7 @@ class ItemInputs(keras.layers.Layer):
         self.embed_dropout = checks.require_rate("embed_dropout", embed_dropout)
         self.item_dropout = checks.require_rate("item_dropout", item_dropout)
         self.seed = seed
-        self.drop = keras.layers.Dropout(embed_dropout, seed=seed)
+        self.drop = Dropout(embed_dropout, seed=seed)
         self.seed_generator = None
         if item_dropout:
             self.seed_generator = keras.random.SeedGenerator(None if seed is None else seed + 1)

@@ -20,6 +20,7 @@ from hrec_tf.layers import (
     bag_of_items,
     is_read_at,
 )
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.explanation import Explanation, one_history
 from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.schema import ITEM_IDS, POSITIONS, PREFIXES, SEQUENCES
@@ -151,8 +152,8 @@ class HCRNN(PrefixModel):
             self.items, outputs, pad_class=pad_class, seed=self._seed_of(5)
         )
         self.item_scores.build()
-        self.drop_inputs = keras.layers.Dropout(input_dropout, seed=self._seed_of(6))
-        self.drop_outputs = keras.layers.Dropout(output_dropout, seed=self._seed_of(7))
+        self.drop_inputs = Dropout(input_dropout, seed=self._seed_of(6))
+        self.drop_outputs = Dropout(output_dropout, seed=self._seed_of(7))
         self.built = True
 
     @staticmethod

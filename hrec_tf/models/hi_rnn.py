@@ -10,6 +10,7 @@ from hrec_tf import checks
 from hrec_tf.cells import HiRNNCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.layers import ItemScores, Recurrence, log_gap
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
     CONCATENATED,
@@ -131,8 +132,8 @@ class HiRNN(NextItemModel):
             self.query_kernel = self.add_weight(
                 name="query_kernel", shape=(cell.output_size,), initializer="zeros"
             )
-        self.drop_items = keras.layers.Dropout(dropout, seed=self._seed_of(3))
-        self.drop_output = keras.layers.Dropout(dropout, seed=self._seed_of(4))
+        self.drop_items = Dropout(dropout, seed=self._seed_of(3))
+        self.drop_output = Dropout(dropout, seed=self._seed_of(4))
         self.built = True
 
     def initial_states(self, batch_size):

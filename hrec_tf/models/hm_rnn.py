@@ -12,6 +12,7 @@ from hrec_tf.cells import HMLSTMCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.data.gaps import require_gap_moments
 from hrec_tf.layers import ItemScores, Recurrence, log_gap
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.explanation import Explanation, flagged_history
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
@@ -150,8 +151,8 @@ class HMRNN(NextItemModel):
         )
         for layer in (self.layer_gates, self.output_map):
             layer.build((None, width))
-        self.drop_items = keras.layers.Dropout(dropout, seed=self._seed_of(4))
-        self.drop_output = keras.layers.Dropout(dropout, seed=self._seed_of(5))
+        self.drop_items = Dropout(dropout, seed=self._seed_of(4))
+        self.drop_output = Dropout(dropout, seed=self._seed_of(5))
         self.built = True
 
     @staticmethod

@@ -20,6 +20,7 @@ from hrec_tf.layers import (
     Recurrence,
     pack_events,
 )
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.layers.feature_decoder import require_share
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
@@ -183,7 +184,7 @@ class HRNNMeta(NextItemModel):
             self.control_signals.build()
         self.feedback_map = self._map("feedback", num_feedback, feedback_dim, 3)
         self.user_map = self._map("user", num_user_features, user_dim, 4)
-        self.drop_inputs = keras.layers.Dropout(input_dropout, seed=self._seed_of(5))
+        self.drop_inputs = Dropout(input_dropout, seed=self._seed_of(5))
         features = item_dim + (control_dim if control else 0)
         features += (feedback_dim if num_feedback else 0) + (user_dim if num_user_features else 0)
         self.recurrences: list[Any] = []

@@ -11,6 +11,7 @@ from hrec_tf import checks
 from hrec_tf.cells import HSLSTMCell
 from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.layers import ItemScores, Recurrence, log_gap
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.explanation import Explanation, flagged_history
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.precision import at_least_float32
@@ -137,8 +138,8 @@ class HSLSTM(NextItemModel):
             name="output",
         )
         self.output_map.build((None, upper_units + lower_units))
-        self.drop_items = keras.layers.Dropout(dropout, seed=self._seed_of(3))
-        self.drop_output = keras.layers.Dropout(dropout, seed=self._seed_of(4))
+        self.drop_items = Dropout(dropout, seed=self._seed_of(3))
+        self.drop_output = Dropout(dropout, seed=self._seed_of(4))
         if boundaries == "learned":
             self.seed_generator = keras.random.SeedGenerator(self._seed_of(5))
             self.baseline = self.add_weight(

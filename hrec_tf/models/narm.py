@@ -17,6 +17,7 @@ from hrec_tf.layers import (
     is_read_at,
 )
 from hrec_tf.layers.additive_attention import NORMALISERS
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.explanation import Explanation, one_history
 from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.schema import ITEM_IDS, PADDING_ID, POSITIONS
@@ -80,7 +81,7 @@ class NARM(PrefixModel):
             num_items, item_dim, stddev=item_stddev, seed=self._seed_of(0), name="items"
         )
         self.items.build()
-        self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=self._seed_of(1))
+        self.drop_inputs = Dropout(embed_dropout, seed=self._seed_of(1))
         cell = ReferenceGRUCell(units, initial_values=initial_values, seed=self._seed_of(2))
         self.recurrence = Recurrence(cell, compile_steps=True)
         self.recurrence.build((None, None, item_dim))
@@ -88,7 +89,7 @@ class NARM(PrefixModel):
             units, normalise=attention, seed=self._seed_of(3), name="attention"
         )
         self.attention.build((None, None, units), (None, None, units))
-        self.drop_output = keras.layers.Dropout(output_dropout, seed=self._seed_of(4))
+        self.drop_output = Dropout(output_dropout, seed=self._seed_of(4))
         self.item_scores = BilinearScores(
             self.items, 2 * units, seed=self._seed_of(5), name="item_scores"
         )

@@ -5,6 +5,7 @@ import keras
 from hrec_tf import checks
 from hrec_tf.cells import LSTMCell, ReferenceGRUCell
 from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence, at_positions
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.prefix_model import PrefixModel
 from hrec_tf.schema import ITEM_IDS, PADDED_LAYOUTS, PADDING_ID, POSITIONS, PREFIXES
 
@@ -75,11 +76,11 @@ class PrefixRNN(PrefixModel):
             num_items, item_dim, stddev=item_stddev, seed=self._seed_of(0), name="items"
         )
         self.items.build()
-        self.drop_inputs = keras.layers.Dropout(embed_dropout, seed=self._seed_of(1))
+        self.drop_inputs = Dropout(embed_dropout, seed=self._seed_of(1))
         rnn_cell = CELLS[cell](units, initial_values=initial_values, seed=self._seed_of(2))
         self.recurrence = Recurrence(rnn_cell, compile_steps=True)
         self.recurrence.build((None, None, item_dim))
-        self.drop_output = keras.layers.Dropout(output_dropout, seed=self._seed_of(3))
+        self.drop_output = Dropout(output_dropout, seed=self._seed_of(3))
         self.item_scores = ItemScores(num_items, units, seed=self._seed_of(4), name="item_scores")
         self.item_scores.build()
         self.built = True

@@ -7,6 +7,7 @@ from keras import ops
 from hrec_tf import checks
 from hrec_tf.cells import UserGRUCell
 from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence
+from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import CONCATENATED, ITEM_IDS, PADDING_ID, USER_IDS, USER_START
 
@@ -66,7 +67,7 @@ class UserGRU(NextItemModel):
         cell = UserGRUCell(units, user_dim=user_dim, integration=integration, seed=self._seed_of(3))
         self.recurrence = Recurrence(cell)
         self.recurrence.build((None, None, item_dim + user_dim))
-        self.drop_items = keras.layers.Dropout(dropout, seed=self._seed_of(4))
+        self.drop_items = Dropout(dropout, seed=self._seed_of(4))
         self.built = True
 
     def initial_states(self, batch_size):
