@@ -31,8 +31,10 @@ def of_network(model, vocabulary, test, targets):
     raw_ids, users = vocabulary.decode(test.item_ids).tolist(), test.user_of_event()
     histories = []
     for target in targets:
-        events = range(int(test.user_offsets[users[target]]), int(target))
-        histories.append([(raw_ids[event], int(test.timestamps[event])) for event in events])
+        events = slice(int(test.user_offsets[users[target]]), int(target))
+        # Sessions of some logs overlap, which no live history does.
+        seconds = np.maximum.accumulate(test.timestamps[events]).tolist()
+        histories.append(list(zip(raw_ids[events], seconds, strict=True)))
     return lambda part: recommender.recommend_batch(histories[part], k=K)
 
 
