@@ -14,9 +14,10 @@ from typing import Any
 
 from benchmarks.paired import PAIRED
 from benchmarks.records import COVERAGE, DOCS, LISTS, SECONDS, read, split_of
-from benchmarks.report import RESULTS
+from benchmarks.report import REFERENCES, RESULTS
 from hrec_tf.data import catalogue
 from hrec_tf.data.atomic_files import write_whole
+from hrec_tf.data.log_source import LogSource
 from hrec_tf.reporting.figures import group_figure
 from hrec_tf.reporting.tables import Table, spread
 
@@ -25,14 +26,14 @@ LOGS = ("online-retail", "globo-10k", "foursquare-nyc", "tmall-shan")
 FAMILIES = {
     "popularity": ("pop", "ppop"),
     "neighbours": ("item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
-    "GRU4Rec+": ("gru4rec+-tuned",),
+    "GRU4Rec+": ("gru4rec+-tuned", "gru4rec+-same"),
     "NARM": ("narm-tuned",),
     "HRNN, paper's settings": ("hrnn-init", "hrnn-all"),
     "HRNN-meta": ("hrnn-meta-tuned", "hrnn-meta-control-tuned"),
     "HRNN+": ("hrnn+-tuned", "hrnn+-news-tuned", "hrnn+-without-times-tuned"),
 }
 RIVALS = ("neighbours", "GRU4Rec+", "NARM")
-OURS = "HRNN+"
+OURS, OFFICIAL = "HRNN+", "GRU4Rec_PyTorch_Official"
 LIKELY = 0.01
 """A difference counts whose p, after Holm, is below."""
 METRICS = ("Recall@20", "MRR@20")
@@ -120,7 +121,8 @@ def verdict_of(
         here = [
             t
             for t in tests
-            if (t["dataset"], t["split"], t["recipe"], t["against"], t["metric"])
+            if t["kind"] == "test"
+            and (t["dataset"], t["split"], t["recipe"], t["against"], t["metric"])
             == (data, split, ours, rival, metric)
         ]
         if not here:
@@ -130,6 +132,17 @@ def verdict_of(
         sure = f"p {p:.2g}" if p < LIKELY else f"p {p:.2g}, which is no difference"
         parts.append(f"{metric} {word} `{rival}` by {abs(difference):.4f} ({sure})")
     return f"- {data}, {split}: `{ours}` has {'; '.join(parts)}."
+
+
+def official_of(place: tuple[str, str], references: list[dict[str, Any]]) -> str:
+    """The best that the official GRU4Rec reaches there, of the settings it was run with."""
+    data, split = place
+    there = [r for r in references if r["dataset"] == data and r["software"] == OFFICIAL]
+    if not there or split != LogSource(data).split_label:
+        return ""
+    best = {name: max(r["mean"] for r in there if r["metric"] == name) for name in METRICS}
+    shown = " and ".join(f"{name} {spread(value, None)}" for name, value in best.items())
+    return f" The official code of GRU4Rec has at most {shown}."
 
 
 def histories_of(place: tuple[str, str], tests: list[dict[str, Any]]) -> Table | None:
@@ -180,7 +193,11 @@ def page() -> tuple[str, str]:
         for place in places_of(records)
     }
     about = [f"- {name}: {catalogue.entry(name).about}" for name in LOGS]
-    verdicts = [verdict_of(place, records, tests) for place, records in places.items()]
+    references = read(REFERENCES)
+    verdicts = [
+        verdict_of(place, held, tests) + official_of(place, references)
+        for place, held in places.items()
+    ]
     groups = [table for place in places if (table := histories_of(place, tests))]
     parts = [
         _HEAD,

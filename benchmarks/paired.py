@@ -6,7 +6,7 @@ reads the ranks that `python -m benchmarks.measure --ranks runs/ranks` kept and 
 docs/results_paired.json. A user's value is the mean over the user's targets, seeds averaged
 first; two methods are compared by Wilcoxon's signed-rank test over users, corrected by Holm for
 all comparisons of a log and split. `TRIED` are recipes that a claim is made of, each against
-every recipe of `RIVALS` and against its own `WITHOUT_USERS`.
+every recipe of `RIVALS`.
 """
 
 import argparse
@@ -27,7 +27,11 @@ from hrec_tf.metrics import mrr_at, recall_at
 PAIRED, RANKS = DOCS / "results_paired.json", Path("runs/ranks")
 METRICS = {"Recall@20": recall_at, "MRR@20": mrr_at}
 K = 20
-RIVALS = ("item-knn-tuned", "v-sknn-tuned", "stan-tuned", "gru4rec+-tuned", "narm-tuned")
+RIVALS = (
+    *("item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
+    *("gru4rec+-tuned", "gru4rec+-same", "narm-tuned"),
+)
+"""`gru4rec+-same` is the recipe of `hrnn+-network-tuned` without the user level."""
 TRIED = (
     "hrnn+-tuned",
     "hrnn+-news-tuned",
@@ -36,8 +40,6 @@ TRIED = (
     "hrnn-meta-tuned",
     "hrnn-meta-control-tuned",
 )
-WITHOUT_USERS = {"hrnn+-network-tuned": "gru4rec+-same"}
-"""A recipe -> the same recipe without the user level."""
 
 
 def folder_of(ranks: Path, place: tuple[str, str, str]) -> Path:
@@ -82,8 +84,7 @@ def tests_of(held: dict[str, list[Ranks]], histories: Histories, about: dict[str
     """Records of every test of a log and split, Holm-corrected together."""
     records = []
     for first in (name for name in TRIED if name in held):
-        own = WITHOUT_USERS.get(first)
-        for second in (name for name in (*RIVALS, own) if name in held):
+        for second in (name for name in RIVALS if name in held):
             for metric in METRICS:
                 test = paired_wilcoxon(
                     by_user(held[first], histories, metric),
