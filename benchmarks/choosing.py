@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.paired import PAIRED
 from benchmarks.records import COVERAGE, DOCS, LISTS, SECONDS, read, split_of
 from benchmarks.report import REFERENCES, RESULTS
+from benchmarks.tuned import RECORDS
 from hrec_tf.data import catalogue
 from hrec_tf.data.atomic_files import write_whole
 from hrec_tf.data.log_source import LogSource
@@ -41,10 +42,10 @@ METRICS = ("Recall@20", "MRR@20")
 _HEAD = """# Which model for which log
 
 Made from [results.json](results.json) and [results_paired.json](results_paired.json) by
-`python -m benchmarks.choosing`; do not edit. The recipes named `-tuned` had equal budgets on
-validation sessions ([tuning.json](tuning.json)); the columns without that word are the papers'
-settings. Each cell is the family's best recipe there. All numbers, with their commands:
-[results.md](results.md).
+`python -m benchmarks.choosing`; do not edit. Recipes named `-tuned` were chosen on validation
+sessions made of the training part, by {trials} trials each ([tuning.json](tuning.json) has how
+many, and their time). Each cell is the family's best recipe there. All numbers, with their
+commands: [results.md](results.md).
 
 - **Users come back, and you know when:** `hrnn+`. It has the GRUs of the session and of the user,
   and three scores that no GRU learns well: what the user had before, what went with it, and what
@@ -183,6 +184,11 @@ def figure_of(places: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
     )
 
 
+def trials_text(searches: list[dict[str, Any]]) -> str:
+    """Returns how many trials the searches had, e.g. "6 or 12"."""
+    return " or ".join(map(str, sorted({r["complete"] + r["pruned"] for r in searches})))
+
+
 def page() -> tuple[str, str]:
     """Returns the texts of docs/choosing.md and docs/choosing.svg."""
     # Both ways of ties have their records; where scores tie at random, the harder one counts.
@@ -200,7 +206,7 @@ def page() -> tuple[str, str]:
     ]
     groups = [table for place in places if (table := histories_of(place, tests))]
     parts = [
-        _HEAD,
+        _HEAD.format(trials=trials_text(read(RECORDS))),
         f"## The logs\n\n{chr(10).join(about)}\n",
         f"## What they reach\n\n{table_of(places).to_markdown()}\n",
         "## HRNN+ against the best of the others\n\nMeans over users, their difference by "

@@ -59,6 +59,11 @@ def test_each_metric_is_told_against_its_own_best_rival_also_where_it_is_behind(
     )
 
 
+def test_how_many_trials_a_search_had_is_said_of_all_of_them():
+    searches = [{"complete": 12, "pruned": 0}, {"complete": 4, "pruned": 2}]
+    assert choosing.trials_text(searches) == "6 or 12"
+
+
 def test_the_figure_is_a_file_of_its_own_and_has_what_was_measured():
     drawn = choosing.figure_of({PLACE: RECORDS})
     assert drawn.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
