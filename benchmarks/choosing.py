@@ -33,7 +33,7 @@ FAMILIES = {
     "HRNN-meta": ("hrnn-meta-tuned", "hrnn-meta-control-tuned"),
     "HRNN+": ("hrnn+-tuned", "hrnn+-news-tuned", "hrnn+-without-times-tuned"),
 }
-RIVALS = ("neighbours", "GRU4Rec+", "NARM")
+RIVALS = ("popularity", "neighbours", "GRU4Rec+", "NARM")
 OURS, OFFICIAL = "HRNN+", "GRU4Rec_PyTorch_Official"
 LIKELY = 0.01
 """A difference counts whose p, after Holm, is below."""
@@ -132,6 +132,8 @@ def verdict_of(
         word = "ahead of" if difference > 0 else "behind"
         sure = f"p {p:.2g}" if p < LIKELY else f"p {p:.2g}, which is no difference"
         parts.append(f"{metric} {word} `{rival}` by {abs(difference):.4f} ({sure})")
+    if not parts:
+        return f"- {data}, {split}: not tested."
     return f"- {data}, {split}: `{ours}` has {'; '.join(parts)}."
 
 

@@ -28,7 +28,7 @@ PAIRED, RANKS = DOCS / "results_paired.json", Path("runs/ranks")
 METRICS = {"Recall@20": recall_at, "MRR@20": mrr_at}
 K = 20
 RIVALS = (
-    *("item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
+    *("pop", "ppop", "item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
     *("gru4rec+-tuned", "gru4rec+-same", "narm-tuned"),
 )
 """`gru4rec+-same` is the recipe of `hrnn+-network-tuned` without the user level."""

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from hrec_tf import checks
-from hrec_tf.layers.listed_items import over_catalogue
+from hrec_tf.layers.listed_items import among, over_catalogue
 from hrec_tf.schema import PADDING_ID
 
 
@@ -66,14 +66,7 @@ class Reminders(keras.layers.Layer):
         gains = self.gains(hidden, item_ids, in_session)
         if candidates is None:
             return over_catalogue(item_ids, gains, self.num_items)
-        candidates = tf.cast(candidates, item_ids.dtype)[..., None, :]
-        # Event by event: all at once would be `size` times the scores.
-        return tf.add_n(
-            [
-                tf.where(item_ids[..., k : k + 1] == candidates, gains[..., k : k + 1], 0.0)
-                for k in range(self.size)
-            ]
-        )
+        return among(candidates, item_ids, gains, self.num_items)
 
     def get_config(self):
         config = {"num_items": self.num_items, "dim": self.dim, "size": self.size}

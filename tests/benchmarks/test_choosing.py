@@ -59,6 +59,10 @@ def test_each_metric_is_told_against_its_own_best_rival_also_where_it_is_behind(
     )
 
 
+def test_a_log_without_tests_says_so():
+    assert choosing.verdict_of(PLACE, RECORDS, []) == "- globo-10k, last_session_out: not tested."
+
+
 def test_how_many_trials_a_search_had_is_said_of_all_of_them():
     searches = [{"complete": 12, "pruned": 0}, {"complete": 4, "pruned": 2}]
     assert choosing.trials_text(searches) == "6 or 12"
