@@ -158,6 +158,7 @@ def histories_of(place: tuple[str, str], tests: list[dict[str, Any]]) -> Table |
         if t["recipe"] in names and t["metric"] == "MRR@20"
     }
     groups = list(dict.fromkeys(group for group, _ in held))
+    groups = [group for group in groups if all((group, name) in held for name in names)]
     if not groups:
         return None
     rows = []
