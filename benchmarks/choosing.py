@@ -174,10 +174,13 @@ def figure_of(places: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
     groups = {}
     for family in FAMILIES:
         best = {place: best_of(records, family) for place, records in places.items()}
-        groups[family] = {
-            ", ".join(place): held["Recall@20"]["mean"] if held else float("nan")
-            for place, held in best.items()
-        }
+        if any(best.values()):
+            groups[family] = {
+                data if split == LogSource(data).split_label else f"{data} by time": (
+                    held["Recall@20"]["mean"] if held else float("nan")
+                )
+                for (data, split), held in best.items()
+            }
     drawn = group_figure(
         groups, name="choosing", metric="Recall@20", title="Recall@20 of each family on each log"
     )
