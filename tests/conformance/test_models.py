@@ -26,7 +26,7 @@ from tests.conformance.cases import (
 
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 ROWS, STEPS = 3, 5
-EPOCHS = 5
+EPOCHS = 6
 TRAINED_ON = ("GRU4Rec of two layers", "HRNN All", "HRNN-meta", "NARM", "HCRNN-3 + Bi")
 """Are trained on after they were saved, in other batches: how they train is the same for all."""
 
@@ -68,7 +68,7 @@ def test_a_configuration_is_plain_data_that_rebuilds_the_model(case):
 @every_trained_model
 def test_a_fit_lowers_the_loss(case):
     _, history = trained(case)
-    assert history["loss"][-1] < 0.95 * history["loss"][0]
+    assert history["loss"][-1] < 0.93 * history["loss"][0]
 
 
 @pytest.mark.integration
