@@ -43,3 +43,31 @@ def test_a_search_is_kept_as_a_recipe_and_a_record(tmp_path, monkeypatch):
     monkeypatch.setattr(LogSource, "load", lambda source: pytest.fail("measured again"))
     assert tuned.main(given) == 0
     assert path.read_text() == written
+
+
+def test_beside_an_hrnn_plus_stand_its_network_and_that_without_users(tmp_path, monkeypatch):
+    """Same optimizer, loss, negatives, stream and epochs; the heads go first, then the users."""
+    monkeypatch.setattr(tuned, "DOCS", tmp_path)
+    monkeypatch.setattr(tuned, "RECORDS", tmp_path / "tuning.json")
+    monkeypatch.setattr(tuned, "RECIPES", tmp_path)
+    changes = {"session_units": 30, "session_dropout": 0.3, "embed_dropout": 0.1, "epochs": 2}
+    recipe = Recipe.for_data("online-retail", "hrnn+").with_changes(changes)
+    trial = SimpleNamespace(value=0.5, seconds=1.0, reports=())
+    found = SimpleNamespace(
+        base=recipe, recipe=recipe, best=trial, trials=[trial], objective="MRR@20", count=len
+    )
+    tuned.keep("online-retail", found, 6)
+    path = tmp_path / "tuned_online_retail.toml"
+    whole, network, without = (
+        Recipe.load(path, name) for name in ("hrnn+-tuned", "hrnn+-network-tuned", "gru4rec+-same")
+    )
+    assert whole.arguments["reminders"] and (network.model, without.model) == (
+        "hrnn-all",
+        "gru4rec+",
+    )
+    kept = set(whole.arguments) - set(tuned.HEADS)
+    assert network.arguments == {name: whole.arguments[name] for name in kept}
+    assert network.complete().arguments["reminders"] == network.complete().arguments["popular"] == 0
+    assert without.arguments == {"units": [30], "hidden_dropout": 0.3, "embed_dropout": 0.1}
+    for part in ("optimizer", "loss", "negatives", "stream", "epochs"):
+        assert getattr(network, part) == getattr(without, part) == getattr(whole, part), part
