@@ -51,6 +51,8 @@ commands: [results.md](results.md).
   and three scores that no GRU learns well: what the user had before, what went with it, and what
   everybody takes at this hour.
 - **Users come back, but the log has no times:** `hrnn+-without-times`, the same without the hour.
+- **People return to the same few items** (check-ins, listening): measure `ppop` beside it, which
+  counts what each user had. Where that is most of what comes, it finds more of it.
 - **You must know what the network alone does** (ablations, a model of GRUs only):
   `hrnn+-network`; `gru4rec+` where nobody comes back or there are no users at all.
 - **You cannot train, or need it this afternoon:** `stan` or `v-sknn`. They are counted in seconds,
