@@ -424,10 +424,16 @@ def test_help_and_inspection_come_without_tensorflow(tmp_path):
 @pytest.mark.integration
 def test_progress_goes_to_stderr_and_the_status_is_that_of_the_process(tmp_path):
     path = write_ring_log(tmp_path / "log.csv")
-    hrec = [sys.executable, "-m", "hrec_tf.cli.main"]
+    # What takes less than two seconds shows nothing, and on a fast machine nothing here does.
+    at_once = (
+        "import sys; from hrec_tf.cli import console, main; from hrec_tf import training\n"
+        "console.QUIET_SECONDS = 0.0\n"
+        "training.TrainingProgress.__init__.__kwdefaults__['after'] = 0.0\n"
+        "sys.exit(main.main())"
+    )
     arguments = ["compare", "--data", str(path), *OPTIONS, "--models", "gru4rec", "--json"]
     process = subprocess.run(
-        [*hrec, *arguments, "--epochs", "40", "--num-lanes", "2"],
+        [sys.executable, "-c", at_once, *arguments, "--num-lanes", "2"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -436,6 +442,7 @@ def test_progress_goes_to_stderr_and_the_status_is_that_of_the_process(tmp_path)
     assert json.loads(process.stdout)["seeds"] == [0]
     assert "training gru4rec (seed 0)" in process.stderr
     assert "loss" in process.stderr
+    hrec = [sys.executable, "-m", "hrec_tf.cli.main"]
     failed = subprocess.run([*hrec, "evaluate", "nowhere"], capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("Error: 'nowhere' holds no config.toml")
