@@ -19,6 +19,7 @@ SIZES = {
 HM_RNN = {
     "learned from items": {},
     "learned, gaps read": {"use_gaps": True},
+    "so, begun at long gaps": {"use_gaps": True, "gap_weight": 1.0},
     "supervised": {"boundaries": "supervised"},
     "supervised, gaps read": {"boundaries": "supervised", "use_gaps": True},
 }

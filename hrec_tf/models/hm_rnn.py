@@ -44,8 +44,8 @@ class HMRNN(NextItemModel):
 
     Source: Chung, Ahn & Bengio, "Hierarchical Multiscale Recurrent Neural Networks",
     arXiv:1609.01704, a model of text; docs/equations.md F.1. On items it is ours: all of
-    `boundaries`, `use_gaps`, `sparsity`, and the scores, are inferred. Differs from it: no layer
-    normalisation.
+    `boundaries`, `use_gaps`, `gap_weight`, `sparsity`, and the scores, are inferred. Differs from
+    it: no layer normalisation.
 
     Args:
         num_items: N; ids run 1..N.
@@ -56,6 +56,8 @@ class HMRNN(NextItemModel):
         estimator: of z in training, see `HMLSTMCell`.
         use_gaps: read the time since the event before.
         gap_mean, gap_sd: of δ in the training histories, see `hrec_tf.data.gaps.gap_moments`.
+        gap_weight: initial weight of δ~ in ζ^1. With 1, learning begins with segments that end
+            at gaps longer than average; None draws it like all others.
         sparsity: what an ended segment costs.
         slope_rate, max_slope: of the slope.
         dropout: rate, of the items' vectors and of e.
@@ -77,6 +79,7 @@ class HMRNN(NextItemModel):
         use_gaps: bool = False,
         gap_mean: float = 0.0,
         gap_sd: float = 1.0,
+        gap_weight: float | None = None,
         sparsity: float = 0.0,
         slope_rate: float = 0.04,
         max_slope: float = 5.0,
@@ -104,6 +107,8 @@ class HMRNN(NextItemModel):
             estimator=estimator,
             seed=self._seed_of(1),
         )
+        if gap_weight is not None:
+            self._require_gap_weight(gap_weight, use_gaps, boundaries, num_layers)
         if not cell.learns_boundaries:
             self._refuse_ignored(num_layers, boundaries, sparsity, slope_rate, max_slope)
         self.reads_gaps = use_gaps
@@ -116,6 +121,7 @@ class HMRNN(NextItemModel):
             "use_gaps": use_gaps,
             "gap_mean": gap_mean,
             "gap_sd": gap_sd,
+            "gap_weight": gap_weight,
             "sparsity": sparsity,
             "slope_rate": slope_rate,
             "max_slope": max_slope,
@@ -130,6 +136,9 @@ class HMRNN(NextItemModel):
         self.item_scores.build()
         self.recurrence = Recurrence(cell)
         self.recurrence.build((None, None, item_dim + use_gaps + 2))
+        if gap_weight is not None:
+            kernel = cell.kernels[0]
+            kernel.assign(ops.slice_update(kernel, (item_dim, 4 * units), [[gap_weight]]))
         width = num_layers * units
         self.layer_gates = keras.layers.Dense(
             num_layers,
@@ -154,6 +163,16 @@ class HMRNN(NextItemModel):
         self.drop_items = Dropout(dropout, seed=self._seed_of(4))
         self.drop_output = Dropout(dropout, seed=self._seed_of(5))
         self.built = True
+
+    @staticmethod
+    def _require_gap_weight(gap_weight, use_gaps, boundaries, num_layers):
+        checks.require_number("gap_weight", gap_weight, minimum=0, mend="Pass e.g. 1.0, or None.")
+        if not use_gaps or boundaries == "given" or num_layers == 1:
+            raise ValueError(
+                f"`gap_weight` was {gap_weight} with use_gaps={use_gaps}, boundaries="
+                f"{boundaries!r} and num_layers={num_layers}, where no gap decides on a first "
+                "segment. Leave it out, or pass use_gaps=True and learned boundaries."
+            )
 
     @staticmethod
     def _refuse_ignored(num_layers, boundaries, sparsity, slope_rate, max_slope):

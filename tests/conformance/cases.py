@@ -346,7 +346,7 @@ CASES = [
         HMRNN,
         HM_RNN_SIZES
         | {"num_layers": 3, "use_gaps": True, "boundaries": "supervised", "estimator": "gumbel"}
-        | {"sparsity": 0.01, "dropout": 0.1},
+        | {"sparsity": 0.01, "dropout": 0.1, "gap_weight": 1.0},
     ),
     Case("HM-RNN of sessions", HMRNN, HM_RNN_SIZES | {"boundaries": "given"}, trains_alike=True),
     Case("HS-LSTM", HSLSTM, HS_LSTM_SIZES | {"dropout": 0.1, "reward": "terminal"}),

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -147,6 +149,18 @@ def test_given_boundaries_are_the_sessions_and_no_finding():
     assert np.abs(two.states["h2"][2]).min() > 0 and not one.states["h2"].any()
 
 
+def test_learning_may_begin_with_segments_that_end_at_long_gaps():
+    model = functools.partial(HMRNN, **SIZES, use_gaps=True, seed=0)
+    drawn, begun = (model(gap_weight=weight) for weight in (None, 7.0))
+    expected = drawn.cell.kernels[0].numpy()
+    expected[SIZES["item_dim"], -1] = 7.0
+    np.testing.assert_array_equal(begun.cell.kernels[0].numpy(), expected)
+    gaps = np.random.default_rng(0).choice([10, 100_000], 30)
+    begun = model(gap_weight=100.0, gap_mean=4.0)
+    found = begun.explain(1 + np.arange(30) % NUM_ITEMS, gaps=gaps).boundaries["z1"]
+    np.testing.assert_array_equal(found[1:] > 0.5, gaps[1:] == 100_000)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told", "message"),
     [
@@ -169,6 +183,10 @@ def test_explain_refuses_a_history_that_lacks_something(arguments, told, message
         ({"gap_mean": 2.0}, "`gap_mean` was 2.0 .* no times are read. Leave both out"),
         ({"boundaries": "guessed"}, "`boundaries` was 'guessed', but must be one of"),
         ({"item_dim": 0}, "`item_dim` .* 0"),
+        ({"gap_weight": 1.0}, "`gap_weight` was 1.0 with use_gaps=False.* Leave it out"),
+        ({"gap_weight": 1.0, "use_gaps": True, "num_layers": 1}, "`gap_weight` was 1.0 with"),
+        ({"gap_weight": 1.0, "use_gaps": True, "boundaries": "given"}, "`gap_weight` was 1.0"),
+        ({"gap_weight": -1.0, "use_gaps": True}, "`gap_weight` must be .* at least 0"),
     ],
 )
 def test_what_would_be_ignored_or_is_unknown_is_refused(arguments, message):
