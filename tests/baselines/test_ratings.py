@@ -33,12 +33,12 @@ ALL = (GlobalAverage, RollingAverage, *LEARNT.values())
 
 
 def rated(users, ratings, missing=(), num_items=NUM_ITEMS):
-    """Histories of sessions of item ids, a rating for each event, missing at some events."""
+    """Users 1, 2, ... of sessions of item ids, a rating for each event, missing at some."""
     histories = Histories.from_lists(users, num_items=num_items)
     feedback = np.zeros((histories.num_events, 2))
     feedback[:, 0] = ratings
     feedback[list(missing), 1] = 1.0
-    return replace(histories, feedback=feedback)
+    return replace(histories, feedback=feedback, user_ids=1 + np.arange(histories.num_users))
 
 
 # Item means 1.5, 4, -, 0 (event 4 has no rating) and a mean of 7 / 4.
@@ -181,13 +181,21 @@ FM_PARAMETERS = ("w_0", "w", "V")
 
 
 @settings(deadline=None, max_examples=15)
-@given(histories=histories_strategy())
-def test_fm_predicts_as_the_slow_loops_with_the_user_left_out(histories):
+@given(histories=histories_strategy(), told=st.booleans(), data=st.data())
+def test_fm_predicts_as_the_slow_loops(histories, told, data):
+    """A user's part is there if training had the user, and histories say so."""
     model = FactorizationMachine(factors=2, item_features=FEATURES, **SMALL).fit(TRAINING)
     fill_distinct(model, FM_PARAMETERS)
-    events = np.arange(histories.num_events)
-    expected = [fm_output(model, fm_inputs(histories, event, num_users=2)) for event in events]
-    np.testing.assert_allclose(model.predict(histories, events), expected, rtol=1e-10, atol=1e-12)
+    user_ids = np.array(data.draw(st.permutations([0, 1, 2])))[: histories.num_users]
+    asked = replace(histories, user_ids=user_ids if told else None)
+    expected = []
+    for event, user in enumerate(histories.user_of_event()):
+        x = fm_inputs(histories, event, num_users=2)
+        if told and user_ids[user]:
+            x[user_ids[user] - 1] = 1
+        expected.append(fm_output(model, x))
+    predicted = model.predict(asked, np.arange(len(expected)))
+    np.testing.assert_allclose(predicted, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_fm_gradients_are_the_slopes_of_its_loss():
@@ -218,8 +226,8 @@ def test_fm_without_vectors_is_linear():
     model = FactorizationMachine(factors=2, **SMALL).fit(TRAINING)
     model.w_0, model.V = np.array([0.5]), np.zeros_like(model.V)
     model.w = np.arange(10.0)  # two users, four items, four previous items
-    histories = rated([[[3, 1]]], [0, 0])
-    expected = [0.5 + 4, 0.5 + 2 + 8]
+    histories = replace(rated([[[3, 1]]], [0, 0]), user_ids=np.array([2]))
+    expected = [0.5 + 1 + 4, 0.5 + 1 + 2 + 8]
     np.testing.assert_allclose(model.predict(histories, [0, 1]), expected, rtol=1e-12)
 
 
@@ -228,7 +236,7 @@ def test_fm_predicts_the_mean_of_what_it_knows_nothing_of():
     model = FactorizationMachine(**SMALL).fit(TRAINING)
     assert not model.w[2 + 2] and not model.V[2 + 2].any()
     assert model.V[2 + 3].any()
-    predicted = model.predict(rated([[[3]]], [0]), [0])
+    predicted = model.predict(replace(rated([[[3]]], [0]), user_ids=np.array([0])), [0])
     np.testing.assert_array_equal(predicted, model.w_0)
 
 
@@ -274,22 +282,31 @@ def test_autorec_folds_a_user_in_as_the_slow_loops(histories):
 
 
 def test_autorec_by_items_knows_the_users_of_training():
-    """I-AutoRec: the second user of training goes on; the first has another beginning."""
+    """I-AutoRec: of items 2 and 1 there are the ratings of training, and none of item 3."""
     model = fill_distinct(
         IAutoRec(units=3, view="items", **SMALL).fit(TRAINING), AUTOREC_PARAMETERS
     )
-    histories = rated([[[1, 1, 2]], [[1], [3, 4], [2, 1]]], [0] * 8)
-    stamps = np.array([0, 1, 2, 2, 3, 4, 5, 6])
-    histories = replace(histories, timestamps=stamps)
-    predicted = model.predict(histories, np.arange(8))
-    # Known from its sixth event on; of items 2 and 1 there are the ratings of training.
-    expected = [1.75] * 6 + [
+    histories = rated([[[2, 1]], [[2, 1, 3]]], [0] * 5)
+    histories = replace(histories, user_ids=np.array([0, 2]))
+    expected = [1.75] * 2 + [
         autorec_output(model, {0: 4.0}, 1),
         autorec_output(model, {0: 1.0, 1: 2.0}, 1),
+        autorec_output(model, {}, 1),
     ]
+    predicted = model.predict(histories, np.arange(5))
     np.testing.assert_allclose(predicted, expected, **FLOAT32_NOISE)
-    other_times = replace(histories, timestamps=stamps + 1)
-    np.testing.assert_allclose(model.predict(other_times, np.arange(8)), 1.75)
+
+
+@pytest.mark.parametrize("untold", ["training", "histories"])
+def test_autorec_by_items_must_be_told_who_users_are(untold):
+    make, nobody = (
+        partial(IAutoRec, units=3, view="items", **SMALL),
+        replace(TRAINING, user_ids=None),
+    )
+    with pytest.raises(ValueError, match="`histories` has no `user_ids`, but"):
+        if untold == "training":
+            make().fit(nobody)
+        make().fit(TRAINING).predict(nobody, [0])
 
 
 @pytest.mark.parametrize("view", ["users", "items"])
@@ -475,6 +492,7 @@ def test_what_is_learnt_predicts_better_than_the_mean(tastes):
 
 def test_by_items_autorec_predicts_what_users_of_training_rate_later(tastes):
     whole, _ = tastes
+    whole = replace(whole, user_ids=1 + np.arange(whole.num_users))
     later = np.tile(np.arange(12) >= 8, whole.num_users)
     training, targets = whole.select(~later), np.flatnonzero(later)
     mean = rmse(GlobalAverage().fit(training), whole, targets)

@@ -1,14 +1,13 @@
 """AutoRec: an autoencoder that fills in the ratings that are missing from a vector of them."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
 from hrec_tf import checks
-from hrec_tf.baselines.baseline import user_firsts
+from hrec_tf.baselines.baseline import UserRows, user_firsts
 from hrec_tf.baselines.descent import Descent
 from hrec_tf.baselines.ratings.rating_baseline import RatingBaseline, rating_rows
 from hrec_tf.data.histories import Histories
@@ -29,9 +28,8 @@ class IAutoRec(RatingBaseline):
 
     - "users": a row is a user's ratings of each item, the paper's U-AutoRec. A test user is
       folded in: r are the ratings before the target, from `histories`. Users may be new.
-    - "items": a row is an item's ratings by each training user, the paper's I-AutoRec. A user
-      of `histories` is known if its events before the target begin with the whole history
-      (items and times) of a training user, and gets the output of that one.
+    - "items": a row is an item's ratings by each training user, the paper's I-AutoRec. A target
+      gets the output of its user, whom both histories name in `user_ids`.
 
     An output without training ratings, as that of an unknown user or item, is replaced by the
     mean of all training ratings. Ratings are read as they stand, so that a missing one counts
@@ -90,7 +88,7 @@ class IAutoRec(RatingBaseline):
         rows = rating_rows(histories, ratings, offsets[:-1], offsets[1:]).astype(np.float32)
         if self.view == "items":
             rows = rows.T.tocsr()
-            self.training_users = _by_first_event(histories)
+            self.users = UserRows(histories)
         self.rows = rows
         self._start(rows)
         rng = self.descent.rng()
@@ -152,7 +150,8 @@ class IAutoRec(RatingBaseline):
                 columns = items
             else:
                 rows = self.rows[items]
-                columns = self._rows_of_users(histories, some)
+                is_training_user, row = self.users.find(histories, some)
+                columns = np.where(is_training_user, row, -1)
             is_known = (columns >= 0) & self.is_rated[columns]
             found = self._outputs(rows[is_known], columns[is_known])
             predicted[begin : begin + BLOCK][is_known] = found
@@ -162,29 +161,3 @@ class IAutoRec(RatingBaseline):
         """Output `columns[i]` of row i."""
         g = expit(rows @ self.V + self.mu)
         return np.einsum("ru,ru->r", g, self.W[columns]) + self.b[columns]
-
-    def _rows_of_users(self, histories: Histories, targets: np.ndarray) -> np.ndarray:
-        """Int64 (num_targets,), the number of the target's user in training, -1 if unknown."""
-        events = _as_numbers(histories)
-        found = np.full(len(targets), -1)
-        firsts = user_firsts(histories, targets)
-        for place, (first, target) in enumerate(zip(firsts, targets, strict=True)):
-            before = events[first:target].tobytes()
-            for number, history in self.training_users.get(before[: events[0].nbytes], ()):
-                if before.startswith(history):
-                    found[place] = number
-        return found
-
-
-def _by_first_event(histories: Histories) -> dict[bytes, list[tuple[int, bytes]]]:
-    """First event of a history -> numbers and whole histories of the users who begin so."""
-    events = _as_numbers(histories)
-    users: dict[bytes, list[tuple[int, bytes]]] = {}
-    for number, (first, end) in enumerate(pairwise(histories.user_offsets)):
-        users.setdefault(events[first].tobytes(), []).append((number, events[first:end].tobytes()))
-    return users
-
-
-def _as_numbers(histories: Histories) -> np.ndarray:
-    """Int64 (num_events, 2), time and item of each event."""
-    return np.stack([histories.timestamps, histories.item_ids], axis=1).astype(np.int64)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from hrec_tf import checks
+from hrec_tf.baselines.baseline import UserRows
 from hrec_tf.baselines.descent import Descent
 from hrec_tf.baselines.item_features import require_item_features, require_row_per_item
 from hrec_tf.baselines.ratings.rating_baseline import RatingBaseline
@@ -35,8 +36,8 @@ class FactorizationMachine(RatingBaseline):
         loss = mean over ratings of ½ (y − r)² + ½ λ Σ_i x_i² (w_i² + |v_i|²)
 
     x is user one-hot, item one-hot, previous item one-hot (zeros at a user's first event), and
-    the item's features. The user's part serves training alone: histories do not say who their
-    users are, so `predict` takes every user as new and leaves it zero. What training had no
+    the item's features. A user is one of training's by the `user_ids` of both histories; without
+    them, or where training did not have the user, that part of x is zero. What training had no
     rating with (an item, say) has weight and vector 0.
 
     Source: Rendle, "Factorization Machines with libFM", TIST 2012. The penalty is that of its
@@ -89,6 +90,7 @@ class FactorizationMachine(RatingBaseline):
         if self.item_features is not None:
             require_row_per_item(self.item_features, histories.num_items)
         self.num_users = histories.num_users
+        self.users = None if histories.user_ids is None else UserRows(histories)
         events = np.flatnonzero(np.isfinite(ratings))
         x = self._inputs(histories, events, histories.user_of_event()[events])
         known = ratings[events]
@@ -122,8 +124,11 @@ class FactorizationMachine(RatingBaseline):
     def _predict(
         self, histories: Histories, ratings: np.ndarray, targets: np.ndarray
     ) -> np.ndarray:
-        unknown = np.full(len(targets), -1)
-        return self._outputs(self._inputs(histories, targets, unknown))
+        users = np.full(len(targets), -1)
+        if self.users is not None and histories.user_ids is not None:
+            is_known, row = self.users.find(histories, targets)
+            users = np.where(is_known, row, -1)
+        return self._outputs(self._inputs(histories, targets, users))
 
     def _inputs(
         self, histories: Histories, events: np.ndarray, users: np.ndarray
