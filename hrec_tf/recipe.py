@@ -171,6 +171,12 @@ class Recipe:
         for key in values:
             checks.require_choice(f"key of recipe {name}", key, known)
         row = registry.entry(str(values.get("model", name)))
+        if row.kind == registry.RATING:
+            raise ValueError(
+                f"`model` was {row.name!r}, which predicts ratings, but a recipe's model "
+                f"recommends next items. Fit it by `registry.entry({row.name!r}).build("
+                "num_items=...).fit(train)` and measure it by `evaluation.rating_errors`."
+            )
         defaults: dict[str, Any] = {}
         if not row.is_baseline:
             for missing in ("optimizer", "loss", "epochs"):

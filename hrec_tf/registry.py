@@ -8,7 +8,7 @@ from this table:
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,7 @@ from hrec_tf.schema import (
 READS = ("past", "user", "times", "features")
 MODEL = "model"
 BASELINE = "baseline"
+RATING = "rating"
 
 _QUADRANA = "Quadrana et al., RecSys 2017, arXiv:1706.04148"
 _HCRNN = "Song et al., AAAI 2019"
@@ -48,11 +49,13 @@ class Entry:
     Args:
         name: what recipes and commands call it.
         title: what tables call it.
-        kind: "model" (a network) or "baseline" (counted, or factors).
+        kind: "model" (a network), "baseline" (counted, or factors), or "rating": a baseline that
+            predicts what a known next item is rated, and recommends none.
         place: "module:Class".
-        layout: the stream a model is trained on; None for baselines.
+        layout: the stream a network is trained on; else None.
         paper: where it comes from.
         about: what it can, in one line.
+        use: what it is for, in one line.
         arguments: values that make this row what it is; they differ from the class's own
             defaults or from another row of the same class.
         variants: of those, what else a recipe may choose. Any other value would be a
@@ -70,6 +73,7 @@ class Entry:
     layout: str | None
     paper: str
     about: str
+    use: str
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     variants: Mapping[str, tuple] = field(default_factory=lambda: MappingProxyType({}))
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -78,13 +82,18 @@ class Entry:
     @property
     def is_baseline(self) -> bool:
         """Whether it is counted instead of trained."""
-        return self.kind == BASELINE
+        return self.kind != MODEL
 
     @property
     def is_random(self) -> bool:
         """Whether another seed gives another result."""
         cls: Any = self.load_class()
         return not self.is_baseline or cls.is_random
+
+    @property
+    def reads_long_histories(self) -> bool:
+        """Whether a user's whole past is read, from a state of fixed size."""
+        return "past" in self.reads and self.has_step
 
     @property
     def has_step(self) -> bool:
@@ -162,8 +171,9 @@ def settings_of(cls: type) -> dict[str, Any]:
 
 
 def names(kind: str | None = None) -> tuple[str, ...]:
-    """Returns all names, or those of one kind."""
-    return tuple(name for name, row in _ZOO.items() if kind in (None, row.kind))
+    """Returns the names of all that recommend, or those of one kind."""
+    kinds = (MODEL, BASELINE) if kind is None else (kind,)
+    return tuple(name for name, row in _ZOO.items() if row.kind in kinds)
 
 
 def entry(name: str) -> Entry:
@@ -189,26 +199,60 @@ def to_markdown() -> str:
         "",
         "## Which model for my data",
         "",
-        "*Past*: it makes use of a user's earlier sessions. *Known users*: it has learnt something",
-        "of each user of training. *Times*: it reads when events came. *Features*: of items and",
-        "users, and feedback, where its settings say so; items that training never saw are then",
-        "scored too. *Step*: one more event is read exactly from a state of fixed size, however",
-        "long the history. *Served*: it becomes a SavedModel and a LiteRT file.",
+        "*Past*: it makes use of a user's earlier sessions. *Known users*: it needs users whom it",
+        "has seen in training, and has learnt something of each. *Times*: it reads when events",
+        "came. *Features*: of items and users, and feedback, where its settings say so. *Cold",
+        "items*: what training never saw is scored by its features. *Long histories*: the whole",
+        "past is read, however long, from a state of fixed size. *Step*: one more event is read",
+        "exactly from such a state. *SavedModel*, *LiteRT*: it becomes one.",
         "",
-        "| name | past | known users | times | features, cold items | step | served |",
-        "|---|---|---|---|---|---|---|",
-        *(_abilities_row(row) for row in _ZOO.values()),
+        f"| name | {' | '.join(name for name, _ in _ABILITIES)} | use it for |",
+        f"|---|{'---|' * len(_ABILITIES)}---|",
+        *(_abilities_row(row) for row in _ZOO.values() if row.kind != RATING),
     ]
     for kind, heading in ((MODEL, "Networks"), (BASELINE, "Baselines")):
         lines += ["", f"## {heading}", "", "| name | class | stream | what it is | source |"]
         lines += ["|---|---|---|---|---|"]
         lines += [_markdown_row(row) for row in _ZOO.values() if row.kind == kind]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_rating_lines()]) + "\n"
+
+
+_ABILITIES: tuple[tuple[str, Callable[[Entry], bool]], ...] = (
+    ("past", lambda row: "past" in row.reads),
+    ("known users", lambda row: "user" in row.reads),
+    ("times", lambda row: "times" in row.reads),
+    ("features", lambda row: "features" in row.reads),
+    ("cold items", lambda row: "features" in row.reads),
+    ("long histories", lambda row: row.reads_long_histories),
+    ("step", lambda row: row.has_step),
+    ("SavedModel", lambda row: row.is_served),
+    ("LiteRT", lambda row: row.is_served),
+)
 
 
 def _abilities_row(row: Entry) -> str:
-    held = [kind in row.reads for kind in READS] + [row.has_step, row.is_served]
-    return " | ".join([f"| `{row.name}`", *("yes" if yes else "–" for yes in held)]) + " |"
+    held = ("yes" if has(row) else "–" for _, has in _ABILITIES)
+    return " | ".join([f"| `{row.name}`", *held, row.use]) + " |"
+
+
+def _rating_lines() -> list[str]:
+    rows = [row for row in _ZOO.values() if row.kind == RATING]
+    return [
+        "",
+        "## Predictors of ratings",
+        "",
+        "They say what a user will rate an item that is given, and recommend none:",
+        '`registry.entry("fm").build(num_items=n).fit(train)`, measured by',
+        "`hrec_tf.evaluation.rating_errors(fitted, test)`, as HRNN-meta with `rating_weight` is.",
+        "",
+        "| name | class | what it is | use it for | source |",
+        "|---|---|---|---|---|",
+        *(
+            f"| `{row.name}` | `{row.place.replace(':', '.')}` | {row.title}: {row.about} "
+            f"| {row.use} | {row.paper} |"
+            for row in rows
+        ),
+    ]
 
 
 def _markdown_row(row: Entry) -> str:
@@ -228,32 +272,52 @@ def _baseline(
     paper: str,
     about: str,
     *,
+    use: str,
     reads: tuple[str, ...] = (),
     **defaults: Any,
 ) -> Entry:
     place = f"hrec_tf.baselines:{cls}"
     own = MappingProxyType(defaults)
-    return Entry(name, title, BASELINE, place, None, paper, about, defaults=own, reads=reads)
+    return Entry(name, title, BASELINE, place, None, paper, about, use, defaults=own, reads=reads)
 
 
-def _hcrnn(name: str, title: str, about: str, layout: str = PREFIXES, **arguments: Any) -> Entry:
+def _hcrnn(
+    name: str, title: str, about: str, layout: str = PREFIXES, *, use: str, **arguments: Any
+) -> Entry:
     held = MappingProxyType({"theta": "whole", "attention": "single", **arguments})
-    return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _HCRNN, about, held)
+    return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _HCRNN, about, use, held)
+
+
+def _rating(name: str, title: str, cls: str, paper: str, about: str, *, use: str) -> Entry:
+    return Entry(name, title, RATING, f"hrec_tf.baselines:{cls}", None, paper, about, use)
 
 
 _ZOO = {
     row.name: row
     for row in (
-        _baseline("pop", "POP", "Popularity", _HIDASI, "the most frequent items, for everybody"),
+        _baseline(
+            "pop",
+            "POP",
+            "Popularity",
+            _HIDASI,
+            "the most frequent items, for everybody",
+            use="the floor: what does not beat it has learnt nothing of the order of events",
+        ),
         _baseline(
             "recent-pop",
             "Recent POP",
             "RecentPopularity",
             "Ji et al., SIGIR 2020, arXiv:2005.13829; half-life inferred",
             "the items most frequent of late, for everybody; events count less the older they are",
+            use="the floor of news and fashions, whose items come and go",
         ),
         _baseline(
-            "s-pop", "S-POP", "SessionPopularity", _HIDASI, "the session's most frequent items"
+            "s-pop",
+            "S-POP",
+            "SessionPopularity",
+            _HIDASI,
+            "the session's most frequent items",
+            use="sessions that return to their own items",
         ),
         _baseline(
             "ppop",
@@ -262,9 +326,15 @@ _ZOO = {
             _QUADRANA,
             "the user's own most frequent items",
             reads=("past",),
+            use="people who return to their own items, as to places, food or music",
         ),
         _baseline(
-            "item-knn", "Item-KNN", "ItemKNN", _QUADRANA, "items that share sessions with the last"
+            "item-knn",
+            "Item-KNN",
+            "ItemKNN",
+            _QUADRANA,
+            "items that share sessions with the last",
+            use="a first system within minutes, from what is taken together",
         ),
         _baseline(
             "bpr-mf",
@@ -272,8 +342,16 @@ _ZOO = {
             "BPRMF",
             "Rendle et al., UAI 2009, arXiv:1205.2618",
             "items near the mean of the session's, in vectors learnt from pairs",
+            use="the tables of papers; it does not read the order of events",
         ),
-        _baseline("fmc", "FMC", "FMC", _RENDLE, "items that follow the last one, in factors"),
+        _baseline(
+            "fmc",
+            "FMC",
+            "FMC",
+            _RENDLE,
+            "items that follow the last one, in factors",
+            use="short sessions, where the last item says most of what comes",
+        ),
         _baseline(
             "fpmc",
             "FPMC",
@@ -281,6 +359,7 @@ _ZOO = {
             _RENDLE,
             "FMC with a vector for each user that training had",
             reads=("user",),
+            use="the same with a closed set of users, as in the tables of papers",
         ),
         _baseline(
             "coevent-mf",
@@ -288,10 +367,23 @@ _ZOO = {
             "CoEventMF",
             "Villatel et al. 2018, arXiv:1807.09142; in part inferred",
             "items near the session's, in factors of co-occurrences",
+            use="vectors of items from what is taken together",
         ),
-        _baseline("sknn", "SKNN", "SessionKNN", _SKNN, "items of the sessions most like this one"),
         _baseline(
-            "v-sknn", "V-SKNN", "VSKNN", _VSKNN, "SKNN for which a session's last events count more"
+            "sknn",
+            "SKNN",
+            "SessionKNN",
+            _SKNN,
+            "items of the sessions most like this one",
+            use="a strong answer without training: fitted again, it knows the newest sessions",
+        ),
+        _baseline(
+            "v-sknn",
+            "V-SKNN",
+            "VSKNN",
+            _VSKNN,
+            "SKNN for which a session's last events count more",
+            use="the same where a session's last events say more; a bar that networks must beat",
         ),
         _baseline(
             "stan",
@@ -300,6 +392,7 @@ _ZOO = {
             _STAN,
             "SKNN that weighs places, age, nearness to what is shared",
             reads=("times",),
+            use="the same where times are known and items age, as news",
         ),
         _baseline(
             "sknn-user",
@@ -310,6 +403,7 @@ _ZOO = {
             reads=("past",),
             extend=5,
             boost=2.0,
+            use="sessions of one or two events, of people who return",
         ),
         _baseline(
             "v-sknn-user",
@@ -320,6 +414,7 @@ _ZOO = {
             reads=("past",),
             extend=5,
             boost=2.0,
+            use="the same, where the last events say more",
         ),
         _baseline(
             "stan-user",
@@ -330,6 +425,7 @@ _ZOO = {
             reads=("past", "times"),
             extend=5,
             boost=2.0,
+            use="the same, where items age",
         ),
         Entry(
             "gru4rec",
@@ -339,6 +435,7 @@ _ZOO = {
             SESSION_PARALLEL,
             _HIDASI,
             "a GRU over the session alone; the RNN of the HRNN paper",
+            use="anonymous sessions, by the settings of the papers",
         ),
         Entry(
             "gru4rec+",
@@ -348,7 +445,8 @@ _ZOO = {
             SESSION_PARALLEL,
             "Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847",
             "GRU4Rec with tied item vectors, extra negatives and later losses",
-            MappingProxyType({"inputs": "constrained"}),
+            arguments=MappingProxyType({"inputs": "constrained"}),
+            use="anonymous sessions, served event by event; the network to begin with there",
         ),
         Entry(
             "lstm4rec",
@@ -358,6 +456,7 @@ _ZOO = {
             SESSION_PARALLEL,
             _SONG,
             "GRU4Rec with an LSTM in place of the GRU",
+            use="seeing what the cell of GRU4Rec matters",
         ),
         Entry(
             "stacked-gru",
@@ -367,6 +466,7 @@ _ZOO = {
             SESSION_PARALLEL,
             "Villatel et al. 2018, arXiv:1807.09142; in part inferred",
             "layer-normalised GRUs, one above the other, with tied item vectors",
+            use="long sessions with events enough for deeper networks",
         ),
         Entry(
             "rnn-concat",
@@ -377,6 +477,7 @@ _ZOO = {
             _QUADRANA,
             "GRU4Rec on a user's sessions as one long sequence",
             reads=("past",),
+            use="seeing what the ends of sessions tell: HRNN without them",
         ),
         Entry(
             "hrnn-init",
@@ -386,8 +487,9 @@ _ZOO = {
             USER_PARALLEL,
             _QUADRANA,
             "a user GRU that starts each session's GRU",
-            MappingProxyType({"user_gates": None}),
+            arguments=MappingProxyType({"user_gates": None}),
             reads=("past",),
+            use="people who return, whose last sessions say how the next one begins",
         ),
         Entry(
             "hrnn-all",
@@ -397,9 +499,10 @@ _ZOO = {
             USER_PARALLEL,
             _QUADRANA,
             "HRNN Init whose user state also enters every step's gates",
-            MappingProxyType({"user_gates": "rzh"}),
-            MappingProxyType({"user_gates": ("rz",)}),
+            arguments=MappingProxyType({"user_gates": "rzh"}),
+            variants=MappingProxyType({"user_gates": ("rz",)}),
             reads=("past",),
+            use="people who return; with the heads of the recipe `hrnn+`, the model to begin with",
         ),
         Entry(
             "hrnn-meta",
@@ -410,9 +513,12 @@ _ZOO = {
             _MA,
             "one recurrence told when the next event comes, item features in the decoder, "
             "feedback and user features",
-            MappingProxyType({"sequence_model": "gru"}),
-            MappingProxyType({"sequence_model": ("lstm", "tcn", "tcn-gru", "transformer")}),
+            arguments=MappingProxyType({"sequence_model": "gru"}),
+            variants=MappingProxyType(
+                {"sequence_model": ("lstm", "tcn", "tcn-gru", "transformer")}
+            ),
             reads=("past", "times", "features"),
+            use="features of items, items never seen, feedback, or times that matter",
         ),
         Entry(
             "hgru",
@@ -422,8 +528,9 @@ _ZOO = {
             ALIGNED,
             _MA,
             "the same inputs and decoder on the cell of HRNN Init, to compare with",
-            MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
+            arguments=MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
             reads=("past", "times", "features"),
+            use="seeing what HRNN-meta's one recurrence loses to a hierarchy",
         ),
         Entry(
             "user-gru",
@@ -434,6 +541,7 @@ _ZOO = {
             "Donkers et al., RecSys 2017, doi:10.1145/3109859.3109877; reconstructed",
             "a GRU with a vector of each user in its gates; trained and evaluated, not exported",
             reads=("past", "user"),
+            use="research on a closed set of users with long histories",
         ),
         Entry(
             "collaborative-rnn",
@@ -444,6 +552,7 @@ _ZOO = {
             "Ko et al., ACML 2016",
             "a GRU whose matrices are each user's own; trained and evaluated, not exported",
             reads=("past", "user"),
+            use="research on few users with very long histories, as of listening",
         ),
         Entry(
             "hi-rnn",
@@ -454,6 +563,7 @@ _ZOO = {
             "Choe, Kang and Jung, 2021; reconstructed",
             "a GRU over the events of a segment, restarted by one over segments, that reads gaps",
             reads=("past", "times"),
+            use="histories without sessions, where gaps tell what belongs together",
         ),
         Entry(
             "hm-rnn",
@@ -465,6 +575,7 @@ _ZOO = {
             "layers of LSTM that learn where the segments of a history end",
             defaults=MappingProxyType({"use_gaps": True}),
             reads=("past", "times"),
+            use="finding the segments of histories; `hrec explain` draws them",
         ),
         Entry(
             "hs-lstm",
@@ -475,6 +586,7 @@ _ZOO = {
             "Zhang, Huang and Zhao, AAAI 2018; its use for items is inferred",
             "an LSTM over segments that a policy cuts, and one over the events of the last",
             reads=("past", "times"),
+            use="finding the segments by what they win in prediction; drawn, too",
         ),
         Entry(
             "gru4rec-prefix",
@@ -484,7 +596,8 @@ _ZOO = {
             PREFIXES,
             _SONG,
             "a GRU over each prefix of a session, the GRU4REC of the HCRNN paper",
-            MappingProxyType({"cell": "gru"}),
+            arguments=MappingProxyType({"cell": "gru"}),
+            use="repeating the tables of the HCRNN paper",
         ),
         Entry(
             "lstm4rec-prefix",
@@ -494,7 +607,8 @@ _ZOO = {
             PREFIXES,
             _SONG,
             "the same with an LSTM in place of the GRU",
-            MappingProxyType({"cell": "lstm"}),
+            arguments=MappingProxyType({"cell": "lstm"}),
+            use="repeating the tables of the HCRNN paper",
         ),
         Entry(
             "narm",
@@ -504,6 +618,7 @@ _ZOO = {
             PREFIXES,
             "Li et al., CIKM 2017, arXiv:1711.04725",
             "a GRU over each prefix, and attention over its states",
+            use="sessions whose purpose shows in a few of their events; attention is drawn",
         ),
         Entry(
             "stamp",
@@ -513,6 +628,7 @@ _ZOO = {
             PREFIXES,
             "Liu et al., KDD 2018, doi:10.1145/3219819.3219950",
             "attention over the items' vectors, guided by the last one and by their mean",
+            use="short sessions, where the last event and their mean say most",
         ),
         Entry(
             "rnn-bpm",
@@ -522,18 +638,36 @@ _ZOO = {
             PREFIXES,
             "Qu et al. 2018; reconstructed",
             "networks over all, the last and the popular events of a prefix, and one that combines",
+            use="sessions of buyers with a head of popular items, as in its paper",
         ),
         _hcrnn(
-            "hcrnn-1", "HCRNN-1", "a GRU whose gates read contexts from a global memory", version=1
+            "hcrnn-1",
+            "HCRNN-1",
+            "a GRU whose gates read contexts from a global memory",
+            version=1,
+            use="seeing what HCRNN's gates add, one after the other",
         ),
-        _hcrnn("hcrnn-2", "HCRNN-2", "HCRNN-1 whose reset follows how items agree", version=2),
-        _hcrnn("hcrnn-3", "HCRNN-3", "HCRNN-1 with a gate for drifts of interest", version=3),
+        _hcrnn(
+            "hcrnn-2",
+            "HCRNN-2",
+            "HCRNN-1 whose reset follows how items agree",
+            version=2,
+            use="seeing what HCRNN's gates add, one after the other",
+        ),
+        _hcrnn(
+            "hcrnn-3",
+            "HCRNN-3",
+            "HCRNN-1 with a gate for drifts of interest",
+            version=3,
+            use="long sessions whose interest drifts",
+        ),
         _hcrnn(
             "hcrnn-3-bi",
             "HCRNN-3 + Bi",
             "HCRNN-3 with two channels of attention",
             version=3,
             attention="bi_channel",
+            use="long sessions whose interest drifts; the one of its family to begin with",
         ),
         _hcrnn(
             "hcrnn-3-bi-causal",
@@ -543,6 +677,39 @@ _ZOO = {
             version=3,
             attention="bi_channel",
             theta="prefix",
+            use="the same where a row for each prefix takes too long to train",
+        ),
+        _rating(
+            "global-average",
+            "Global average",
+            "GlobalAverage",
+            _MA,
+            "the mean of all ratings",
+            use="the floor of RMSE",
+        ),
+        _rating(
+            "rolling-average",
+            "Rolling average",
+            "RollingAverage",
+            f"{_MA}; in part inferred",
+            "between the item's mean and the user's so far",
+            use="what a network of ratings must beat",
+        ),
+        _rating(
+            "fm",
+            "FM",
+            "FactorizationMachine",
+            "Rendle, TIST 2012",
+            "weights and crossed vectors of user, item, item before, and item features",
+            use="ratings with item features",
+        ),
+        _rating(
+            "i-autorec",
+            "I-AutoRec",
+            "IAutoRec",
+            "Sedhain et al., WWW 2015",
+            "all ratings of a row from those that are known; by users, or by items as in the paper",
+            use="ratings of many items by each user",
         ),
     )
 }

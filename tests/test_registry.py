@@ -10,8 +10,10 @@ import tensorflow as tf
 from hrec_tf import registry
 from hrec_tf.baselines import Baseline
 from hrec_tf.data.histories import Histories
+from hrec_tf.evaluation import rating_errors
 from hrec_tf.inference import Inference
 from hrec_tf.models import NextItemModel
+from hrec_tf.recipe import Recipe
 from hrec_tf.schema import ALIGNED, ITEM_IDS, SESSION_START, USER_IDS, USER_START
 
 NAMES = (
@@ -25,9 +27,32 @@ NAMES = (
 )
 
 
+RATING_NAMES = ("global-average", "rolling-average", "fm", "i-autorec")
+
+
 def test_names_of_the_zoo():
     assert registry.names() == NAMES
     assert registry.names("baseline") == NAMES[:15]
+    assert registry.names("rating") == RATING_NAMES
+
+
+@pytest.mark.parametrize("name", RATING_NAMES)
+def test_predictors_of_ratings_are_built_and_measured_in_one_line_each(name):
+    histories = Histories.from_lists([[[1, 2, 3]], [[2, 1], [3]]])
+    histories = replace(histories, feedback=np.array([[1.0], [3], [5], [4], [2], [1]]))
+    row = registry.entry(name)
+    fitted = row.build(num_items=3, seed=1).fit(histories)
+    found = rating_errors(fitted, histories)
+    np.testing.assert_array_equal(found.predicted, fitted.predict(histories, [1, 2, 4, 5]))
+    assert found.rmse > 0
+    assert row.is_random == hasattr(fitted, "descent")
+    assert not row.is_served
+    assert not row.has_step
+
+
+def test_a_recipe_of_a_predictor_of_ratings_is_refused():
+    with pytest.raises(ValueError, match=r"`model` was 'fm', which predicts ratings, but .* Fit"):
+        Recipe.from_dict({"model": "fm"})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,13 +123,40 @@ def test_what_a_row_reads_is_what_changes_its_scores(name):
     }
     if not row.is_served:
         found["user"] = scores_after(row, PAST, times, user_id=2)
-    for kind, others in found.items():
-        assert (np.abs(others - scores).max() > 1e-7) == (kind in row.reads), kind
+    matter = {kind for kind, others in found.items() if np.abs(others - scores).max() > 1e-7}
+    assert matter == set(row.reads) & set(found)
     assert ("features" in row.reads) == ("num_item_features" in row.settings())
+    assert row.reads_long_histories == (row.has_step and "past" in matter)
     assert set(row.reads) <= set(registry.READS)
     if row.is_served:
         model = row.build(num_items=6, seed=1)
         assert row.has_step == ("step" in Inference(model, np.ones(6)).signatures)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if "features" in registry.entry(name).reads]
+)
+def test_an_item_that_training_never_saw_is_scored_by_its_features(name):
+    """The column "cold items"; none other is told which items are cold."""
+    features = np.random.default_rng(0).normal(size=(7, 2))
+    scores = []
+    for of_cold in (0.0, 2.0):
+        model = registry.entry(name).build(num_items=6, seed=1, num_item_features=2)
+        features[6] = of_cold
+        model.set_item_features(features, is_cold=np.arange(6) == 5)
+        told = {"at": tf.constant([200], tf.int64)}
+        scored = Inference(model, np.ones(6)).recommend(
+            tf.constant([[1, 2]]),
+            tf.constant([[0, 60]], tf.int64),
+            tf.constant([2]),
+            tf.constant([False]),
+            k=6,
+            **told,
+        )
+        scores.append(scored.scores.numpy()[0][np.argsort(scored.item_ids[0])])
+    np.testing.assert_array_equal(scores[0][:5], scores[1][:5])
+    assert np.isfinite(scores).all()
+    assert scores[0][5] != scores[1][5]
 
 
 def test_documentation_is_what_the_registry_writes():
