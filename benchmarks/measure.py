@@ -47,13 +47,14 @@ if TYPE_CHECKING:
     from hrec_tf.reporting.comparison import Result
 
 ZOO = ("pop", "s-pop", "ppop", "item-knn", "gru4rec", "rnn-concat", "hrnn-init", "hrnn-all")
-SONG = (
-    *("pop", "s-pop", "item-knn", "bpr-mf", "lstm4rec-prefix", "gru4rec-prefix", "narm"),
-    *("stamp", "stamp-2018", "hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi"),
-)
 NEIGHBOURS = ("sknn", "v-sknn", "stan")
+SONG = (
+    *("pop", "s-pop", "item-knn", *NEIGHBOURS, "bpr-mf"),
+    *("lstm4rec-prefix", "gru4rec-prefix", "narm", "stamp", "stamp-2018"),
+    *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi"),
+)
 USER_AWARE = ("sknn-user", "v-sknn-user", "stan-user")
-CHOE = ("pop", "bpr-mf", "fmc", "fpmc", "gru4rec", "gru4rec+", "hi-rnn")
+CHOE = ("pop", "bpr-mf", "fmc", "fpmc", *NEIGHBOURS, "gru4rec", "gru4rec+", "hi-rnn")
 BY_SESSION = (*ZOO, *NEIGHBOURS, *USER_AWARE)
 MORE = ("gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max")
 OF_SESSIONS = (
@@ -65,11 +66,11 @@ RECIPES = {
     **dict.fromkeys(LEAVE_ONE_OUT, CHOE),
     "online-retail": (*BY_SESSION, *MORE),
     "globo-10k": (*BY_SESSION, *MORE),
-    "globo-news": (*BY_SESSION, *OF_SESSIONS, *OF_USERS),
+    "globo-news": (*BY_SESSION, "recent-pop", "fpmc", *OF_SESSIONS, *OF_USERS),
     "foursquare-nyc": BY_SESSION,
     "yoochoose-100k": (
         *NEIGHBOURS,
-        *("pop", "s-pop", "item-knn", "gru4rec"),
+        *("pop", "recent-pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
         *OF_SESSIONS,
     ),

@@ -1,22 +1,44 @@
-"""How many lists a second each model of the zoo recommends after real histories.
+"""How many lists a second each recipe of docs/results.md makes, on two logs of sessions.
 
-    python -m benchmarks.recommending > benchmarks/recommending.txt
+    python -m benchmarks.recommending [--data yoochoose-100k,globo-news]
 
-Logs yoochoose-100k and globo-news (HREC_DATA). After the last event but one of up to 500 test
-histories, the 20 best of all items, 100 histories at a time, read from their first event on;
-median of five rounds after one that compiles. Models have their default sizes and fresh weights,
-on which their speed does not depend; baselines are fitted. Models that read who the user is are
-not served, and have no row.
+After the last event but one of up to 500 test histories, the 20 best of all items, 100 histories
+at a time, read from their first event on; median of five rounds after one that compiles. Networks
+have fresh weights, on which their speed does not depend; baselines are fitted. Networks that read
+who the user is are not served: of them it is the lists at all points of the test part, in one go.
+Written to docs/lists_per_second.json, from which `python -m benchmarks.report` takes a column of
+the tables whose trainings were measured without.
 """
 
+import argparse
+import json
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 
-COMMAND = "python -m benchmarks.recommending > benchmarks/recommending.txt"
+COMMAND = "python -m benchmarks.recommending --data"
 LOGS = ("yoochoose-100k", "globo-news")
+SPEEDS = Path(__file__).parents[1] / "docs" / "lists_per_second.json"
 ASKED, AT_ONCE, K, ROUNDS = 500, 100, 20, 5
+
+
+def kept(data: str | None = None) -> dict:
+    """Returns what was measured of a log, or of all; nothing if there is none."""
+    held = json.loads(SPEEDS.read_text(encoding="utf-8")) if SPEEDS.is_file() else {}
+    return held if data is None else held.get(data, {})
+
+
+def speeds(data: str) -> dict[str, float]:
+    """Returns recipe -> lists a second."""
+    return kept(data).get("lists_per_second", {})
+
+
+def told(data: str) -> list[str]:
+    """Returns the command and the machine that gave them; nothing if there is none."""
+    held = kept(data)
+    return [f"{held['command']}  # {held['machine']}"] if held else []
 
 
 def of_baseline(model, test, targets):
@@ -38,15 +60,31 @@ def of_network(model, vocabulary, test, targets):
     return lambda part: recommender.recommend_batch(histories[part], k=K)
 
 
-def lists_per_second(recommend) -> float:
+def lists_per_second(recommend, asked: int = ASKED, at_once: int = AT_ONCE) -> float:
     """Median over the rounds; every round asks for all lists."""
     rates = []
     for _ in range(ROUNDS + 1):
         begin = time.perf_counter()
-        for first in range(0, ASKED, AT_ONCE):
-            recommend(slice(first, first + AT_ONCE))
-        rates.append(ASKED / (time.perf_counter() - begin))
+        for first in range(0, asked, at_once):
+            recommend(slice(first, first + at_once))
+        rates.append(asked / (time.perf_counter() - begin))
     return statistics.median(rates[1:])
+
+
+def of_recipe(recipe, log) -> float:
+    """Lists a second of a recipe: of its baseline, fitted, or of its network with fresh weights."""
+    from hrec_tf.evaluation import best_items
+    from hrec_tf.evaluation.points import evaluation_points
+    from hrec_tf.recipe import train
+
+    if recipe.entry.is_baseline:
+        return lists_per_second(of_log(train(recipe, log.train, seed=0), log))
+    arguments = recipe.fitted_to(log.features, log.train).arguments
+    model = recipe.entry.build(num_items=log.train.num_items, seed=0, **arguments)
+    if recipe.entry.is_served:
+        return lists_per_second(of_log(model, log))
+    points = len(evaluation_points(log.test))
+    return lists_per_second(lambda _: best_items(model, log.test, k=K), points, points)
 
 
 def of_log(fitted, log):
@@ -61,25 +99,24 @@ def of_log(fitted, log):
     return of_network(fitted, log.vocabulary, test, np.sort(targets))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     from benchmarks.performance import machine
-    from hrec_tf import registry
+    from benchmarks.records import DOCS, read
+    from hrec_tf.data.atomic_files import write_whole
     from hrec_tf.data.log_source import LogSource
+    from hrec_tf.recipe import Recipe
 
-    print(f"# {COMMAND}\n# {machine()}")
-    for data in LOGS:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recommending", description=__doc__)
+    parser.add_argument("--data", default=",".join(LOGS), help="named logs, with commas between")
+    for data in parser.parse_args(arguments).data.split(","):
         log = LogSource(data).load()
-        train = log.train
-        print(f"\n{data}: {train.num_events:,} events, {train.num_items:,} items")
-        for name in registry.names():
-            entry = registry.entry(name)
-            if entry.is_baseline:
-                model = entry.build(num_items=train.num_items, seed=0).fit(train)
-            elif entry.is_served:
-                model = entry.build(num_items=train.num_items, seed=0)
-            else:
-                continue
-            print(f"{name:22} {lists_per_second(of_log(model, log)):8,.0f} lists/s", flush=True)
+        held = (r["recipe"] for r in read(DOCS / "results.json") if r["dataset"] == data)
+        rates = {}
+        for name in dict.fromkeys(held):
+            rates[name] = round(of_recipe(Recipe.for_data(data, name), log), 1)
+            print(f"{data} {name:22} {rates[name]:8,.0f} lists/s", flush=True)
+        found = {"command": f"{COMMAND} {data}", "machine": machine(), "lists_per_second": rates}
+        write_whole(SPEEDS, f"{json.dumps(kept() | {data: found}, indent=1)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from results_by_seed.json. Numbers of other people's code on the same logs are i
 reference_numbers.json.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks import beside_published, by_seed, meta_tables, published
+from benchmarks import beside_published, by_seed, meta_tables, published, recommending
 from benchmarks.beside_published import title_of
 from benchmarks.records import (
     BESIDE,
@@ -79,9 +79,10 @@ sd is 0. *Ties* is the share of points whose target shares its score with anothe
 time is wall time on the CPU, compilation included; other work on the machine may have
 lengthened it. *Best epoch* is the one whose weights were tested, of a training that validation
 ended. *Coverage@20* is the share of the catalogue that the lists of 20 show, *lists/s* how many a
-second are made of 500 histories, 100 at a time. Where a log has published numbers of these models
-at this preparation, they stand beside ours; of the others there are none. The commands find the
-logs in the folder that the environment variable `HREC_DATA` names.
+second are made of 500 histories, 100 at a time. Of HCRNN the last form stands beside the other
+models of sessions, and those on the way to it on the logs of its paper. Where a log has published
+numbers of these models at this preparation, they stand beside ours; of the others there are none.
+The commands find the logs in the folder that the environment variable `HREC_DATA` names.
 
 Where the tables put reference code beside ours, the settings are the same and these differences
 remain. hgru4rec ends an epoch when the first lane runs out of users and loses the pairs behind
@@ -91,6 +92,11 @@ saturated ones tie. Ours sees every pair, draws a new order of users for each ep
 gradients first, and ranks before the activation. The official GRU4Rec differs in no such point.
 """
 
+
+_OF_DRAWN = """ A target is ranked among
+items that are drawn for it, as some papers do: metrics are far higher than among all items, and
+methods may stand in another order (Krichene & Rendle, KDD 2020). What is named *full* ranks among
+all."""
 
 _BESIDE = {
     BEST_EPOCH: ("best epoch", ".1f", True),
@@ -176,7 +182,7 @@ def to_markdown(
                 "Beside reference code, measured on the same split with the same settings; each "
                 f"cell is theirs → ours.\n\n{compared.to_markdown()}\n"
             )
-        parts += _commands_part(here)
+        parts += _commands_part(here, recommending.told(dataset))
         for split in _ordered(split_of(record["protocol"]) for record in others):
             rows = [record for record in others if split_of(record["protocol"]) == split]
             parts.append(
@@ -193,18 +199,20 @@ def _by_protocol(records: list[dict[str, Any]]) -> list[tuple[str, list[dict[str
 
 
 def _protocol_part(protocol: str, rows: list[dict[str, Any]]) -> str:
-    return f"{protocol}; {_seeds_text(rows)}.\n\n{_table(rows).to_markdown()}\n"
+    caution = _OF_DRAWN if " sampled (" in protocol else ""
+    return f"{protocol}; {_seeds_text(rows)}.{caution}\n\n{_table(rows).to_markdown()}\n"
 
 
-def _commands_part(records: list[dict[str, Any]]) -> list[str]:
-    commands = _ordered(f"{r['command']}  # {r['version']}" for r in records)
+def _commands_part(records: list[dict[str, Any]], more: Sequence[str] = ()) -> list[str]:
+    commands = [*_ordered(f"{r['command']}  # {r['version']}" for r in records), *more]
     return ["\n".join(["```", *commands, "```"]) + "\n"] if commands else []
 
 
 def _table(records: list[dict[str, Any]]) -> Table:
     rows, metrics = [], metrics_of(records[0]["dataset"])
     held = {record["metric"] for record in records}
-    more = [name for name in _BESIDE if name in held]
+    speeds = recommending.speeds(records[0]["dataset"])
+    more = [name for name in _BESIDE if name in held or (name == LISTS and speeds)]
     counts = {record["seeds"] for record in records}
     for recipe in _ordered(record["recipe"] for record in records):
         cells = {r["metric"]: r for r in records if r["recipe"] == recipe}
@@ -216,6 +224,8 @@ def _table(records: list[dict[str, Any]]) -> Table:
         ties, seconds = cells.get(TIES), cells.get(SECONDS)
         row.append("" if ties is None else f"{ties['mean']:.1%}")
         row.append("" if seconds is None else f"{seconds['mean']:,.1f} s")
+        if recipe in speeds and LISTS not in cells:
+            cells[LISTS] = {"metric": LISTS, "mean": speeds[recipe], "sd": None}
         row += [_beside(cells.get(name)) for name in more]
         row += [str(next(iter(cells.values()))["seeds"])] * (len(counts) > 1)
         rows.append(tuple(row))

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks import by_seed, measure, published, report
+from benchmarks import by_seed, measure, published, recommending, report
 from benchmarks.records import as_json, metrics_of, read, write
 
 RECORD = {
@@ -81,6 +81,29 @@ def test_page_sets_reference_code_beside_ours():
     assert f"{RECORD['command']}  # 0.1.0" in page
     other_ties = report.checked_references([reference | {"ties": "standard"}])
     assert "Beside reference code" not in report.to_markdown(records, other_ties)
+
+
+def test_a_table_of_drawn_items_says_what_that_means():
+    full = report.to_markdown(report.checked([RECORD]), [])
+    protocol = RECORD["protocol"].replace("full ranking", "100 sampled (strict)")
+    drawn = report.to_markdown(report.checked([RECORD | {"protocol": protocol}]), [])
+    assert "metrics are far higher than among all items" in drawn
+    assert "metrics are far higher" not in full
+
+
+def test_lists_per_second_stand_where_a_training_was_measured_without(tmp_path, monkeypatch):
+    own = RECORD | {"metric": "lists_per_second", "mean": 123.0, "sd": None, "seeds": 1}
+    other = RECORD | {"recipe": "pop", "model": "pop"}
+    held = {"command": "python -m it", "machine": "a CPU"}
+    held["lists_per_second"] = {"item-knn": 456.0, "pop": 7_890.0}
+    path = tmp_path / "lists_per_second.json"
+    path.write_text(json.dumps({RECORD["dataset"]: held}), encoding="utf-8")
+    monkeypatch.setattr(recommending, "SPEEDS", path)
+    page = report.to_markdown([RECORD, own, other], [])
+    rows = {line.split(" | ")[0]: line for line in page.splitlines() if line.startswith("| ")}
+    assert " | 123 |" in rows["| Item-KNN"]
+    assert " | 7,890 |" in rows["| POP"]
+    assert "python -m it  # a CPU" in page
 
 
 def test_another_split_has_tables_of_its_own():
