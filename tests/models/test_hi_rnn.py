@@ -243,3 +243,19 @@ def test_a_gap_as_long_as_segment_minutes_does_not_end_a_segment():
             hidden[seconds, minutes] = one.numpy()
     np.testing.assert_array_equal(hidden[123, 123 / 60], hidden[123, 1440.0])
     assert np.abs(hidden[124, 123 / 60] - hidden[124, 1440.0]).max() > 1e-3
+
+
+def test_without_a_shortest_gap_every_event_begins_a_segment():
+    """E-T2: τ_seg = 0 and all gaps above it are sessions of one event each."""
+    alone = timed([[[item] for item in (1, 2, 3, 4, 5, 6)]], [0, 1, 100, 107, 210, 500])
+    outputs = []
+    for arguments in ({"segment_minutes": 0.0}, {"segments": "session"}):
+        model = built(**MOMENTS, **arguments)
+        (events, *_), *more = lane_stream(
+            alone, layout=CONCATENATED, num_lanes=1, steps=6, order="given", with_gaps=True
+        )
+        assert not more
+        outputs.append(model(events).numpy())
+    np.testing.assert_array_equal(*outputs)
+    apart = built(**MOMENTS, segment_minutes=5_000.0)(events).numpy()
+    assert (apart != outputs[0])[:, 1:].any(axis=-1).all()
