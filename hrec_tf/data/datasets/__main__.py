@@ -9,9 +9,10 @@ Made from `hrec_tf/data/datasets/facts.py` by `python -m hrec_tf.data.datasets >
 do not edit. `hrec data list` prints the same facts.
 
 None of these but Online Retail comes with hrec_tf, and nothing is downloaded: fetch the files from
-their publisher, by its terms, and put them into one folder for each data set. Archives are read as
-they are; unpacked files do as well. The builders need the extra `tfds`
-(`pip install 'hrec-tf[tfds]'`). This builds the log of MovieLens 1M from `files/ml-1m.zip`, and
+their publisher, by its terms, and put them into one folder for each data set. Zip and tar archives,
+and what gzip and bzip2 packed, are read as they are; unpacked files do as well. YooChoose's .7z has
+to be unpacked by hand. The builders need the extra `tfds` (`pip install 'hrec-tf[tfds]'`), and
+`online_retail_uci` `excel` as well. This builds the log of MovieLens 1M from `files/ml-1m.zip`, and
 trains on it; `ml_1m/items` is its table of movies:
 
 ```
@@ -36,10 +37,11 @@ Each table is a configuration with one split, `train`, one example per row. `use
 seconds since 1970 in UTC, or milliseconds where times are that exact; a log has seconds. Not so
 Tmall, whose days are of an unnamed year and counted as if of 1970, XING 2016, whose times its
 publisher shifted, and Diginetica, whose times tell the day and the order in a session, but not the
-hour. Not kept are the transactions' numbers of Retailrocket and the tracks' MusicBrainz ids of
-Last.fm.
+hour. Not kept are the transactions' numbers of Retailrocket, the tracks' MusicBrainz ids of
+Last.fm, and the cancellations and rows without a customer of Online Retail.
 Rows are in the order of the publisher's file, except where that begins with the latest. A row that
-is not as its publisher describes it stops the build, with the file and the line.
+is not as its publisher describes it stops the build, with the file and the line (of a workbook,
+the row).
 
 Layouts follow a public description, named below; a table without one has no builder. The builders
 are tested on small files in these layouts, not on the publishers' own. `movielens` is the builder

@@ -130,7 +130,8 @@ def _named(name: str) -> tuple[facts.PublicDataset, str]:
     if about.origin == facts.BUNDLED:
         raise ValueError(
             f"`name` was {name!r}, whose log is in the package and needs no building. Read it with "
-            "hrec_tf.data.catalogue.read, or name another data set."
+            "hrec_tf.data.catalogue.read, or name another data set; 'online_retail_uci' is built "
+            "of its publisher's workbook."
         )
     return about, checks.require_choice("table", table or about.tables[0], about.tables)
 

@@ -102,6 +102,15 @@ _XING_TERMS = (
     "offered for download any more."
 )
 
+_CHEN = """@misc{chen2015onlineretail,
+  author = {Chen, Daqing},
+  title = {Online Retail},
+  year = {2015},
+  publisher = {UCI Machine Learning Repository},
+  doi = {10.24432/C5BW33},
+  note = {Creative Commons Attribution 4.0 International}
+}"""
+
 _DATASETS = {
     dataset.name: dataset
     for dataset in (
@@ -231,18 +240,24 @@ _DATASETS = {
             fetch="nothing: it is in the package.",
             terms="CC BY 4.0; cite Chen 2015.",
             described_by="Chen (2015), UCI Machine Learning Repository, doi:10.24432/C5BW33",
-            citation="""@misc{chen2015onlineretail,
-  author = {Chen, Daqing},
-  title = {Online Retail},
-  year = {2015},
-  publisher = {UCI Machine Learning Repository},
-  doi = {10.24432/C5BW33},
-  note = {Creative Commons Attribution 4.0 International}
-}""",
+            citation=_CHEN,
             times="minutes",
             tables=("full",),
             sessions=True,
             origin=BUNDLED,
+        ),
+        PublicDataset(
+            name="online_retail_uci",
+            title="Online Retail, the workbook of UCI",
+            about="purchases at a UK gift wholesaler, 2010 to 2011, one example per line of an "
+            "invoice",
+            fetch="online+retail.zip, which holds Online Retail.xlsx, from the UCI Machine "
+            "Learning Repository.",
+            terms="CC BY 4.0; cite Chen 2015.",
+            described_by="Chen (2015), UCI Machine Learning Repository, doi:10.24432/C5BW33",
+            citation=_CHEN,
+            times="minutes",
+            sessions=True,
         ),
         PublicDataset(
             name="retailrocket",
@@ -331,8 +346,8 @@ _DATASETS = {
             name="yoochoose",
             title="RecSys Challenge 2015 (YooChoose)",
             about="clicks in a shop (table `events`), and purchases, 2014",
-            fetch="yoochoose-data.7z, of the challenge; unpack yoochoose-clicks.dat and "
-            "yoochoose-buys.dat.",
+            fetch="yoochoose-data.7z, of the challenge, which is not read as it is: unpack "
+            "yoochoose-clicks.dat and yoochoose-buys.dat.",
             terms="CC BY-NC-ND 4.0 to our knowledge; read its readme before use.",
             described_by="RecSys Challenge 2015, page of the challenge; CRIPAC-DIG/SR-GNN, "
             "datasets/preprocess.py",

@@ -1,7 +1,7 @@
 """Tables as publishers distribute them: text inside zip, tar, gzip and bzip2, read by blocks.
 
 Fields are what stands between two separators: none of these files quotes its fields, and some
-hold quotes that mean nothing.
+hold quotes that mean nothing. A workbook is read as the text that `sheets` makes of its sheet.
 """
 
 import ast
@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 
 import polars as pl
 
+from hrec_tf.data.datasets import sheets
 from hrec_tf.data.datasets.facts import PublicDataset
 
 _BLOCK_LINES = 200_000
@@ -97,7 +98,8 @@ class Table:
     """One table of a data set: where it lies, how a line becomes fields, and its columns.
 
     Args:
-        file: the file's name; with a `*` all files of such names, in their order.
+        file: the file's name; with a `*` all files of such names, in their order. Of an .xlsx it
+            is the first sheet, whose fields are set apart by tabs.
         columns: name -> what is made of the fields of a line.
         archive: zip or tar that holds the file; empty if it is distributed by itself.
         fields: names of the fields of a line; empty if the first line has them.
@@ -132,6 +134,7 @@ class Table:
             dataset: whose table it is, for messages.
 
         Raises:
+            ImportError: the file is a workbook, and the extra `excel` is not installed.
             FileNotFoundError: neither the archive nor the file is in the folder.
             ValueError: a row that is not as the publisher describes it, with its line.
         """
@@ -148,7 +151,7 @@ class Table:
     def _blocks(self, folder: Path, dataset: PublicDataset) -> Iterator[pl.DataFrame]:
         is_empty = True
         for name, file in self._files(folder, dataset):
-            reader = _Lines(name, dataset, io.TextIOWrapper(file, self.encoding, newline="\n"))
+            reader = _Lines(name, dataset, file, self.encoding)
             fields = self.fields or self._header(reader.take(1))
             reader.take(self.skipped)
             while lines := reader.take(_BLOCK_LINES):
@@ -261,11 +264,17 @@ class Table:
 
 
 class _Lines:
-    """Lines of one file, counted from 1 as an editor counts them."""
+    """Lines of one file, counted from 1 as an editor counts them; the rows of a sheet likewise."""
 
-    def __init__(self, name: str, dataset: PublicDataset, file: io.TextIOWrapper) -> None:
-        self.name, self.dataset, self.file = name, dataset, file
+    def __init__(self, name: str, dataset: PublicDataset, file: IO[bytes], encoding: str) -> None:
+        self.name, self.dataset = name, dataset
         self.first, self.taken = 1, 0
+        if name.endswith(".xlsx"):
+            try:
+                file = sheets.as_lines(file)
+            except (ValueError, *_DAMAGE) as error:
+                raise self.error(f"cannot be read ({error})") from error
+        self.file = io.TextIOWrapper(file, encoding, newline="\n")
 
     def take(self, count: int) -> list[str]:
         """Returns the next lines, without their ends; `first` is the number of the first."""

@@ -5,6 +5,7 @@ import gzip
 import io
 import tarfile
 import zipfile
+from xml.sax.saxutils import escape
 
 GENRES = "0|1|1" + "|0" * 16  # Action and Adventure of the 19 flags
 
@@ -26,6 +27,64 @@ def tarred(files):
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return held.getvalue()
+
+
+def workbook(rows, *, dates=()):
+    """A workbook of one sheet: texts are shared, numbers of the columns `dates` show as times."""
+    texts = {cell: None for row in rows for cell in row if isinstance(cell, str)}
+    place = {cell: number for number, cell in enumerate(texts)}
+
+    def cell(column, number, held):
+        if held is None:
+            return ""
+        where = f'r="{chr(65 + column)}{number}"'
+        if isinstance(held, str):
+            return f'<c {where} t="s"><v>{place[held]}</v></c>'
+        return f'<c {where} s="{int(column in dates)}"><v>{held!r}</v></c>'
+
+    sheet = "".join(
+        f'<row r="{number}">{"".join(cell(at, number, held) for at, held in enumerate(row))}</row>'
+        for number, row in enumerate(rows, start=1)
+    )
+    strings = "".join(f'<si><t xml:space="preserve">{escape(held)}</t></si>' for held in texts)
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    package = 'xmlns="http://schemas.openxmlformats.org/package/2006'
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+    def related(**targets):
+        parts = "".join(
+            f'<Relationship Id="{part}" Type="{kind}/{part}" Target="{target}"/>'
+            for part, target in targets.items()
+        )
+        return f'<Relationships {package}/relationships">{parts}</Relationships>'
+
+    return zipped(
+        **{
+            "[Content_Types].xml": f'<Types {package}/content-types">'
+            '<Default Extension="xml" ContentType="application/xml"/></Types>',
+            "_rels/.rels": related(officeDocument="xl/workbook.xml"),
+            "xl/_rels/workbook.xml.rels": related(
+                worksheet="worksheets/sheet1.xml",
+                sharedStrings="sharedStrings.xml",
+                styles="styles.xml",
+            ),
+            "xl/workbook.xml": f'<workbook {main} xmlns:r="{kind}"><sheets>'
+            '<sheet name="Online Retail" sheetId="1" r:id="worksheet"/></sheets></workbook>',
+            # Format 22 is a day with hour and minute.
+            "xl/styles.xml": f'<styleSheet {main}><cellXfs count="2"><xf numFmtId="0"/>'
+            '<xf numFmtId="22"/></cellXfs></styleSheet>',
+            "xl/sharedStrings.xml": f"<sst {main}>{strings}</sst>",
+            "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{sheet}</sheetData>"
+            "</worksheet>",
+        }
+    )
+
+
+def online_retail(rows):
+    """The archive of Online Retail; times are days since the end of 1899, as sheets count them."""
+    names = "InvoiceNo StockCode Description Quantity InvoiceDate UnitPrice CustomerID Country"
+    sheet = workbook([names.split(), *rows], dates=[4])
+    return {"online+retail.zip": zipped(**{"Online Retail.xlsx": sheet})}
 
 
 def xing(row, export=""):
@@ -56,6 +115,15 @@ XING_ITEM_2017 = {
     "tags": "4,5", "created_at": "1470000000",
 }
 # fmt: on
+# 2010-12-01 is day 40,513 of a sheet, and day 14,944 since 1970.
+RETAIL_DAY = 40_513
+RETAIL = [
+    [536365, "85123A", 'WHITE "HEART"  LIGHT ', 6, RETAIL_DAY + 506 / 1440, 2.55, 17850, "UK"],
+    [536365, 71053, None, 6, RETAIL_DAY + 506 / 1440, 3.39, 17850, "UK"],
+    ["C536379", "D", "Discount", -1, RETAIL_DAY + 581 / 1440, 27.5, 14527, "UK"],
+    ["A563185", "B", "Adjust bad debt", 1, RETAIL_DAY + 582 / 1440, 11062.06, None, "UK"],
+    [536370, "POST", "POSTAGE", 3, RETAIL_DAY + 525 / 1440, 18, 12583, "France"],
+]
 XING_2017 = "recsyschallenge_v2017_interactions_final_anonym_training_export."
 
 FILES = {
@@ -141,6 +209,7 @@ FILES = {
             }
         )
     },
+    "online_retail_uci": online_retail(RETAIL),
     "retailrocket": {
         "events.csv": b"timestamp,visitorid,event,itemid,transactionid\n"
         b"1433221332117,257597,view,355908,\n1433224214164,992329,transaction,248676,4000\n",
@@ -261,6 +330,23 @@ EVENTS = {
     "ml_1m": [
         {"user": 1, "item": 1193, "rating": 5.0, "timestamp": 978_300_760},
         {"user": 2, "item": 661, "rating": 3.0, "timestamp": 978_302_109},
+    ],
+    "online_retail_uci": [
+        {
+            "user": user,
+            "item": item,
+            "timestamp": 14_944 * DAY + 60 * minute,
+            "session": session,
+            "quantity": quantity,
+            "description": description,
+            "unit_price": price,
+            "country": country,
+        }
+        for user, item, minute, session, quantity, description, price, country in (
+            (17850, "85123A", 506, 536365, 6, 'WHITE "HEART"  LIGHT ', 2.55, "UK"),
+            (17850, "71053", 506, 536365, 6, "", 3.39, "UK"),
+            (12583, "POST", 525, 536370, 3, "POSTAGE", 18.0, "France"),
+        )
     ],
     "retailrocket": [
         {"user": 257597, "item": 355908, "timestamp": 1_433_221_332_117, "event_type": "view"},

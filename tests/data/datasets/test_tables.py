@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hrec_tf.data.bundled import load_online_retail
 from hrec_tf.data.datasets import facts
 from hrec_tf.data.datasets.built import read_files
 from hrec_tf.data.datasets.tables import Table, identifier, number, text, whole
@@ -196,6 +197,31 @@ def test_movielens_as_its_publisher_lays_it_out(tmp_path, name, held, file, sepa
     (tmp_path / file).write_bytes(("\n".join(laid_out.to_series()) + "\n").encode("latin-1"))
     read = read_files(name, files=tmp_path)
     assert read.select(rows.columns).equals(rows.cast(dict(read.schema)))
+
+
+def test_the_workbook_of_online_retail_gives_the_bundled_purchases(tmp_path):
+    # The lines of invoice 567183 span two minutes; 568391 is earlier than those before it.
+    invoices = [*range(567_180, 567_190), *range(568_380, 568_400)]
+    retail = load_online_retail()
+    purchases = retail.purchases.filter(pl.col("session").is_in(invoices))
+    assert not purchases["session"].is_sorted()
+    day = pl.col("timestamp") / 86_400 + 25_569  # which is 1970-01-01 of a sheet
+    columns = ("session", "item", "description", "quantity", day, "median_unit_price", "user")
+    joined = purchases.sort("session", maintain_order=True).join(
+        retail.items, on="item", maintain_order="left"
+    )
+    rows = []
+    for invoice, item, *others, customer in joined.select(*columns).iter_rows():
+        code = int(item) if item.isdecimal() else item
+        rows += [
+            [invoice, code, *others, customer, "UK"],
+            [f"C{invoice}", code, *others, customer, "UK"],
+            [invoice, code, *others, None, "UK"],
+        ]
+    for name, content in published.online_retail(rows).items():
+        (tmp_path / name).write_bytes(content)
+    read = read_files("online_retail_uci", files=tmp_path).sort("timestamp", maintain_order=True)
+    assert read.select(purchases.columns).equals(purchases)
 
 
 @pytest.mark.parametrize("name", published.EVENTS)
