@@ -3,10 +3,14 @@
 import csv
 import importlib.metadata
 import json
+import os
+import re
 import resource
 from contextlib import contextmanager
+from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -219,6 +223,29 @@ def test_a_file_that_is_missing_or_was_added_is_refused(run):
     (run / "history.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no 'history.csv', which manifest.json"):
         runs.load(run)
+
+
+def test_a_keras_file_in_a_run_is_refused_and_never_read(run, tmp_path):
+    """pitfalls 5: its layers may hold code, which only who calls Keras for it runs."""
+    ran = str(tmp_path / "ran")
+    layer = keras.layers.Lambda(lambda x: (os.mkdir(ran), x)[1], output_shape=(1,))  # noqa: PTH102
+    model = keras.Sequential([keras.Input((1,)), layer])
+    model.save(run / "model.keras")
+    with pytest.raises(ValueError, match=r"holds 'model.keras', which manifest.json does not list"):
+        runs.load(run)
+    resealed(run)
+    runs.load(run)
+    assert not Path(ran).exists()
+
+
+def test_nothing_in_the_package_reads_what_could_hold_code():
+    """pitfalls 5: no pickle, no Keras file, no archive unpacked by its own names."""
+    sources = Path(runs.__file__).parent.rglob("*.py")
+    called = re.compile(r"\b(load_model|extractall|allow_pickle=True|unpickle\w*)\(|\bpickle\b")
+    found = [
+        f"{path.name}: {hit[0]}" for path in sources for hit in called.finditer(path.read_text())
+    ]
+    assert found == []
 
 
 def test_a_run_without_a_manifest_is_refused(run):

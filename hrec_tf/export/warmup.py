@@ -11,6 +11,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 FILE_NAME = "tf_serving_warmup_requests"
 LENGTHS = (8, 16, 32, 64, 128)
 """Events of a history, as clients pad them."""
+LONG_LENGTHS = (256, 512, 1024, 2048)
+"""Those of long histories, which are asked about one at a time."""
 BATCHES = (1, 2, 4, 8, 16, 32)
 """Rows of a request, up to those that a client sends at once."""
 
@@ -24,7 +26,8 @@ def write_warmup(
         folder: `assets.extra` of the artefact.
         signatures: what the manifest says of them.
         raw_id: of an item, which all events are of.
-        every_shape: ask with batches of every size, too: XLA compiles for each.
+        every_shape: ask with batches of every size and with long histories, too: XLA compiles
+            for each.
     """
     with tf.io.TFRecordWriter(str(folder / FILE_NAME)) as file:
         for name, signature in signatures.items():
@@ -44,6 +47,8 @@ def _shapes(inputs: Mapping[str, Any], every_shape: bool) -> Iterator[tuple[int,
     """Yields batch and time; of a signature that reads one event the time is of no meaning."""
     batches = BATCHES if every_shape else BATCHES[:1]
     yield from itertools.product(batches, LENGTHS if "lengths" in inputs else LENGTHS[:1])
+    if every_shape and "lengths" in inputs:
+        yield from ((1, length) for length in LONG_LENGTHS)
 
 
 def _filled(alias: str, tensor: Mapping[str, Any], batch: int, time: int, raw_id: Any) -> Any:
