@@ -38,6 +38,12 @@ CATALOGUES, CLIENTS, HALF_OF = (5_000, 50_000), (1, 16, 64), 16
 SECONDS, WARM_UP = 5.0, 1.0
 HISTORIES = 256
 UNITS, K = 32, 20
+GOALS = (
+    ("step, 5,000 items", 16, "requests_per_s", 1_500),
+    ("step, 5,000 items, at half of that rate", 16, "p99_ms", 15),
+    ("events to a gateway with Redis", 16, "requests_per_s", 600),
+)
+"""Scenario, clients, what is looked at, and what it is to be: milliseconds below, answers above."""
 Asking = Callable[[int], Awaitable[Any]]
 
 
@@ -227,6 +233,8 @@ def table(records: list[dict[str, Any]]) -> str:
             for record in records
         ),
         "",
+        *(_goal(records, *goal) for goal in GOALS),
+        "",
         *(
             f"Resident memory of the server in the {record['scenario']}, MB, at its start and "
             f"after each tenth: {', '.join(f'{size:.0f}' for size in record['memory_mb'])}."
@@ -238,6 +246,20 @@ def table(records: list[dict[str, Any]]) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _goal(
+    records: list[dict[str, Any]], scenario: str, clients: int, name: str, goal: float
+) -> str:
+    """A line that says what was wanted, and whether it is so."""
+    [found] = [r[name] for r in records if (r["scenario"], r["clients"]) == (scenario, clients)]
+    is_rate = name == "requests_per_s"
+    wanted = f"at least {goal:,} answers/s" if is_rate else f"a p99 below {goal} ms"
+    shown = f"{found:,.0f} answers/s" if is_rate else f"{found:.1f} ms"
+    is_met = found >= goal if is_rate else found < goal
+    return f"- Goal for {scenario} with {clients} clients: {wanted}. It is {shown}: " + (
+        "met." if is_met else "**missed**."
+    )
 
 
 def main() -> None:
