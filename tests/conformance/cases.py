@@ -152,12 +152,10 @@ class Case:
             )
         if self.layout == ALIGNED:
             arguments = {"steps": 1} | arguments  # as the other streams have it
-            return aligned_stream(self.with_features(histories), num_lanes=rows, **arguments)
+            return aligned_stream(self.as_read(histories), num_lanes=rows, **arguments)
         feed_last_item = self.arguments.get("feed_last_item", False)
-        if self.reads_users:
-            histories = replace(histories, user_ids=np.arange(1, 1 + histories.num_users))
         return lane_stream(
-            histories,
+            self.as_read(histories),
             layout=self.layout,
             num_lanes=rows,
             feed_last_item=feed_last_item,
@@ -174,14 +172,15 @@ class Case:
         given = {name: self.arguments.get(argument, 0) for name, argument in names.items()}
         return {name: width for name, width in given.items() if width}
 
-    def with_features(self, histories: Histories) -> Histories:
-        """The histories with feedback and user features, if the model reads them."""
+    def as_read(self, histories: Histories) -> Histories:
+        """The histories with feedback, user features and users' ids, if the model reads them."""
         draw, rows = np.random.default_rng(7), {FEEDBACK: histories.num_events}
         drawn = {
             name: draw.normal(size=(rows.get(name, histories.num_users), width)).astype(np.float32)
             for name, width in self.widths.items()
         }
-        return replace(histories, **drawn)
+        ids = np.arange(1, 1 + histories.num_users) if self.reads_users else histories.user_ids
+        return replace(histories, user_ids=ids, **drawn)
 
     def events(self, *, rows: int, steps: int, seed: int = 0) -> dict[str, tf.Tensor]:
         """Random events, as a batch of the stream holds them."""
@@ -321,6 +320,12 @@ CASES = [
         USER_SIZES | {"integration": "rectified", "dropout": 0.1},
         trains_alike=True,
     ),
+    Case(
+        "User-based GRU, linear",
+        UserGRU,
+        USER_SIZES | {"integration": "linear"},
+        trains_alike=True,
+    ),
     Case("Collaborative RNN", CollaborativeRNN, {"num_users": 15, "units": 5}),
     Case(
         "Collaborative RNN, shared",
@@ -348,6 +353,7 @@ CASES = [
         | {"num_layers": 3, "use_gaps": True, "boundaries": "supervised", "estimator": "gumbel"}
         | {"sparsity": 0.01, "dropout": 0.1, "gap_weight": 1.0},
     ),
+    Case("HM-RNN of drawn boundaries", HMRNN, HM_RNN_SIZES | {"estimator": "bernoulli"}),
     Case("HM-RNN of sessions", HMRNN, HM_RNN_SIZES | {"boundaries": "given"}, trains_alike=True),
     Case("HS-LSTM", HSLSTM, HS_LSTM_SIZES | {"dropout": 0.1, "reward": "terminal"}),
     Case(

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hrec_tf import registry
+from hrec_tf.baselines import Popularity
+from hrec_tf.evaluation import evaluate
 from hrec_tf.schema import ITEM_IDS
 from tests.conformance.cases import (
     CASES,
@@ -54,6 +57,11 @@ def trained(case):
     return model, history
 
 
+def test_every_network_of_the_registry_has_a_row():
+    networks = {registry.entry(name).load_class() for name in registry.names("model")}
+    assert {case.model for case in CASES + PREFIX_CASES} == networks
+
+
 @every_model
 def test_a_configuration_is_plain_data_that_rebuilds_the_model(case):
     model = case.build()
@@ -69,6 +77,20 @@ def test_a_configuration_is_plain_data_that_rebuilds_the_model(case):
 def test_a_fit_lowers_the_loss(case):
     _, history = trained(case)
     assert history["loss"][-1] < 0.93 * history["loss"][0]
+
+
+@pytest.mark.integration
+@every_trained_model
+def test_a_fit_beats_popularity_on_a_stream_that_it_should_learn(case):
+    """By far: of items that are about as popular, fresh weights tell up to twice as much as POP."""
+    model, _ = trained(case)
+    histories = cyclic_histories()
+    found, popular = (
+        evaluate(ranking, case.as_read(histories), ks=[1, NUM_ITEMS]).metrics
+        for ranking in (model, Popularity().fit(histories))
+    )
+    for metric in ("Recall@1", f"MRR@{NUM_ITEMS}"):
+        assert found[metric] > 2.5 * popular[metric], metric
 
 
 @pytest.mark.integration
@@ -129,8 +151,10 @@ def test_only_training_draws(case):
     first, again = (model.encode(events, states)[0] for _ in range(2))
     np.testing.assert_array_equal(first, again)
     trained, anew = (model.encode(events, states, training=True)[0] for _ in range(2))
-    drops = any(v for name, v in model.get_config().items() if name.endswith("dropout"))
-    assert np.array_equal(trained, anew) != drops
+    config = model.get_config()
+    drops = any(v for name, v in config.items() if name.endswith("dropout"))
+    draws_boundaries = config.get("estimator", "threshold") != "threshold"
+    assert np.array_equal(trained, anew) != (drops or draws_boundaries)
 
 
 @every_model

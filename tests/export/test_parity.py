@@ -360,9 +360,20 @@ OTHER_PYTHON = "HREC_OTHER_PYTHON"
 
 @pytest.mark.integration
 @pytest.mark.skipif(OTHER_PYTHON not in os.environ, reason=f"{OTHER_PYTHON} names no Python")
-@pytest.mark.parametrize("options", [{}, {"xla": True}, {"tables": "bfloat16"}], ids=str)
-def test_another_version_of_tensorflow_answers_the_same(options, tmp_path):
-    recommender = recommender_of(NAMED["HRNN Init"], "text")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("HRNN Init", {}),
+        ("HRNN Init", {"xla": True}),
+        ("HRNN Init", {"tables": "bfloat16"}),
+        ("HRNN with reminders, neighbours and popular items", {}),
+        ("Stacked GRU", {}),
+        ("Hi-RNN", {}),
+        ("HS-LSTM", {}),
+    ],
+)
+def test_another_version_of_tensorflow_answers_the_same(name, options, tmp_path):
+    recommender = recommender_of(NAMED[name], "text")
     folder = export_saved_model(recommender, tmp_path / "shop", k=4, **options)
     history = {
         "item_ids": [["tea", "two words"]],
