@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from hrec_tf.export.state_seal import NUMBER, seal_of
 from hrec_tf.schema import FEEDBACK, USER_FEATURES
 from hrec_tf.user_history import LATEST_SECONDS
 
@@ -101,33 +102,32 @@ def _last(timestamps, lengths) -> tf.Tensor:
 
 
 def state_checks(item_ids, timestamps, state, state_info, model_number) -> list[tf.Operation]:
-    """Checks that a state is of this model, whole, and not of a later time than the event."""
+    """Checks that a state is of this model, as it was given, and not later than the event."""
     rows = {"timestamps": timestamps, "state": state, "state_info": state_info}
     shapes = _same_batch(item_ids, rows)
     with tf.control_dependencies(shapes):
-        state_info = tf.identity(state_info)
+        state, state_info = tf.identity(state), tf.identity(state_info)
     # Of models that are told of gaps more follows, see `hrec_tf.pending_reader`.
-    last, known_events, pending, number = (state_info[:, i] for i in range(4))
-    is_ours = (number == 0) | (number == model_number)
+    last, number = state_info[:, 0], state_info[:, NUMBER]
+    is_ours = (number == 0) | (number == seal_of(state, state_info, model_number))
     is_finite = tf.reduce_all(tf.math.is_finite(state), axis=1)
     goes_back = (number != 0) & (timestamps < last)
     # Of a new user all is zero: half of an answer would lose the history without a word.
     is_empty = tf.reduce_all(state == 0, axis=1) & tf.reduce_all(state_info == 0, axis=1)
-    is_possible = (known_events >= 0) & ((pending == 0) | (pending == 1))
-    is_whole = tf.where(number == 0, is_empty, is_possible)
+    is_whole = (number != 0) | is_empty
     return [
         *shapes,
         _require_seconds(timestamps[:, None]),
         _require(
-            tf.reduce_all(is_whole | ~is_finite | ~is_ours),
+            tf.reduce_all(is_whole | ~is_finite),
             "`state` and `state_info` do not belong together: pass both of one answer as they "
             "came, or zeros for a new user. Rows:",
             [tf.where(~is_whole)[:, 0]],
         ),
         _require(
-            tf.reduce_all(is_ours),
-            "`state` comes from another model or version: ask `recommend` with the history "
-            "again. Rows:",
+            tf.reduce_all(is_ours | ~is_finite),
+            "`state` comes from another model or version, or was changed: ask `recommend` with "
+            "the history again. Rows:",
             [tf.where(~is_ours)[:, 0]],
         ),
         _require(

@@ -32,7 +32,7 @@ _OUTPUTS = {
     "item_ids": "Raw ids, best first.",
     "scores": "Scores in the same order; the lowest float32 where there is no item.",
     "state": "What the model remembers of the users.",
-    "state_info": "What belongs to the state: times, counts, the model's number.",
+    "state_info": "What belongs to the state: times, counts, a seal over all of it.",
     "vector": "To be multiplied with the vectors of items; zero without a known event.",
 }
 

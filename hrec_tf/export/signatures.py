@@ -39,6 +39,7 @@ from hrec_tf.export.signature_checks import (
     history_checks,
     state_checks,
 )
+from hrec_tf.export.state_seal import opened, sealed
 from hrec_tf.inference import Inference
 from hrec_tf.schema import PADDING_ID
 
@@ -175,7 +176,14 @@ class Signatures(tf.Module):
             for name in _RAW_IDS:
                 if name in rows:
                     rows[name] = self._encode(rows[name])
-            return self._decoded(answer(**rows))
+            number = self._inference.model_number
+            if "state_info" in rows:
+                rows["state_info"] = opened(rows["state_info"], number)
+            outputs = self._decoded(answer(**rows))
+            if "state_info" in outputs:
+                info = sealed(outputs["state"], outputs["state_info"], number)
+                outputs["state_info"] = info
+            return outputs
 
         return signature
 

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -390,20 +392,31 @@ def test_a_state_that_is_not_ours_is_refused(signatures):
     foreign = answer["state_info"] + tf.constant([[0, 0, 0, 1], [0, 0, 0, 0]], tf.int64)
     with pytest.raises(tf.errors.InvalidArgumentError, match="another model or version"):
         signatures["step"](**step_inputs(answer, state_info=foreign))
-    broken = tf.concat([answer["state"][:, :-1], [[np.nan], [0.0]]], axis=1)
+    broken = answer["state"] + tf.constant([[np.nan], [0.0]])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"NaN or infinity.*\[0\]"):
         signatures["step"](**step_inputs(answer, state=broken))
-    for info in ([0, 0, 0, 0], [NOON, -1, 0, 1], [NOON, 2, 9, 1]):
-        changed = answer["state_info"].numpy()
-        changed[0] = [*info[:3], changed[0, 3] * info[3]]
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"do not belong together.*\[0\]"):
-            signatures["step"](**step_inputs(answer, state_info=tf.constant(changed)))
+    halved = answer["state_info"] * tf.constant([[0], [1]], tf.int64)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"do not belong together.*\[0\]"):
+        signatures["step"](**step_inputs(answer, state_info=halved))
     late = tf.constant([NOON * 1000, NOON + 90], tf.int64)
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be Unix seconds below"):
         signatures["step"](**step_inputs(answer, timestamps=late))
     early = tf.constant([NOON + 59, NOON + 90], tf.int64)
     with pytest.raises(tf.errors.InvalidArgumentError, match="must not lie before the event"):
         signatures["step"](**step_inputs(answer, timestamps=early))
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_a_state_with_one_bit_changed_is_refused(signatures, data):
+    answer = signatures["recommend"](**history(), exclude_seen=tf.constant([True, True]))
+    name = data.draw(st.sampled_from(["state", "state_info"]))
+    values = answer[name].numpy()
+    bits = values[1].view(np.uint8)
+    bits[data.draw(st.integers(0, len(bits) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    refusals = "was changed|NaN or infinity|not lie before the event|do not belong together"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"({refusals}).*\[1\]"):
+        signatures["step"](**step_inputs(answer, **{name: tf.constant(values)}))
 
 
 def test_only_numbers_that_may_be_rounded_are_shortened(tmp_path):
