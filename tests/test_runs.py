@@ -5,8 +5,6 @@ import importlib.metadata
 import json
 import os
 import re
-import resource
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -17,6 +15,7 @@ import pytest
 from hrec_tf import manifest, runs, weight_files
 from hrec_tf.data.log_source import LogSource
 from hrec_tf.recipe import Recipe, evaluate, train
+from tests.reference.full_disk import file_size_limit
 from tests.reference.tiny_log import COLUMNS, write_ring_log
 
 # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
@@ -129,17 +128,6 @@ def test_a_failed_write_leaves_nothing(tmp_path, log, prepared):
     with pytest.raises(OSError, match=r"runs/b' could not be written: No space left .* Mend"):
         save(tmp_path / "runs" / "b", log, prepared, FullDisk())
     assert list((tmp_path / "runs").iterdir()) == []
-
-
-@contextmanager
-def file_size_limit(limit):
-    """No file of this process may grow beyond that: what a full disk does to a writer."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("limit", [200, 2_000, 20_000])

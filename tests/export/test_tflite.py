@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks import litert
 from hrec_tf.data.vocabulary import Vocabulary
@@ -11,6 +12,7 @@ from hrec_tf.export import check_tflite, export_tflite, litert_interpreter
 from hrec_tf.export.tflite import ConverterProcess
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
+from tests.reference.full_disk import file_size_limit
 from tests.reference.tiny_prefix_model import TinyPrefixModel
 from tests.reference.weights import fill_drawn
 
@@ -199,6 +201,15 @@ def test_a_conversion_that_fails_says_why_and_leaves_nothing(recommender, tmp_pa
     with pytest.raises(RuntimeError, match=r"could not be converted to LiteRT: .* 1: no room"):
         export_tflite(recommender, tmp_path / "out" / "shop.tflite", k=3)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_a_disk_without_room_leaves_nothing(share, recommender, file, converter, tmp_path):
+    """No file may grow beyond a share of what the whole one has: on the way, and at its end."""
+    size = int(share * file.stat().st_size)
+    with file_size_limit(size), pytest.raises((OSError, RuntimeError, tf.errors.OpError)):
+        export_tflite(recommender, tmp_path / "model.tflite", k=2, process=converter)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_quotes_what_was_measured():
