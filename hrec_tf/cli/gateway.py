@@ -44,6 +44,19 @@ def gateway(
         str | None, typer.Option(help="PEM file; with --tls-key, both ports speak TLS alone.")
     ] = None,
     tls_key: Annotated[str | None, typer.Option(help="PEM file of its key.")] = None,
+    model_tls_servers: Annotated[
+        str | None,
+        typer.Option(
+            help="PEM file of who signs the model server's certificate; it is asked over TLS."
+        ),
+    ] = None,
+    model_tls_key: Annotated[
+        str | None,
+        typer.Option(help="PEM file of the gateway's key for a model server that asks for one."),
+    ] = None,
+    model_tls_certificate: Annotated[
+        str | None, typer.Option(help="PEM file of that key's certificate.")
+    ] = None,
     max_history: Annotated[
         int, typer.Option(help="Events of a user that are kept; above it the older half goes.")
     ] = 256,
@@ -58,6 +71,9 @@ def gateway(
         int, typer.Option(help="Requests that run or wait at once; more are told to come again.")
     ] = 256,
     timeout: Annotated[float, typer.Option(help="Seconds that the model may take.")] = 5.0,
+    client_timeout: Annotated[
+        float, typer.Option(help="Seconds for a client to send a body, or to take an answer.")
+    ] = 10.0,
 ) -> None:
     """Takes events and answers lists until it is interrupted; keeps the state of users."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -65,7 +81,9 @@ def gateway(
         from hrec_tf.serving.gateway.service import Gateway
     except ImportError as error:
         raise ValueError(str(error)) from error
+    from hrec_tf.serving.tls import ClientTLS
 
+    model_tls = ClientTLS(model_tls_servers, model_tls_key, model_tls_certificate)
     running = Gateway(
         model,
         model_name,
@@ -76,12 +94,14 @@ def gateway(
         token_file=token_file,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
+        model_tls=None if model_tls == ClientTLS() else model_tls,
         timeout=timeout,
         max_history=max_history,
         keep_days=keep_days,
         max_skew=max_skew,
         max_body=max_body,
         max_requests=max_requests,
+        client_timeout=client_timeout,
     )
     asked_to_stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

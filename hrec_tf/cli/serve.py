@@ -14,6 +14,7 @@ PORT = 8500
 """TensorFlow Serving's own."""
 MODEL_NAME = "recommender"
 _LISTENING, _SAFETY, _INSTEAD = "Listening", "Safety", "Something else"
+_LIMITS = "Limits of one request; beyond them it is refused"
 
 
 def serve(
@@ -34,7 +35,7 @@ def serve(
     ] = None,
     model_name: Annotated[
         str | None,
-        typer.Option(help="By which requests name the model of DIR. [default: recommender]"),
+        typer.Option(help="By which requests name the model of DIR (recommender)."),
     ] = None,
     poll_seconds: Annotated[
         float, typer.Option(help="Between two looks for new versions; 0 for none.")
@@ -77,6 +78,21 @@ def serve(
             rich_help_panel=_SAFETY,
         ),
     ] = False,
+    max_batch: Annotated[
+        int | None, typer.Option(help="Rows (1024).", rich_help_panel=_LIMITS)
+    ] = None,
+    max_history: Annotated[
+        int | None,
+        typer.Option(help="Events of a row, with its padding (16384).", rich_help_panel=_LIMITS),
+    ] = None,
+    max_elements: Annotated[
+        int | None,
+        typer.Option(help="Elements of all inputs together (1048576).", rich_help_panel=_LIMITS),
+    ] = None,
+    max_scores: Annotated[
+        int | None,
+        typer.Option(help="Rows times items of the catalogue (33554432).", rich_help_panel=_LIMITS),
+    ] = None,
     demo: Annotated[
         bool,
         typer.Option(
@@ -103,6 +119,13 @@ def serve(
     ] = None,
 ) -> None:
     """Serves exported models until it is interrupted; new versions are taken into service."""
+    limits = {
+        "max_batch": max_batch,
+        "max_history": max_history,
+        "max_elements": max_elements,
+        "max_scores": max_scores,
+    }
+    limits_given = {name: limit for name, limit in limits.items() if limit is not None}
     of_server = {
         "model_config": model_config is not None,
         "poll_seconds": poll_seconds != 1.0,
@@ -112,6 +135,7 @@ def serve(
         "tls_clients": tls_clients is not None,
         "allow_reload": allow_reload,
         "print_config": demo and print_config is not None,
+        **dict.fromkeys(limits_given, True),
     }
     if demo:
         of_grpc = {"port": port != PORT, "model_name": model_name is not None}
@@ -134,7 +158,8 @@ def serve(
     encrypts = _is_whole(tls_key, tls_certificate, tls_clients)
     console.import_tensorflow()
     from hrec_tf.serving.models import read_config
-    from hrec_tf.serving.server import TLS, Server
+    from hrec_tf.serving.server import Server
+    from hrec_tf.serving.tls import TLS
 
     server = Server(
         where if model_config is None else read_config(where),
@@ -145,6 +170,7 @@ def serve(
         tls=TLS(tls_key or "", tls_certificate or "", tls_clients) if encrypts else None,
         allow_reload=allow_reload,
         poll_seconds=poll_seconds,
+        **limits_given,
     )
     if rest_port is not None:
         console.require(lambda: import_module("hrec_tf.serving.rest"))

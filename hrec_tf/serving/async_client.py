@@ -26,11 +26,12 @@ from hrec_tf.serving.answers import (
     lacks,
     list_of,
 )
-from hrec_tf.serving.batches import bucket_of, encode, pad, parts
+from hrec_tf.serving.batches import MAX_HISTORY, bucket_of, encode, pad, parts
 from hrec_tf.serving.metadata import Metadata, read_metadata
+from hrec_tf.serving.tls import ClientTLS
 from hrec_tf.user_history import UserHistory, read_history
 
-CHANNEL_OPTIONS = [
+_CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.max_receive_message_length", 64 * 2**20),
@@ -68,9 +69,11 @@ class AsyncClient:
             them. Lists are not shorter for it, see `recommend`. What long histories cost is
             measured in `benchmarks/serving_speed.txt`.
         version: number of the only version that is asked; whichever the server chooses if None.
+        tls: files with which it encrypts; None for plain text.
 
     Raises:
         ValueError: an argument out of its range.
+        OSError: a file of `tls` that cannot be read.
 
     Example:
         client = AsyncClient("127.0.0.1:8500")
@@ -87,6 +90,7 @@ class AsyncClient:
         max_history: int = 2048,
         version: int | None = None,
         retries: int = 3,
+        tls: ClientTLS | None = None,
     ):
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not (port.isascii() and port.isdecimal()):
@@ -102,6 +106,7 @@ class AsyncClient:
         mend = "Pass times to ask again, or 0."
         self.retries = checks.require_int_at_least("retries", retries, minimum=0, mend=mend)
         self.timeout, self.max_history, self.version = timeout, max_history, version
+        self._credentials = None if tls is None else tls.of_grpc()
         self._channel: Any = None
         self._metadata: Metadata | None = None
 
@@ -127,7 +132,7 @@ class AsyncClient:
             exclude_seen: leave out the items of the history, also of events before the newest
                 `max_history`. The server knows nothing of these, so they are taken out of its
                 list. Where that leaves fewer than `k` although there are more, the whole history
-                is sent after all.
+                is sent after all, up to the newest 16,384 events.
             allow: raw ids of the only items that may be listed; unknown ones are none. All items
                 if None.
             deny: raw ids of items that must not be listed.
@@ -434,7 +439,8 @@ class AsyncClient:
         # The server has not seen what was too old to be sent.
         older = [set(one.raw_ids[: -self.max_history] if exclude_seen else ()) for one in events]
         short = [row for row, answer in enumerate(answers) if lacks(answer, k, older[row])]
-        longest = max((len(events[row].raw_ids) for row in short), default=0)
+        most = max(self.max_history, MAX_HISTORY)
+        longest = min(max((len(events[row].raw_ids) for row in short), default=0), most)
         for row, answer in zip(short, await answers_of(short, longest), strict=True):
             answers[row] = answer
         lists = [list_of(*one, k) for one in zip(answers, older, strict=True)]
@@ -543,8 +549,14 @@ class AsyncClient:
 
     async def _send(self, path: str, request: Any, response: Any, seconds: float) -> Any:
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+            self._channel = self._opened(grpc.aio)
         return await method_of(self._channel, path, response)(request, timeout=seconds)
+
+    def _opened(self, kind: Any) -> Any:
+        """A channel of `grpc`, or of `grpc.aio`."""
+        if self._credentials is None:
+            return kind.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
+        return kind.secure_channel(self.address, self._credentials, options=_CHANNEL_OPTIONS)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -583,6 +595,7 @@ _WITHOUT_STEP = (
 _WITHOUT_VECTORS = "its scores are no inner products. Rank by `recommend` or `score`"
 _WITHOUT_FILTERS = "it was exported by an earlier hrec_tf. Export it again"
 _CURES = {
-    "UNAVAILABLE": ". Is a server running there? Start one: hrec serve DIR",
+    "UNAVAILABLE": ". Is a server running there? Start one: hrec serve DIR. One that encrypts is "
+    "asked with `tls`, another without.",
     "DEADLINE_EXCEEDED": ". Ask again, or pass a longer `timeout`.",
 }

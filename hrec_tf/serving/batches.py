@@ -16,6 +16,8 @@ MAX_ROWS = 32
 """Histories in one request. A server bounds rows times items: this fits 2**20 items in ours."""
 MAX_CELLS = 2**18
 """Rows times padded events in one request, and with ids and times half of what ours reads."""
+MAX_HISTORY = 2**14
+"""Events that ours reads of one user."""
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 

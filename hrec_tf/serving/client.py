@@ -11,7 +11,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import grpc
 
 from hrec_tf.serving.answers import State
-from hrec_tf.serving.async_client import CHANNEL_OPTIONS, AsyncClient, ServingError, method_of
+from hrec_tf.serving.async_client import AsyncClient, ServingError, method_of
+from hrec_tf.serving.tls import ClientTLS
 
 __all__ = ["Client", "ServingError", "State"]
 
@@ -24,7 +25,7 @@ class _Blocking(AsyncClient):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        self._channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self._channel = self._opened(grpc)
 
     async def close(self) -> None:
         self._channel.close()
@@ -60,10 +61,11 @@ class Client:
         address: "host:port" of the server's gRPC port.
         model_name: as the server calls it.
         timeout: seconds for one request, with all its retries.
-        max_history, version, retries: see `AsyncClient`.
+        max_history, version, retries, tls: see `AsyncClient`.
 
     Raises:
         ValueError: an argument out of its range.
+        OSError: a file of `tls` that cannot be read.
 
     Example:
         with Client("127.0.0.1:8500") as client:
@@ -79,9 +81,16 @@ class Client:
         max_history: int = 2048,
         version: int | None = None,
         retries: int = 3,
+        tls: ClientTLS | None = None,
     ):
         self._asking = _Blocking(
-            address, model_name, timeout, max_history=max_history, version=version, retries=retries
+            address,
+            model_name,
+            timeout,
+            max_history=max_history,
+            version=version,
+            retries=retries,
+            tls=tls,
         )
         self.address, self.model_name = address, model_name
 

@@ -1,6 +1,8 @@
-"""An HTTP runner that closes connections on which no request comes."""
+"""An HTTP runner that closes connections on which no request comes, or no answer is taken."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -30,6 +32,11 @@ class HTTPRunner(web.AppRunner):
         app.middlewares.insert(0, web.middleware(partial(self._note)))
         super().__init__(app, access_log=None, **options)
 
+    async def end(self, grace: float) -> None:
+        """Takes no more requests, and ends when those in progress are answered, or past `grace`."""
+        self._shutdown_timeout = max(grace, 0.01)  # aiohttp takes 0 for no limit
+        await self.cleanup()
+
     async def _note(self, request: Any, handler: Any) -> Any:
         self._waiting.discard(request.protocol)
         return await handler(request)
@@ -50,3 +57,31 @@ class HTTPRunner(web.AppRunner):
             self._waiting.discard(protocol)
             if protocol.transport is not None:
                 protocol.transport.close()
+
+
+def sender(seconds: float) -> Any:
+    """Returns a middleware that breaks a connection off on which an answer is not taken in time.
+
+    aiohttp waits for a client without end, so that one that does not read would keep its
+    connection and its answer.
+
+    Args:
+        seconds: that an answer may take.
+    """
+
+    @web.middleware
+    async def send(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        response, transport = await handler(request), request.transport
+        if transport is not None:
+            # Else the last bytes would count as sent, and keep a connection that is to be closed.
+            transport.set_write_buffer_limits(0)
+            try:
+                async with asyncio.timeout(seconds):
+                    with suppress(ConnectionError):  # the client has gone, as aiohttp finds, too
+                        await response.prepare(request)
+                        await response.write_eof()
+            except TimeoutError:
+                transport.abort()
+        return response
+
+    return send

@@ -14,6 +14,8 @@ from hrec_tf import checks
 from hrec_tf.serving import tensors
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
+_OF_EVENTS = {"item_ids", "timestamps"}
+"""Inputs whose second axis, where there is one, is the events of a history."""
 
 
 class RefusedError(Exception):
@@ -36,11 +38,13 @@ class Limits(NamedTuple):
         max_batch: rows.
         max_elements: elements of all input tensors together; a few bytes may claim many.
         max_scores: rows times items of the catalogue: each row is scored against all of it.
+        max_history: events of a row, with its padding: a recurrence reads one after the other.
     """
 
     max_batch: int
     max_elements: int
     max_scores: int
+    max_history: int
 
 
 def wanted_outputs(name: str, signature: Any, output_filter: Iterable[str]) -> tuple[str, ...]:
@@ -135,6 +139,13 @@ def _check_sizes(shapes: dict[str, tuple[int, ...]], limits: Limits, num_items: 
             f"The inputs have {elements} elements, but at most {limits.max_elements} are read in "
             "one request. Send several requests, or shorter histories.",
         )
+    for alias, shape in shapes.items():
+        if alias in _OF_EVENTS and len(shape) > 1 and shape[1] > limits.max_history:
+            raise RefusedError(
+                _INVALID,
+                f"Input `{alias}` has rows of {shape[1]} events, but at most {limits.max_history} "
+                "are read of one user (`max_history`). Send the newest.",
+            )
 
 
 def _checked_shape(alias: str, proto: Any, info: Any) -> tuple[int, ...]:

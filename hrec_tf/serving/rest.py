@@ -13,27 +13,23 @@ import asyncio
 import base64
 import binascii
 import json
-import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 from google.protobuf import json_format
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from hrec_tf.serving import tensors
+from hrec_tf.serving.artefact import DEFAULT_SIGNATURE
 from hrec_tf.serving.extra import require
-from hrec_tf.serving.http_runner import HTTPRunner
+from hrec_tf.serving.http_runner import HTTPRunner, sender
 from hrec_tf.serving.models import Models
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import RefusedError
-from hrec_tf.serving.services import as_refused, filled_spec, predict
+from hrec_tf.serving.services import as_refused, filled_spec, predict, states
+from hrec_tf.serving.tls import TLS
 
 web: Any = require("aiohttp.web", by="REST")
 
@@ -49,11 +45,10 @@ HTTP_STATUS = {
 }
 """Of the name of a gRPC status; 500 of all others."""
 SECONDS = 60.0
-"""That a request may take to come in, and an answer to be ready."""
-GRACE = 5.0
-"""Seconds that requests in progress have at the end."""
-
-
+"""That a request may take to come in, an answer to be ready, and to be taken."""
+LINGER = 10.0
+"""Seconds in which what was refused may still come, so that who sends it reads why."""
+_METHODS = {"GET", "POST"}
 _LARGE = 2**16
 """Bytes of a body that is read, and its answer written, beside the loop."""
 
@@ -65,13 +60,15 @@ class RestServer:
         models: all there are.
         monitoring: counts.
         address: of the interface.
-        tls: `hrec_tf.serving.server.TLS`, or None.
+        tls: files with which it encrypts, or None.
     """
 
-    def __init__(self, models: Models, monitoring: Monitoring, address: str, tls: Any):
+    def __init__(self, models: Models, monitoring: Monitoring, address: str, tls: TLS | None):
         self._models, self._monitoring = models, monitoring
-        self._address, self._ssl = address, None if tls is None else _context_of(tls)
+        self._address, self._ssl = address, None if tls is None else tls.of_http()
         self._runner: Any = None
+        # Of the bodies that are coming, the oldest first.
+        self._coming: dict[asyncio.Timeout, None] = {}
 
     async def start(self, port: int, max_bytes: int, connections: int) -> int:
         """Listens, and returns the port.
@@ -79,25 +76,26 @@ class RestServer:
         Args:
             port: 0 for any free one.
             max_bytes: of a body.
-            connections: requests that are in work at once; to more the answer is 429.
+            connections: requests that are in work at once; to more the answer is 429. As many
+                more may be coming: to who takes longest, the answer is 408.
 
         Raises:
             OSError: the port is taken.
         """
-        self._free = connections
+        self._connections = self._free = connections
         try:
             return await self._open(port, max_bytes)
         except BaseException:
-            await self.stop()
+            await self.stop(0)
             raise
 
-    async def stop(self) -> None:
-        """Takes no more requests, and ends when those in progress are answered, or past `GRACE`."""
+    async def stop(self, grace: float) -> None:
+        """Takes no more requests, and ends when those in progress are answered, or past `grace`."""
         if self._runner is not None:
-            await self._runner.cleanup()
+            await self._runner.end(grace)
 
     async def _open(self, port: int, max_bytes: int) -> int:
-        app = web.Application(client_max_size=max_bytes)
+        app = web.Application(client_max_size=max_bytes, middlewares=[sender(SECONDS)])
         app.add_routes(
             [
                 web.route("*", "/v1/models/{path:.+}", self._model),
@@ -106,7 +104,7 @@ class RestServer:
                 web.get("/health", self._health),
             ]
         )
-        self._runner = HTTPRunner(app, keepalive_timeout=SECONDS, shutdown_timeout=GRACE)
+        self._runner = HTTPRunner(app, keepalive_timeout=SECONDS, lingering_time=LINGER)
         await self._runner.setup()
         try:
             site = web.TCPSite(
@@ -129,29 +127,61 @@ class RestServer:
         return web.json_response({"status": "SERVING", "models": self._models.versions()})
 
     async def _model(self, request: Any) -> Any:
-        if not self._free:
-            error = "Too many requests are in work. Ask again later."
-            return web.json_response({"error": error}, status=429)
-        self._free -= 1
+        # Anything may stand in the place of a method, and each one counted takes memory.
+        method = request.method if request.method in _METHODS else "other"
+        body, failure = b"", None
         try:
-            body = await asyncio.wait_for(request.read(), SECONDS)
-            status, answer = await self._answer(request.method, request.match_info["path"], body)
-        except TimeoutError:
-            status, answer = 408, _error("The body did not come in time. Send it at once.")
-        except web.HTTPRequestEntityTooLarge as error:
-            status, answer = 413, _error(f"The body is too large: {error.text}. Send less at once.")
-        finally:
-            self._free += 1
-        return web.Response(body=answer, status=status, content_type="application/json")
-
-    async def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+            body = await self._body(request)
+        except _BodyError as error:
+            failure = error
         with self._monitoring.request("rest", method) as code:
             try:
-                return 200, await self._asked(method, path, body)
+                if failure is not None:
+                    raise failure
+                status, answer = 200, await self._in_work(request, body)
             except Exception as error:
                 refused = as_refused(error)
                 code.append(refused.code.name)
-                return HTTP_STATUS.get(refused.code.name, 500), _error(refused.message)
+                status = HTTP_STATUS.get(refused.code.name, 500)
+                if isinstance(refused, _BodyError):
+                    status = refused.status
+                answer = json.dumps({"error": refused.message}).encode()
+        return web.Response(body=answer, status=status, content_type="application/json")
+
+    async def _body(self, request: Any) -> bytes:
+        """Reads a body; who sends one slowly keeps nobody from being answered."""
+        if len(self._coming) >= self._connections:
+            slowest = next(iter(self._coming))
+            del self._coming[slowest]
+            slowest.reschedule(0)
+        limit = asyncio.timeout(SECONDS)
+        try:
+            async with limit:
+                self._coming[limit] = None
+                return await request.read()
+        except TimeoutError as error:
+            late = f"took too long: {SECONDS:g} s at most, less where many come. Send it at once"
+            raise _BodyError(408, "DEADLINE_EXCEEDED", late) from error
+        except web.HTTPRequestEntityTooLarge as error:
+            too_large = f"is too large: {error.text}. Send less at once"
+            raise _BodyError(413, "RESOURCE_EXHAUSTED", too_large) from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            broken = f"broke off ({type(error).__name__}), but must be whole. Send it again"
+            raise _BodyError(400, "INVALID_ARGUMENT", broken) from error
+        finally:
+            self._coming.pop(limit, None)
+
+    async def _in_work(self, request: Any, body: bytes) -> bytes:
+        if not self._free:
+            raise RefusedError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self._connections} requests are in work, which is the most. Ask again later.",
+            )
+        self._free -= 1
+        try:
+            return await self._asked(request.method, request.match_info["path"], body)
+        finally:
+            self._free += 1
 
     async def _asked(self, method: str, path: str, body: bytes) -> bytes:
         spec, verb = _read_path(path)
@@ -162,11 +192,7 @@ class RestServer:
     def _told(self, method: str, verb: str, path: str, spec: Any) -> Any:
         """What is known without asking a model."""
         if (method, verb) == ("GET", ""):
-            status = get_model_status_pb2.GetModelStatusResponse()
-            for version, (state, error) in self._models.statuses(spec).items():
-                entry = status.model_version_status.add(version=version, state=state)
-                entry.status.error_message = error
-            return _plain(status)
+            return _plain(states(self._models, spec))
         if (method, verb) == ("GET", "metadata"):
             with self._models.using(spec) as loaded:
                 held = get_model_metadata_pb2.SignatureDefMap()
@@ -184,23 +210,22 @@ class RestServer:
 
     async def _predict(self, spec: Any, body: bytes) -> bytes:
         beside = asyncio.to_thread if len(body) >= _LARGE else _here
-        inputs, is_by_row = await beside(self._read, spec, body)
-        _, outputs = await asyncio.wait_for(predict(self._models, spec, inputs, ()), SECONDS)
-        return await beside(_answer_of, outputs, is_by_row)
-
-    def _read(self, spec: Any, body: bytes) -> tuple[Any, bool]:
-        """Input name -> TensorProto, and whether they came row by row."""
-        asked = _read_body(body)
+        asked = await beside(_read_body, body)
         spec.signature_name = asked.get("signature_name", "")
+        # One version reads the inputs and answers them, whatever comes in between.
         with self._models.using(spec) as loaded:
-            signature = loaded.artefact.signature(spec.signature_name or "serving_default")
-        is_by_row = "instances" in asked
-        columns = _columns(asked["instances"], signature) if is_by_row else asked.get("inputs")
-        inputs = predict_pb2.PredictRequest().inputs
-        for name, values in _named(columns, signature).items():
-            kind = tensors.DATA_TYPES[signature.inputs[name].dtype]
-            tensors.fill(inputs[name], _array(name, values, kind), kind)
-        return inputs, is_by_row
+            signature = loaded.artefact.signature(spec.signature_name or DEFAULT_SIGNATURE)
+            inputs = await beside(_read_inputs, asked, signature)
+            _, outputs = await asyncio.wait_for(predict(loaded, spec, inputs, ()), SECONDS)
+        return await beside(_answer_of, outputs, "instances" in asked)
+
+
+class _BodyError(RefusedError):
+    """A body that was not read, with a status that HTTP alone has."""
+
+    def __init__(self, status: int, code: str, text: str):
+        super().__init__(grpc.StatusCode[code], f"The body {text}.")
+        self.status = status
 
 
 async def _here(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -227,6 +252,17 @@ def _read_path(path: str) -> tuple[Any, str]:
             f"The path {path!r} is not known. Ask for NAME, NAME/versions/N or NAME/labels/L.",
         )
     return spec, verb
+
+
+def _read_inputs(asked: dict[str, Any], signature: Any) -> Any:
+    """Input name -> TensorProto."""
+    is_by_row = "instances" in asked
+    columns = _columns(asked["instances"], signature) if is_by_row else asked["inputs"]
+    inputs = predict_pb2.PredictRequest().inputs
+    for name, values in _named(columns, signature).items():
+        kind = tensors.DATA_TYPES[signature.inputs[name].dtype]
+        tensors.fill(inputs[name], _array(name, values, kind), kind)
+    return inputs
 
 
 def _read_body(body: bytes) -> dict[str, Any]:
@@ -278,6 +314,8 @@ def _array(name: str, values: Any, kind: tensors.DataType) -> np.ndarray:
             and found.dtype.kind not in {"b": "b", "i": "iu", "f": "iuf"}[np.dtype(kind.numpy).kind]
         ):
             raise ValueError(f"it holds values of type {found.dtype}")
+        if kind is not tensors.BOOL and _has_bool(values):
+            raise ValueError("it holds a bool among numbers")
         with np.errstate(over="ignore"):
             held = found.astype(kind.numpy)
         if held.dtype.kind == "i" and not np.array_equal(held, found):
@@ -285,6 +323,12 @@ def _array(name: str, values: Any, kind: tensors.DataType) -> np.ndarray:
     except (ValueError, TypeError, OverflowError) as error:
         raise _invalid(f"Input `{name}` is no tensor of {kind.name}: {error}.") from error
     return held
+
+
+def _has_bool(values: Any) -> bool:
+    """Whether nested lists hold one, which NumPy would take for a number."""
+    kinds = set(map(type, values)) if isinstance(values, list) else {type(values)}
+    return bool in kinds or (list in kinds and any(map(_has_bool, values)))
 
 
 def _texts(values: Any) -> np.ndarray:
@@ -345,22 +389,10 @@ def _text(value: bytes) -> Any:
 
 
 def _plain(message: Any) -> Any:
-    return json_format.MessageToDict(message, preserving_proto_field_name=True)
-
-
-def _error(text: str) -> bytes:
-    return json.dumps({"error": text}).encode()
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 
 
 def _invalid(text: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, text)
-
-
-def _context_of(tls: Any) -> ssl.SSLContext:
-    context = ssl.create_default_context(
-        ssl.Purpose.CLIENT_AUTH, cafile=None if tls.clients is None else str(Path(tls.clients))
-    )
-    context.load_cert_chain(str(tls.certificate), str(tls.key))
-    if tls.clients is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -23,35 +23,12 @@ from hrec_tf.serving.models import Models, one_model
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import Limits
 from hrec_tf.serving.services import ModelService, PredictionService, handler_of
+from hrec_tf.serving.tls import TLS
 
 _LOG = logging.getLogger(__name__)
-_SERVICES = ("", PredictionService.NAME, ModelService.NAME)
-
-
-class TLS(NamedTuple):
-    """Files with which a server encrypts, PEM.
-
-    Attributes:
-        key, certificate: the server's own.
-        clients: certificates of who signs those of clients; with it, a client without one is
-            turned away. None asks clients for none.
-    """
-
-    key: str | Path
-    certificate: str | Path
-    clients: str | Path | None = None
-
-    def of_grpc(self) -> Any:
-        """Returns the credentials of a gRPC server.
-
-        Raises:
-            OSError: a file that cannot be read.
-        """
-        key, certificate = Path(self.key).read_bytes(), Path(self.certificate).read_bytes()
-        clients = None if self.clients is None else Path(self.clients).read_bytes()
-        return grpc.ssl_server_credentials(
-            [(key, certificate)], clients, require_client_auth=clients is not None
-        )
+_NAMES = PredictionService.NAME, ModelService.NAME
+HEALTH_SERVICES = ("", *_NAMES, *(name.rpartition(".")[2] for name in _NAMES))
+"""Of which health tells; TensorFlow Serving's knows the short names, for which probes ask."""
 
 
 class Server:
@@ -83,8 +60,9 @@ class Server:
         max_elements: of a request's tensors together.
         max_scores: rows of a request times items of the catalogue. A score takes about 12 bytes
             while a request is answered, so that the usual is 0.4 GB for each of the `workers`,
-            and 335 rows with 100 000 items. INVALID_ARGUMENT is answered to what is beyond any of
-            the three.
+            and 335 rows with 100 000 items.
+        max_history: events of a row, with its padding. INVALID_ARGUMENT is answered to what is
+            beyond any of the four.
 
     Raises:
         ValueError: an argument out of its range.
@@ -112,6 +90,7 @@ class Server:
         max_batch: int = 1024,
         max_elements: int = 2**20,
         max_scores: int = 2**25,
+        max_history: int = 2**14,
     ):
         if not model_name:
             raise ValueError(
@@ -121,7 +100,7 @@ class Server:
         for name, value in {"port": port, "rest_port": rest_port or 0}.items():
             if checks.require_int_at_least(name, value, minimum=0, mend=_PORT) > 65535:
                 raise ValueError(f"`{name}` must be at most 65535, but was {value}. {_PORT}")
-        limits = Limits(max_batch, max_elements, max_scores)
+        limits = Limits(max_batch, max_elements, max_scores, max_history)
         of_service = {
             "workers": max(1, (os.cpu_count() or 1) // 2) if workers is None else workers,
             "batch_rows": batch_rows,
@@ -275,7 +254,7 @@ class Server:
             limits = self._max_message_bytes, self._connections
             self._ports["rest_port"] = await rest.start(port, *limits)
             self._rest = rest
-        for service in _SERVICES:
+        for service in HEALTH_SERVICES:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         await server.start()
 
@@ -283,7 +262,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         ending = [server.stop(grace)]
         if self._rest is not None:
-            ending.append(self._rest.stop())
+            ending.append(self._rest.stop(grace))
         await asyncio.gather(*ending)
 
     async def _bound(self) -> Any:

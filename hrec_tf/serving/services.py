@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 
 from hrec_tf.serving import tensors
 from hrec_tf.serving.artefact import Outputs
-from hrec_tf.serving.models import Models
+from hrec_tf.serving.models import Loaded, Models
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import RefusedError
 
@@ -98,12 +98,12 @@ def as_refused(error: Exception) -> RefusedError:
 
 
 async def predict(
-    models: Models, spec: Any, inputs: Any, output_filter: Any
+    loaded: Loaded, spec: Any, inputs: Any, output_filter: Any
 ) -> tuple[Any, Outputs]:
     """Runs a signature, together with other requests that wait.
 
     Args:
-        models: all there are.
+        loaded: the version that `spec` names, in use until this ends.
         spec: ModelSpec of the request.
         inputs: input name -> TensorProto.
         output_filter: names of the wanted outputs; empty for all.
@@ -114,11 +114,10 @@ async def predict(
     Raises:
         RefusedError: with the code that TensorFlow Serving answers.
     """
-    with models.using(spec) as loaded:
-        artefact = loaded.artefact
-        call = artefact.call(spec.signature_name, inputs, output_filter)
-        values = await loaded.runner.submit(call)
-        return filled_spec(spec, artefact.version, call.signature), artefact.outputs(call, values)
+    artefact = loaded.artefact
+    call = artefact.call(spec.signature_name, inputs, output_filter)
+    values = await loaded.runner.submit(call)
+    return filled_spec(spec, artefact.version, call.signature), artefact.outputs(call, values)
 
 
 def filled_spec(spec: Any, version: int, signature: str = "") -> Any:
@@ -127,6 +126,16 @@ def filled_spec(spec: Any, version: int, signature: str = "") -> Any:
     filled.name, filled.signature_name = spec.name, signature
     filled.version.value = version
     return filled
+
+
+def states(models: Models, spec: Any) -> Any:
+    """Returns the GetModelStatusResponse of a ModelSpec."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version, (state, error) in models.statuses(spec).items():
+        entry = response.model_version_status.add(version=version, state=state)
+        entry.status.error_code = (_CODE.UNKNOWN if error else _CODE.OK).value[0]
+        entry.status.error_message = error[:_MAX_MESSAGE]
+    return response
 
 
 class PredictionService:
@@ -145,9 +154,10 @@ class PredictionService:
 
     @_reads(predict_pb2.PredictRequest)
     async def Predict(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
-        spec, outputs = await predict(
-            self.models, request.model_spec, request.inputs, request.output_filter
-        )
+        with self.models.using(request.model_spec) as loaded:
+            spec, outputs = await predict(
+                loaded, request.model_spec, request.inputs, request.output_filter
+            )
         response = predict_pb2.PredictResponse()
         response.model_spec.CopyFrom(spec)
         for alias, (kind, values) in outputs.items():
@@ -191,13 +201,7 @@ class ModelService:
 
     @_reads(get_model_status_pb2.GetModelStatusRequest)
     async def GetModelStatus(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for version, (state, error) in self.models.statuses(request.model_spec).items():
-            entry = response.model_version_status.add(version=version, state=state)
-            if error:
-                entry.status.error_code = _CODE.UNKNOWN.value[0]
-                entry.status.error_message = error[:_MAX_MESSAGE]
-        return response
+        return states(self.models, request.model_spec)
 
     @_reads(model_management_pb2.ReloadConfigRequest)
     async def HandleReloadConfigRequest(self, request: Any, _: Any) -> Any:  # noqa: N802

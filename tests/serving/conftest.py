@@ -31,7 +31,7 @@ def toy_base(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def toy_server(toy_base):
-    with Server(toy_base, max_batch=50, max_elements=2000) as server:
+    with Server(toy_base, max_batch=50, max_elements=2000, max_history=600) as server:
         yield server
 
 

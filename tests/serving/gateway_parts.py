@@ -1,10 +1,11 @@
-"""What the gateway's tests start and ask: Redis, a switch between model servers, HTTP."""
+"""What the gateway's tests start and ask: Redis, commands, a switch between servers, HTTP."""
 
 import http.client
 import json
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -45,6 +46,18 @@ def running_redis(folder, port, *options):
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def running_command(*arguments):
+    """`hrec ...`, from when it says that it listens; killed at the end."""
+    command = [sys.executable, "-m", "hrec_tf.cli.main", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
 
 
 class Switch:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from hrec_tf.schema import Recommendation
-from hrec_tf.serving import Client, Server, ServingError, State, batches
+from hrec_tf.serving import Client, Server, ServingError, State, async_client, batches
 from hrec_tf.serving.async_client import AsyncClient
 from hrec_tf.serving.batches import pad, parts
 from hrec_tf.serving.client import _Blocking
@@ -99,6 +99,7 @@ def test_requests_of_a_batch_are_within_the_usual_limits_of_the_server():
     usual = {name: one.default for name, one in inspect.signature(Server).parameters.items()}
     assert usual["max_batch"] >= batches.MAX_ROWS
     assert usual["max_scores"] >= batches.MAX_ROWS * 2**20  # a million items
+    assert usual["max_history"] >= batches.MAX_HISTORY == batches.bucket_of(batches.MAX_HISTORY)
     ids_times_and_rest = 2 * batches.MAX_CELLS + 2 * batches.MAX_ROWS
     assert ids_times_and_rest <= usual["max_elements"]
     with_ids_of_30_letters = batches.MAX_CELLS * (30 + 2 + 6)
@@ -165,6 +166,18 @@ def test_a_list_is_not_shorter_for_items_that_are_too_old_to_be_sent(client):
         assert short.recommend_batch(histories, k=1) == client.recommend_batch(histories, k=1)
         # The state is of the answer that the list comes from: the toy counts events.
         assert [short.replay(seen, k=k)[1].values[1] for k in (1, 2)] == [1, 4]
+
+
+def test_of_a_history_no_more_is_sent_than_a_server_reads(toy_base, monkeypatch):
+    monkeypatch.setattr(async_client, "MAX_HISTORY", 8)
+    with (
+        Server(toy_base, max_history=8) as server,
+        Client(f"127.0.0.1:{server.port}", max_history=1) as short,
+        Client(short.address) as long,
+    ):
+        assert items(short.recommend(toy.TEXT[:4] * 5)) == ["ale", "ø"]
+        with pytest.raises(ServingError, match=r"rows of 32 events, but at most 8 are read"):
+            long.recommend(toy.TEXT[:4] * 5)
 
 
 def test_metadata_and_status(client, numbers):

@@ -258,6 +258,7 @@ def test_the_command_refuses_what_it_would_ignore_and_what_it_cannot_show(
         (["--http-port", "0"], "only the page of --demo is served over HTTP"),
         (["--demo", "--port", "1"], "`port` was given with --demo"),
         (["--demo", "--model-name", "x"], "`model_name` was given with --demo"),
+        (["--demo", "--max-history", "9"], "`max_history` was given with --demo"),
         (["--demo"], "holds exported versions"),
     ):
         assert main(["serve", str(tmp_path), *arguments]) == 1

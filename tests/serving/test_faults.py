@@ -1,6 +1,10 @@
 """What goes wrong around a server: it is killed, asked nonsense or asked slowly, and goes on."""
 
+import http.client
+import json
+import queue
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -8,18 +12,16 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
-import tensorflow as tf
 
 from hrec_tf.serving import Client, Server, ServingError, protocol
-from tests.serving import toy
+from tests.serving import malformed
 
 pytestmark = pytest.mark.integration
-KNOWN = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 
 
 class Process:
@@ -31,7 +33,7 @@ class Process:
             [*command, "--port", str(port), *more], stdout=subprocess.PIPE, text=True
         )
         line = self.process.stdout.readline()
-        self.port = int(line.partition(" (gRPC)")[0].rpartition(":")[2])
+        self.port, *self.rest_ports = map(int, re.findall(r":(\d+) \((?:gRPC|REST)\)", line))
 
     @property
     def megabytes(self):
@@ -101,68 +103,60 @@ def test_a_question_survives_a_server_that_is_gone_for_a_moment(toy_base):
         again.stop()
 
 
-def malformed(draw):
-    """A request with one or two things wrong, or bytes that were bent; and whether it is bytes."""
-    inputs = {
-        "item_ids": np.array([["tea", "jam"]], object),
-        "timestamps": np.array([[0, 1]]),
-        "lengths": np.array([2], np.int32),
-        "exclude_seen": np.array([True]),
-    }
-    asked = toy.request(draw.choice(["", "recommend", "guess"]), inputs)
-    name = draw.choice(list(inputs))
-    tensor = asked.inputs[name]
-    match draw.randrange(9):
-        case 0:
-            tensor.dtype = draw.randrange(40)
-        case 1:
-            tensor.tensor_shape.dim[0].size = draw.choice([-7, 0, 2, 2**31, 2**62])
-        case 2:
-            tensor.tensor_shape.dim.add().size = draw.choice([0, 1, 2**40])
-        case 3:
-            del asked.inputs[name]
-        case 4:
-            asked.inputs["k"].CopyFrom(tf.make_tensor_proto([2**31 - 1]))
-        case 5:
-            asked.inputs["timestamps"].CopyFrom(tf.make_tensor_proto([[1.0, float("nan")]]))
-        case 6:
-            asked.inputs["lengths"].CopyFrom(tf.make_tensor_proto(np.array([-1], np.int32)))
-        case 7:
-            asked.output_filter.append(draw.choice(["scores", "k", ""]))
-            asked.model_spec.name = draw.choice(["recommender", "other", ""])
-        case 8:
-            sent = bytearray(asked.SerializeToString())
-            for _ in range(draw.randint(1, 5)):
-                sent[draw.randrange(len(sent))] = draw.randrange(256)
-            return bytes(sent)
-    return asked.SerializeToString()
+def answers_watched(one, ask, requests):
+    """Asks all of them, eight at a time; the server's memory settles in the first fifth."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(ask, requests[: len(requests) // 5])]
+        before = one.megabytes
+        answers += pool.map(ask, requests[len(requests) // 5 :])
+    assert one.megabytes < before + 40
+    with Client(f"127.0.0.1:{one.port}") as client:
+        assert first(client) == "jam"
+    assert one.end() == 0
+    return answers
 
 
 def test_ten_thousand_malformed_requests_get_their_codes_and_take_no_memory(toy_base):
     draw = random.Random(1)
-    messages = [malformed(draw) for _ in range(10_000)]
+    requests = [malformed.grpc_request(draw) for _ in range(10_000)]
     with Process(toy_base) as one, grpc.insecure_channel(f"127.0.0.1:{one.port}") as channel:
         call = channel.unary_unary(protocol.PREDICT)
 
-        def code_of(message):
+        def code_of(request):
             try:
-                call(message, timeout=20)
+                call(request[0], timeout=20)
             except grpc.RpcError as error:
                 return error.code().name
             return "OK"
 
-        with ThreadPoolExecutor(8) as pool:
-            codes = [*pool.map(code_of, messages[:2000])]
-            before = one.megabytes
-            codes += pool.map(code_of, messages[2000:])
-        assert one.megabytes < before + 40
-        with Client(f"127.0.0.1:{one.port}") as client:
-            assert first(client) == "jam"
-        assert one.end() == 0
-    # What cannot be read as a message at all is INTERNAL, which gRPC itself answers.
-    counts = {code: codes.count(code) for code in set(codes)}
-    assert set(counts) <= KNOWN | {"OK", "INTERNAL"}, counts
-    assert counts["INVALID_ARGUMENT"] > 2000 and counts["NOT_FOUND"] > 100, counts
+        answers = answers_watched(one, code_of, requests)
+    for (message, codes), answer in zip(requests, answers, strict=True):
+        assert answer in codes, message[-500:]
+    assert min(answers.count(code) for code in (*set(malformed.GRPC.values()), "INTERNAL")) > 100
+
+
+def test_ten_thousand_malformed_bodies_get_their_codes_and_take_no_memory(toy_base):
+    draw, free = random.Random(1), queue.SimpleQueue()
+    requests = [malformed.rest_request(draw) for _ in range(10_000)]
+    with Process(toy_base, 0, "--rest-port", "0") as one, ExitStack() as opened:
+        for _ in range(8):
+            connection = http.client.HTTPConnection("127.0.0.1", *one.rest_ports, timeout=20)
+            free.put(opened.enter_context(closing(connection)))
+
+        def status_of(request):
+            path, body, _ = request
+            connection = free.get()
+            connection.request("POST", path, body)
+            with connection.getresponse() as answer:
+                told = json.loads(answer.read())
+            free.put(connection)
+            assert set(told) == ({"predictions"} if answer.status == 200 else {"error"})
+            return answer.status
+
+        answers = answers_watched(one, status_of, requests)
+    for (path, body, codes), answer in zip(requests, answers, strict=True):
+        assert answer in codes, (path, body[-500:])
+    assert min(answers.count(status) for status in (200, 400, 404)) > 500
 
 
 def test_slow_clients_do_not_keep_others_from_being_answered(toy_base):
@@ -180,7 +174,7 @@ def test_slow_clients_do_not_keep_others_from_being_answered(toy_base):
 
 @pytest.mark.parametrize("seconds", [60])
 def test_a_minute_of_load_leaves_memory_where_it_was(toy_base, seconds):
-    with Process(toy_base) as one, Client(f"127.0.0.1:{one.port}") as client:
+    with Process(toy_base) as one, Client(f"127.0.0.1:{one.port}", retries=0) as client:
         _, state = client.replay([("tea", 0)])
         sizes, begin = [], time.monotonic()
         while time.monotonic() < begin + seconds:

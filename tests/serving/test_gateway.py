@@ -404,6 +404,7 @@ def test_tls_on_both_doors(toy_server, tmp_path):
         ({"max_requests": 0}, "`max_requests` must be a positive int"),
         ({"max_skew": -1}, "`max_skew` must be a finite number"),
         ({"keep_days": 0}, "`keep_days` must be a finite number"),
+        ({"client_timeout": 0}, "`client_timeout` must be a finite number"),
         ({"model_address": "here"}, "`address` was 'here', but must be host:port"),
     ],
 )

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hrec_tf.serving import Client, Gateway, Server
+from hrec_tf.serving.gateway.records import pack, unpack
 from tests.serving.gateway_parts import (
     NOON,
     Store,
@@ -18,6 +19,8 @@ from tests.serving.gateway_parts import (
 )
 
 pytestmark = pytest.mark.integration
+
+ROWS = ["x" * 200] * 12 + ["tea"]
 
 
 def times(store, user):
@@ -106,6 +109,52 @@ def test_users_that_redis_evicts_are_new_and_the_others_whole(toy_server, client
         assert 0 < lost < len(names)
         content = until_done(lambda: add(gateway.port, names[0], ("rum", NOON + 99), k=1))
         assert content["items"][0]["item"] == "gin"
+
+
+def test_a_full_redis_refuses_events_and_keeps_all_that_it_took(toy_server, client, tmp_path):
+    port = free_port()
+    address, full = f"redis://127.0.0.1:{port}/0", ["--maxmemory-policy", "noeviction"]
+    with (
+        running_redis(tmp_path, port, *full) as redis,
+        Gateway(f"127.0.0.1:{toy_server.port}", store=address) as gateway,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        store = Store(address)
+        assert add(gateway.port, "eve", ("tea", NOON))[0] == 200
+        held = store.get("eve")
+        assert store.put("eve", pack(unpack(held.record)._replace(version=99)), held)
+        redis.config_set("maxmemory", redis.info()["used_memory"] + 300_000)
+        requests = [
+            [(item, NOON + 60 * n + row, f"{n}.{row}") for row, item in enumerate(ROWS)]
+            for n in range(300)
+        ]
+
+        def post(n):
+            return add(gateway.port, f"u{n % 20}", *requests[n])
+
+        def assert_kept(numbers):
+            for user in range(20):
+                events = [event for n in numbers if n % 20 == user for event in requests[n]]
+                assert [event[:3] for event in kept(store, f"u{user}")] == sorted(
+                    events, key=lambda event: event[1]
+                )
+
+        answers = list(pool.map(post, range(300)))
+        taken = [n for n, (status, _) in enumerate(answers) if status == 200]
+        refused = [n for n, (status, _) in enumerate(answers) if status == 503]
+        assert len(taken) > 20 < len(refused) and len(taken) + len(refused) == 300
+        assert all("Redis does not answer" in answers[n][1]["error"] for n in refused)
+        assert_kept(taken)
+        # Lists are told, even one that a replay finds and the store has no room for.
+        for user in ("u1", "eve"):
+            status, content = ask(gateway.port, "GET", f"/recommendations?user={user}")
+            assert (status, content["model_version"]) == (200, 1)
+            assert pairs(content) == client.recommend(["tea"], exclude_seen=False)
+        redis.config_set("maxmemory", 0)
+        for numbers, added in ((refused, len(ROWS)), (taken, 0)):
+            assert [post(n)[1]["added"] for n in numbers] == [added] * len(numbers)
+        assert_kept(range(300))
+        store.close()
 
 
 def test_a_model_that_is_killed_and_started_again(toy_base, tmp_path):

@@ -1,4 +1,13 @@
-"""Lists of the gateway are those of a full replay, whatever came, in whatever order."""
+"""Lists of the gateway are those of a full replay, whatever came and whatever was killed."""
+
+import http.client
+import shutil
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from itertools import count
 
 import numpy as np
 import pytest
@@ -16,7 +25,19 @@ from hrec_tf.serving.gateway.readable import require_readable
 from hrec_tf.serving.metadata import Metadata
 from hrec_tf.serving.requests import RefusedError
 from tests.reference.weights import fill_drawn
-from tests.serving.gateway_parts import NOON, Store, Switch, add, ask, kept, pairs, until_done
+from tests.serving.gateway_parts import (
+    NOON,
+    Store,
+    Switch,
+    add,
+    ask,
+    free_port,
+    kept,
+    pairs,
+    running_command,
+    running_redis,
+    until_done,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway histories")]
 
@@ -39,9 +60,14 @@ def export(base, version):
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory):
+def bases(tmp_path_factory):
+    """Folders with the exports of two versions, 1 and 2."""
+    return [export(tmp_path_factory.mktemp(f"version{n}"), n) for n in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def parts(bases, tmp_path_factory):
     """A gateway over two versions, of which one is served at a time; clients of both."""
-    bases = [export(tmp_path_factory.mktemp(f"version{n}"), n) for n in (1, 2)]
     path = str(tmp_path_factory.mktemp("store") / "users.sqlite")
     store = Store(path)
     with Server(bases[0]) as first, Server(bases[1]) as second:
@@ -69,7 +95,8 @@ class Expected:
         floor = self.events[0][1] if self.is_cut else -np.inf
         counts = [0, 0, 0]
         for event in new:
-            result = 1 if event[2] in known else 2 if event[1] < floor else 0
+            is_left_out = event[1] < floor or (event[1] == floor and event[2])
+            result = 1 if event[2] in known else 2 if is_left_out else 0
             counts[result] += 1
             if result == 0:
                 self.events.append(event)
@@ -171,6 +198,130 @@ def test_events_that_follow_on_are_steps_and_the_rest_is_replayed(parts):
     switch.turn_to(ports[2])
     assert change(("i8", NOON + 9004))[1] == 1
     store.remove("eve")
+
+
+class Posting:
+    """Clients that post for the same users at once, and send again until it is acknowledged.
+
+    Attributes:
+        events: of each user, that were acknowledged.
+        versions: of the model, that answers named.
+        failures: statuses of other answers than 200; None where there was no answer.
+        repeated: events whose answer was lost, so that a later one called them known.
+    """
+
+    def __init__(self, port, clients):
+        self.events, self.versions = defaultdict(list), set()
+        self.failures, self.repeated = [], 0
+        self._port, self._stopped, self._lock = port, threading.Event(), threading.Lock()
+        self._pool = ThreadPoolExecutor(clients)
+        self._running = [self._pool.submit(self._post, number) for number in range(clients)]
+
+    def until(self, is_enough):
+        """Waits for something that the clients do."""
+        until = time.monotonic() + 120
+        while not is_enough():
+            assert time.monotonic() < until
+            for one in self._running:
+                assert not one.done() or one.result()
+            time.sleep(0.02)
+
+    def more(self, number):
+        """Waits until as many more events are acknowledged."""
+        enough = self._count() + number
+        self.until(lambda: self._count() >= enough)
+
+    def stop(self):
+        """Returns when all that was sent is acknowledged."""
+        self._stopped.set()
+        for one in self._running:
+            one.result()
+        self._pool.shutdown()
+
+    def _count(self):
+        with self._lock:
+            return sum(map(len, self.events.values()))
+
+    def _post(self, client):
+        for n in count():
+            if self._stopped.is_set():
+                return
+            user = f"u{n % 8 + n // 240 * 8}"  # of at most 30 requests of each client
+            begin = NOON + 60 * n + 5000 * (n // 50) + client
+            items = [f"i{(7 * n + 5 * row + client) % (NUM_ITEMS + 1)}" for row in range(1 + n % 2)]
+            events = [
+                (item, begin + 10 * row, f"{client}.{n}.{row}") for row, item in enumerate(items)
+            ]
+            content = self._acknowledged(user, events, is_heard=n % 5 > 0)
+            assert content["dropped"] == 0 and len(content["items"]) == K
+            assert sorted([content["added"], content["repeated"]]) == [0, len(events)]
+            with self._lock:
+                self.events[user] += events
+                self.versions.add(content["model_version"])
+                self.repeated += content["repeated"]
+
+    def _acknowledged(self, user, events, is_heard):
+        while True:
+            status = content = None
+            with suppress(OSError, http.client.HTTPException):
+                status, content = add(self._port, user, *events, k=K)
+            if status == 200 and is_heard:
+                return content
+            if status != 200:
+                assert status in (None, 503), content
+                self.failures.append(status)
+                time.sleep(0.1)
+            is_heard = True
+
+
+def test_nothing_is_lost_or_counted_twice_whatever_is_killed(bases, tmp_path):
+    """One who is not heard is as one whose answer was lost: the events are sent again."""
+    base, folder = tmp_path / "base", tmp_path / "redis"
+    folder.mkdir()
+    shutil.copytree(bases[0] / "1", base / "1")
+    redis, model, port = free_port(), free_port(), free_port()
+    store_at, model_at = f"redis://127.0.0.1:{redis}/0", f"127.0.0.1:{model}"
+    options = ["--store", store_at, "--port", port, "--timeout", 2]
+    started = {
+        "redis": lambda: running_redis(folder, redis),
+        "model": lambda: running_command("serve", base, "--port", model),
+        "gateway": lambda: running_command("gateway", model_at, *options),
+    }
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(ExitStack()) for name in started}
+        for name, start in started.items():
+            running[name].enter_context(start())
+        posting = Posting(port, clients=4)
+
+        def kill_and_start(name):
+            running[name].close()
+            enough = len(posting.failures) + 8
+            posting.until(lambda: len(posting.failures) >= enough)
+            running[name].enter_context(started[name]())
+            posting.more(100)
+
+        try:
+            posting.more(100)
+            kill_and_start("redis")
+            kill_and_start("model")
+            shutil.copytree(bases[1] / "2", tmp_path / "2")
+            (tmp_path / "2").rename(base / "2")
+            posting.until(lambda: 2 in posting.versions)
+            kill_and_start("gateway")
+        finally:
+            posting.stop()
+        assert posting.repeated and {*posting.failures} == {None, 503}
+        store = Store(store_at)
+        with Client(model_at, timeout=30) as client:
+            for user, events in posting.events.items():
+                expected = Expected()
+                expected.events = sorted(events, key=lambda event: event[1])
+                assert [event[:3] for event in kept(store, user)] == expected.events
+                content = until_done(lambda user=user, events=events: add(port, user, *events))
+                assert (content["added"], content["repeated"]) == (0, len(events))
+                content = ask(port, "GET", f"/recommendations?user={user}&k={K}")[1]
+                assert_replayed(content, {2: client}, expected, K, exclude_seen=False)
+        store.close()
 
 
 @pytest.fixture(scope="module")

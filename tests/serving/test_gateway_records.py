@@ -79,11 +79,13 @@ def test_a_known_id_changes_nothing_and_a_late_event_finds_its_place():
 
 
 def test_what_is_older_than_all_is_dropped_only_if_older_ones_were():
-    old, as_old = Event("old", 4), Event("as old", 5)
+    old, as_old, with_id = Event("old", 4), Event("as old", 5), Event("as old", 5, "n")
     assert merge(history(5, 9), (old,), 10).events[0] == old
-    merged = merge(history(5, 9, is_cut=True), (old, as_old), 10)
+    assert merge(history(5, 9), (with_id,), 10).added == 1
+    # The id may be one of those that were left out; without an id, none can be.
+    merged = merge(history(5, 9, is_cut=True), (old, as_old, with_id), 10)
     assert [event.item for event in merged.events] == ["tea", "as old", "tea"]
-    assert merged[3:] == (1, 0, 1)
+    assert merged[3:] == (1, 0, 2)
 
 
 def test_above_the_most_the_older_half_goes():
@@ -93,3 +95,31 @@ def test_above_the_most_the_older_half_goes():
     assert [event.timestamp for event in over.events] == [5, 6, 7, 8]
     assert over.is_cut and over.appended is None
     assert len(merge(history(0), (Event("a", 8),), 1).events) == 1
+
+
+def assert_nothing_counts_twice(requests, max_history):
+    """After each request, whatever was sent so far adds nothing when it is sent again."""
+    record, sent = None, set()
+    for new in requests:
+        merged = merge(record, new, max_history)
+        record = RECORD._replace(events=merged.events, is_cut=merged.is_cut)
+        sent |= {*new}
+        assert [event for event in sent if merge(record, (event,), max_history).added] == []
+
+
+def test_nine_events_of_one_second_of_which_the_older_half_goes_count_once():
+    nine = tuple(Event("tea", 5, f"e{n}") for n in range(9))
+    assert_nothing_counts_twice([nine], 8)
+    assert_nothing_counts_twice([(event,) for event in nine], 8)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    seconds=st.lists(st.integers(0, 4), min_size=1, max_size=12),
+    draw=st.data(),
+    max_history=st.integers(1, 6),
+)
+def test_an_id_counts_once_however_often_it_is_sent(seconds, draw, max_history):
+    events = st.sampled_from([Event("tea", second, f"e{n}") for n, second in enumerate(seconds)])
+    request = st.lists(events, min_size=1, max_size=8).map(tuple)
+    assert_nothing_counts_twice(draw.draw(st.lists(request, max_size=12)), max_history)

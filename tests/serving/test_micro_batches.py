@@ -18,7 +18,7 @@ from tests.serving import toy
 
 @pytest.fixture(scope="module")
 def artefact(toy_base):
-    made = Artefact(toy_base / "1", 1, limits=Limits(1024, 2**20, 2**25))
+    made = Artefact(toy_base / "1", 1, limits=Limits(1024, 2**20, 2**25, 2**14))
     yield made
     made.close()
 

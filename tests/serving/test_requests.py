@@ -143,8 +143,8 @@ def test_what_is_not_there_is_refused(served, inputs, changes, code, message):
 
 def test_a_version_label_is_refused(served, inputs):
     request = toy.request("recommend", inputs["recommend"])
-    request.model_spec.version_label = "stable"
-    message = "Unrecognized servable version label: stable. Labels of this model: none. Name one"
+    request.model_spec.version_label = "nobody"  # has it, nor does a configuration of ours
+    message = "Unrecognized servable version label: nobody. Labels of this model: none. Name one"
     assert_refused(served, request, StatusCode.INVALID_ARGUMENT, message)
 
 

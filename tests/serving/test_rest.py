@@ -1,24 +1,47 @@
-"""REST: the answers of gRPC as JSON, TensorFlow Serving's way; what is wrong gets its code."""
+"""REST: the answers of gRPC as JSON, TensorFlow Serving's way; what is wrong gets its code.
+
+What is part of the protocol is also asked of a TensorFlow Serving, where
+HREC_TF_SERVING_REST=host:port names one, as in test_requests.py.
+"""
 
 import json
+import os
 import random
 import socket
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
 
 from hrec_tf.serving import Client, Server, http_runner
+from tests.serving.rest_parts import PREDICT, ROW, asked, predict
 
-ROW = {"item_ids": ["tea", "jam"], "timestamps": [0, 1], "lengths": 2, "exclude_seen": True}
-BATCH = {
-    "item_ids": [["tea", "jam"], ["rum", "gin"]],
-    "timestamps": [[0, 1], [0, 1]],
-    "lengths": [2, 2],
-    "exclude_seen": [True, False],
-}
+VARIABLE = "HREC_TF_SERVING_REST"
+ALL_OUTPUTS = {"item_ids", "scores", "state", "state_info"}
+
+
+class Rest(NamedTuple):
+    """A server of REST that is asked for its first items, which the suite does not know."""
+
+    address: str
+    items: list
+    is_ours: bool
+
+    @property
+    def row(self):
+        return ROW | {"item_ids": self.items[:2]}
+
+    @property
+    def batch(self):
+        return {
+            "item_ids": [self.items[:2], self.items[2:4]],
+            "timestamps": [[0, 1], [0, 1]],
+            "lengths": [2, 2],
+            "exclude_seen": [True, False],
+        }
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +50,19 @@ def server(toy_base):
         yield server
 
 
-def asked(server, path, body=None, method=None):
-    """Status and JSON of an answer; `body` is what is sent as JSON, or bytes as they are."""
-    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    url = f"http://127.0.0.1:{server.rest_port}{path}"
-    request = urllib.request.Request(url, data=data, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read().decode()
-            is_json = answer.headers["Content-Type"].startswith("application/json")
-            return answer.status, json.loads(text) if is_json else text
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
-
-
-def predict(server, body, path="/v1/models/recommender:predict"):
-    return asked(server, path, body)
+@pytest.fixture(scope="module")
+def rest(request):
+    """What answers the requests of the protocol."""
+    address = os.environ.get(VARIABLE)
+    is_ours = address is None
+    if address is None:
+        address = f"127.0.0.1:{request.getfixturevalue('server').rest_port}"
+    _, told = asked(address, "/v1/models/recommender/metadata")
+    ids = told["metadata"]["signature_def"]["signature_def"]["recommend"]["inputs"]["item_ids"]
+    unknown = "never seen" if ids["dtype"] == "DT_STRING" else -(2**62)
+    nobody = {"item_ids": [unknown], "timestamps": [0], "lengths": 1, "exclude_seen": True}
+    _, answer = asked(address, PREDICT, {"instances": [nobody]})
+    return Rest(address, answer["predictions"][0]["item_ids"], is_ours)
 
 
 def test_rows_and_columns_are_answered_as_grpc_does(server):
@@ -56,15 +76,56 @@ def test_rows_and_columns_are_answered_as_grpc_does(server):
     ]
     assert filled == [one.item for one in best]
     assert row["scores"][: len(best)] == pytest.approx([one.score for one in best])
-    status, answer = predict(server, {"inputs": BATCH})
-    assert (status, set(answer["outputs"])) == (200, {"item_ids", "scores", "state", "state_info"})
-    assert answer["outputs"]["item_ids"][0] == row["item_ids"]
-    # One output goes without its name, and text may come as base64.
+    # Text may come as base64.
     coded = {"b64": "dGVh"}
     history = {"item_ids": [["tea"]], "timestamps": [[0]], "lengths": [1]}
     scores = {"signature_name": "score", "inputs": history | {"candidates": [["jam", coded]]}}
     status, answer = predict(server, scores)
     assert (status, answer["outputs"]) == (200, [[15.0, 6.0]])
+
+
+def test_rows_and_columns_are_answered_alike(rest):
+    status, by_row = predict(rest.address, {"instances": [rest.row], "signature_name": "recommend"})
+    assert status == 200
+    [row] = by_row["predictions"]
+    assert set(row) == ALL_OUTPUTS
+    status, by_column = predict(rest.address, {"inputs": rest.batch})
+    assert (status, set(by_column["outputs"])) == (200, ALL_OUTPUTS)
+    assert by_column["outputs"]["item_ids"][0] == row["item_ids"]
+    # One output goes without its name, and so may rows and columns of one.
+    candidates = {"candidates": rest.items[:3]}
+    asked_of = {name: values for name, values in rest.row.items() if name != "exclude_seen"}
+    body = {"signature_name": "score", "instances": [asked_of | candidates]}
+    status, scores = predict(rest.address, body)
+    assert status == 200 and len(scores["predictions"][0]) == 3
+    columns = {name: [values] for name, values in (asked_of | candidates).items()}
+    status, again = predict(rest.address, {"signature_name": "score", "inputs": columns})
+    assert (status, again["outputs"]) == (200, scores["predictions"])
+
+
+def test_a_version_may_be_named_and_tells_its_state(rest):
+    status, answer = asked(rest.address, "/v1/models/recommender")
+    assert status == 200
+    fine = {"error_code": "OK", "error_message": ""}
+    served = [s for s in answer["model_version_status"] if s["state"] == "AVAILABLE"]
+    newest = served[0]["version"]
+    assert served[0] == {"version": newest, "state": "AVAILABLE", "status": fine}
+    if rest.is_ours:
+        assert answer == {"model_version_status": [served[0]]} and newest == "1"
+    status, one = asked(rest.address, f"/v1/models/recommender/versions/{newest}")
+    assert (status, one) == (200, {"model_version_status": [served[0]]})
+    for path in (f"/versions/{newest}", ""):
+        status, answer = asked(rest.address, f"/v1/models/recommender{path}/metadata")
+        assert status == 200
+        spec = {"name": "recommender", "signature_name": "", "version": newest}
+        assert answer["model_spec"] == spec
+        signatures = answer["metadata"]["signature_def"]["signature_def"]
+        state = signatures["step"]["inputs"]["state"]
+        assert (state["dtype"], state["tensor_shape"]["unknown_rank"]) == ("DT_FLOAT", False)
+        sizes = [(dim["size"], dim["name"]) for dim in state["tensor_shape"]["dim"]]
+        assert sizes[0] == ("-1", "") and len(sizes) == 2
+    path = f"/v1/models/recommender/versions/{newest}:predict"
+    assert predict(rest.address, {"instances": [rest.row]}, path)[0] == 200
 
 
 def test_a_large_body_is_answered_as_a_small_one(toy_base):
@@ -82,50 +143,74 @@ def test_a_large_body_is_answered_as_a_small_one(toy_base):
         assert status == 400 and "`lengths` is no tensor" in answer["error"]
 
 
-def test_states_metadata_health_and_metrics(server):
-    status, answer = asked(server, "/v1/models/recommender")
-    assert status == 200
-    [state] = answer["model_version_status"]
-    assert (state["version"], state["state"]) == ("1", "AVAILABLE")
-    for path in ("/versions/1", ""):
-        status, answer = asked(server, f"/v1/models/recommender{path}/metadata")
-        assert status == 200
-        signatures = answer["metadata"]["signature_def"]["signature_def"]
-        assert signatures["step"]["inputs"]["state"]["dtype"] == "DT_FLOAT"
+def test_health_and_metrics(server):
     assert asked(server, "/health") == (200, {"status": "SERVING", "models": {"recommender": [1]}})
     predict(server, {"instances": [ROW]})
     for path in ("/metrics", "/monitoring/prometheus/metrics"):
-        status, text = asked(server, path)
+        _, text = asked(server, path)
         assert 'hrec_requests_total{code="OK",method="POST",protocol="rest"}' in text
         assert 'hrec_model_version{model="recommender",version="1"} 1.0' in text
         assert "hrec_batch_rows_count" in text
 
 
+# Of the parts of a right request, a body that is wrong, and what is said of it.
 WRONG = {
-    "no JSON": (b"{", 400, "is no JSON"),
+    "no JSON": (lambda row, batch: b"{", "is no JSON"),
+    "no object": (lambda row, batch: [], "`instances` or `inputs`"),
+    "both": (lambda row, batch: {"instances": [row], "inputs": batch}, "either"),
+    "no rows": (lambda row, batch: {"instances": []}, "at least one row"),
+    "rows that differ": (lambda row, batch: {"instances": [row, {}]}, "all have the same inputs"),
+    "an input too few": (lambda row, batch: {"inputs": {"lengths": [2]}}, "but came with lengths"),
+    "text for a number": (lambda row, batch: of_lengths(row, "2"), "no tensor of int32"),
+    "too large": (lambda row, batch: of_lengths(row, 2**40), "beyond int32"),
+    "larger still": (lambda row, batch: of_lengths(row, 2**70), "no tensor of int32"),
+    "a fraction": (lambda row, batch: of_lengths(row, 2.5), "no tensor of int32"),
+    "a bool among numbers": (
+        lambda row, batch: {"inputs": batch | {"lengths": [True, 2]}},
+        "bool among numbers",
+    ),
+    "another type": (lambda row, batch: of_items(row, [True, None]), "is no text"),
+    "ragged": (
+        lambda row, batch: {"inputs": batch | {"item_ids": [[batch["item_ids"][0][0]], []]}},
+        "not of one length",
+    ),
+    "no base64": (lambda row, batch: of_items(row, [{"b64": "?"}] * 2), "no base64"),
+    "another signature": (
+        lambda row, batch: {"instances": [row], "signature_name": "guess"},
+        "not found",
+    ),
+    "times that go back": (
+        lambda row, batch: {"instances": [row | {"timestamps": [1, 0]}]},
+        "must not go back",
+    ),
+}
+# Checks of our own, or nothing to send to others' servers.
+WRONG_FOR_US = {
     "deep": (b"[" * 60_000, 400, "is no JSON"),
-    "no object": ([], 400, "`instances` or `inputs`"),
-    "both": ({"instances": [ROW], "inputs": BATCH}, 400, "either"),
     "more": ({"instances": [ROW], "labels": 1}, 400, "The body has labels"),
-    "no rows": ({"instances": []}, 400, "at least one row"),
-    "rows that differ": ({"instances": [ROW, {}]}, 400, "all have the same inputs"),
-    "an input too few": ({"inputs": {"lengths": [2]}}, 400, "but came with lengths"),
-    "text for a number": ({"instances": [ROW | {"lengths": "2"}]}, 400, "no tensor of int32"),
-    "too large": ({"instances": [ROW | {"lengths": 2**40}]}, 400, "beyond int32"),
-    "larger still": ({"instances": [ROW | {"lengths": 2**70}]}, 400, "no tensor of int32"),
-    "a fraction": ({"instances": [ROW | {"lengths": 2.5}]}, 400, "no tensor of int32"),
-    "a number for text": ({"instances": [ROW | {"item_ids": ["tea", 1]}]}, 400, "1 is no text"),
-    "ragged": ({"inputs": BATCH | {"item_ids": [["tea"], ["a", "b"]]}}, 400, "not of one length"),
-    "no base64": ({"instances": [ROW | {"item_ids": [{"b64": "?"}, "a"]}]}, 400, "no base64"),
-    "another signature": ({"instances": [ROW], "signature_name": "guess"}, 400, "not found"),
-    "times that go back": ({"instances": [ROW | {"timestamps": [1, 0]}]}, 400, "must not go back"),
     "too much": ({"instances": [ROW] * 1000}, 413, "too large"),
 }
 
 
+def of_lengths(row, length):
+    return {"instances": [row | {"lengths": length}]}
+
+
+def of_items(row, items):
+    return {"instances": [row | {"item_ids": items}]}
+
+
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_gets_its_code(server, name):
-    body, code, message = WRONG[name]
+def test_what_is_wrong_gets_its_code(rest, name):
+    body, message = WRONG[name]
+    status, answer = predict(rest.address, body(rest.row, rest.batch))
+    assert status == 400, answer
+    assert message in answer["error"] or not rest.is_ours, answer
+
+
+@pytest.mark.parametrize("name", WRONG_FOR_US)
+def test_what_is_wrong_for_us_gets_its_code(server, name):
+    body, code, message = WRONG_FOR_US[name]
     status, answer = predict(server, body)
     assert (status, message in answer["error"]) == (code, True), answer
 
@@ -133,16 +218,22 @@ def test_what_is_wrong_gets_its_code(server, name):
 @pytest.mark.parametrize(
     ("path", "code", "message"),
     [
-        ("/v1/models/other:predict", 404, "Servable not found"),
-        ("/v1/models/recommender/versions/9:predict", 404, "recommender version 9"),
-        ("/v1/models/recommender/versions/none:predict", 400, "is not known"),
-        ("/v1/models/recommender/labels/beta:predict", 400, "label: beta"),
-        ("/v1/models/recommender:classify", 400, "POST of a model with :predict"),
+        ("other:predict", 404, "Servable not found"),
+        ("recommender/versions/1000000:predict", 404, "recommender version 1000000"),
+        ("recommender/versions/none:predict", 400, "is not known"),
+        ("recommender/labels/nobody:predict", 400, "label: nobody"),
+        ("recommender:guess", 400, "POST of a model with :predict"),
     ],
 )
-def test_paths_that_are_not_there(server, path, code, message):
-    status, answer = predict(server, {"instances": [ROW]}, path)
-    assert (status, message in answer["error"]) == (code, True), answer
+def test_paths_that_are_not_there(rest, path, code, message):
+    status, answer = predict(rest.address, {"instances": [rest.row]}, f"/v1/models/{path}")
+    assert status == code, answer
+    assert message in answer["error"] or not rest.is_ours, answer
+
+
+@pytest.mark.parametrize("path", ["other", "other/metadata", "recommender/versions/1000000"])
+def test_states_of_what_is_not_there(rest, path):
+    assert asked(rest.address, f"/v1/models/{path}")[0] == 404
 
 
 def test_any_bytes_are_answered_and_the_server_goes_on(server):

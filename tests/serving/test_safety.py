@@ -1,5 +1,6 @@
 """Who may ask, how it is kept secret, and what a server tells of its health while it ends."""
 
+import asyncio
 import ssl
 import subprocess
 import threading
@@ -12,9 +13,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from hrec_tf.serving import Client, Server
-from hrec_tf.serving.server import TLS
+from hrec_tf.cli.main import main
+from hrec_tf.serving import Client, Gateway, Server, ServingError
+from hrec_tf.serving.async_client import AsyncClient
+from hrec_tf.serving.tls import TLS, ClientTLS
 from tests.serving import toy
+from tests.serving.gateway_parts import ask
 
 
 def openssl(folder, *arguments):
@@ -88,9 +92,88 @@ def test_clients_without_a_certificate_of_the_authority_are_turned_away(toy_base
                 health_over_https(server, files, name)
 
 
+def gateway_over(server, tmp_path, tls):
+    """What the gateway's health says, which asks the model."""
+    address, store = f"127.0.0.1:{server.port}", str(tmp_path / "users.sqlite")
+    with Gateway(address, store=store, model_tls=tls, timeout=2) as gateway:
+        return ask(gateway.port, "GET", "/health")[0]
+
+
+def refused(server, tls):
+    with (
+        Client(f"127.0.0.1:{server.port}", tls=tls, retries=0) as client,
+        pytest.raises(ServingError, match=r"UNAVAILABLE: .* is asked with `tls`, another"),
+    ):
+        client.recommend(["tea"])
+
+
+def test_client_and_gateway_ask_a_server_that_encrypts(toy_base, files, tmp_path):
+    tls = TLS(files / "server.key", files / "server.pem")
+    knows_it = ClientTLS(files / "authority.pem")
+
+    async def in_a_loop(server):
+        client = AsyncClient(f"127.0.0.1:{server.port}", tls=knows_it)
+        found = await client.recommend(["tea"], k=1)
+        await client.close()
+        return found
+
+    with Server(toy_base, tls=tls) as server:
+        with Client(f"127.0.0.1:{server.port}", tls=knows_it) as client:
+            assert client.recommend(["tea"], k=1) == asyncio.run(in_a_loop(server))
+        assert gateway_over(server, tmp_path, knows_it) == 200
+        for other in (None, ClientTLS(), ClientTLS(files / "stranger.pem")):
+            refused(server, other)
+        assert gateway_over(server, tmp_path, None) == 503
+    with Server(toy_base) as plain:
+        refused(plain, knows_it)
+
+
+def test_client_and_gateway_show_a_certificate_where_they_are_asked(toy_base, files, tmp_path):
+    tls = TLS(files / "server.key", files / "server.pem", files / "authority.pem")
+    shows = ClientTLS(files / "authority.pem", files / "client.key", files / "client.pem")
+    with Server(toy_base, tls=tls) as server:
+        with Client(f"127.0.0.1:{server.port}", tls=shows) as client:
+            assert client.recommend(["tea"], k=1)[0].item == "jam"
+        assert gateway_over(server, tmp_path, shows) == 200
+        stranger = shows._replace(key=files / "stranger.key", certificate=files / "stranger.pem")
+        for other in (None, ClientTLS(files / "authority.pem"), stranger):
+            refused(server, other)
+            assert gateway_over(server, tmp_path, other) == 503
+
+
+def test_files_with_which_no_client_can_encrypt_are_refused(files, capsys):
+    key, certificate = files / "client.key", files / "client.pem"
+    for tls, message in (
+        (ClientTLS(key=key), "`key` was .*client.key' and `certificate` None, but one is nothing"),
+        (ClientTLS(files / "names"), r"files '.*names' could not be used \(.*, but must be PEM"),
+        (ClientTLS(None, files / "server.key", certificate), "belongs to its certificate. Mend th"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Client("127.0.0.1:1", tls=tls)
+    with pytest.raises(FileNotFoundError, match="none"):
+        AsyncClient("127.0.0.1:1", tls=ClientTLS("none"))
+    for name, message in (
+        ("servers", "No such file or directory: 'none'"),
+        ("key", "`key` was 'none' and `certificate` None"),
+        ("certificate", "`key` was None and `certificate` 'none'"),
+    ):
+        assert main(["gateway", "127.0.0.1:1", f"--model-tls-{name}", "none"]) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_files_that_are_no_certificates_are_refused(toy_base, tmp_path):
     with pytest.raises(FileNotFoundError, match="none"):
         Server(toy_base, tls=TLS(tmp_path / "none", tmp_path / "none")).start()
+
+
+@pytest.mark.parametrize("package", ["", "tensorflow.serving."])
+@pytest.mark.parametrize("name", ["PredictionService", "ModelService"])
+def test_health_is_told_by_the_names_that_probes_ask_for(toy_server, package, name):
+    """Those without a package are TensorFlow Serving's, and stand in the files of Kubernetes."""
+    with grpc.insecure_channel(f"127.0.0.1:{toy_server.port}") as channel:
+        request = health_pb2.HealthCheckRequest(service=package + name)
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_who_is_on_the_way_out_says_so_and_answers_what_is_in_progress(toy_base):

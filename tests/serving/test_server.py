@@ -14,8 +14,10 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
 from hrec_tf import manifest
+from hrec_tf.cli.main import main
 from hrec_tf.serving import Client, Server, ServingError
 from hrec_tf.serving.artefact import newest_version, prepared
+from hrec_tf.serving.requests import Limits
 from tests.serving import toy
 
 ABOUT = {"num_items": len(toy.TEXT)}
@@ -139,11 +141,19 @@ def test_warm_up_runs_every_record_and_is_not_needed(base, toy_server):
         ({"workers": 0}, "`workers` must be a positive int, but was 0"),
         ({"max_batch": 0}, "`max_batch` must be a positive int, but was 0"),
         ({"max_scores": 0}, "`max_scores` must be a positive int, but was 0"),
+        ({"max_history": 0}, "`max_history` must be a positive int, but was 0"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         Server(tmp_path, **arguments)
+
+
+@pytest.mark.parametrize("limit", Limits._fields)
+def test_the_command_hands_the_limits_on(toy_base, capsys, limit):
+    option = f"--{limit.replace('_', '-')}"
+    assert main(["serve", str(toy_base), "--port", "0", option, "0"]) == 1
+    assert f"`{limit}` must be a positive int, but was 0" in capsys.readouterr().err
 
 
 def test_a_port_is_not_shared(toy_base, toy_server):
@@ -204,7 +214,7 @@ def code_and_text(served, request):
 
 
 def test_limits(served, toy_server):
-    """The session's toy server takes 50 rows and 2000 elements."""
+    """The session's toy server takes 50 rows of 600 events, and 2000 elements."""
     if not served.is_ours:
         pytest.skip("limits of our own")
     rows = toy.recommend_inputs(item_ids=[["tea"]] * 51)
@@ -218,6 +228,16 @@ def test_limits(served, toy_server):
         "INVALID_ARGUMENT",
         "The inputs have 2002 elements, but at most 2000 are read in on",
     )
+    events = {"item_ids": [["tea"] * 601], "timestamps": np.zeros((1, 601), np.int64)}
+    for alias, values in events.items():
+        long = toy.request("", toy.recommend_inputs() | {alias: values})
+        assert code_and_text(served, long) == (
+            "INVALID_ARGUMENT",
+            f"Input `{alias}` has rows of 601 events, but at most 600 are read of one user "
+            "(`max_history`). Send the newest.",
+        )
+    most = toy.request("", toy.recommend_inputs(item_ids=[["tea"] * 600]))
+    assert served.predict.Predict(most, timeout=20).outputs
     # A few bytes that claim a large tensor are refused before there is one.
     wide.inputs["item_ids"].tensor_shape.dim[1].size = 2**50
     del wide.inputs["item_ids"].string_val[1:]

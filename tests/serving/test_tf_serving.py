@@ -19,6 +19,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from hrec_tf.cli.deployment import write_deployment
 from hrec_tf.cli.main import main
 from hrec_tf.serving.deployment import EXAMPLE_SOURCE, FLAGS, texts
+from hrec_tf.serving.server import HEALTH_SERVICES
 from tests.reference.tf_serving import FLAGS as KNOWN_FLAGS
 from tests.reference.tf_serving import BatchingParameters, MonitoringConfig
 
@@ -140,6 +141,7 @@ def test_manifests_agree_with_each_other():
     assert [rule["ports"][0]["port"] for rule in policy["spec"]["ingress"]] == [*ports.values()]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["grpc"]["port"] == ports["grpc"]
+        assert container[probe]["grpc"].get("service", "") in HEALTH_SERVICES
 
 
 def test_a_pod_can_write_nowhere_but_to_its_scratch():

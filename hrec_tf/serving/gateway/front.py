@@ -44,7 +44,7 @@ class Front:
         users: that answer.
         metrics: that count the requests.
         tokens: of which a request must bring one; everybody may ask if there are none.
-        max_requests: that run or wait; to more the answer is RESOURCE_EXHAUSTED.
+        max_requests: that run or wait for an answer; to more it is RESOURCE_EXHAUSTED.
     """
 
     def __init__(
@@ -60,16 +60,30 @@ class Front:
         self._requests = 0
 
     async def answer(
-        self, route: str, authorization: str, asked: Callable[[], Awaitable[_Found]]
+        self,
+        route: str,
+        authorization: str,
+        asked: Callable[[], Awaitable[_Found]],
+        arrival: Callable[[], Awaitable[object]] | None = None,
     ) -> _Found:
         """Returns what is asked for, counted.
+
+        Args:
+            route: by which it is counted.
+            authorization: the header of that name.
+            asked: finds the answer.
+            arrival: returns when the request is whole. Until then it is none of `max_requests`,
+                so that slow clients leave room for others.
 
         Raises:
             RefusedError: instead of whatever else was wrong.
         """
         begin, code = time.perf_counter(), grpc.StatusCode.OK
         try:
-            self._admit(authorization)
+            self._require_token(authorization)
+            if arrival is not None:
+                await arrival()
+            self._require_room()
             self._requests += 1
             self.metrics.in_progress.set(self._requests)
             try:
@@ -85,7 +99,7 @@ class Front:
             self.metrics.requests.labels(route, code.name).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - begin)
 
-    def _admit(self, authorization: str) -> None:
+    def _require_token(self, authorization: str) -> None:
         given = authorization.encode("utf-8", "replace")
         # Every one is compared: the time tells nothing of which came near.
         is_known = [hmac.compare_digest(given, b"Bearer " + token) for token in self._tokens]
@@ -95,6 +109,8 @@ class Front:
                 "The request brings no token that is known, but this gateway wants one. Send the "
                 'header "Authorization: Bearer TOKEN".',
             )
+
+    def _require_room(self) -> None:
         if self._requests >= self._max_requests:
             raise RefusedError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,

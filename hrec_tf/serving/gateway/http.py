@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -16,7 +18,6 @@ from hrec_tf.serving.requests import RefusedError
 
 web = require("aiohttp.web")
 
-_READ_SECONDS = 10.0
 _CODES = grpc.StatusCode
 _STATUS = {
     _CODES.INVALID_ARGUMENT: 400,
@@ -37,10 +38,29 @@ _MENDS = {
 }
 
 
-def make_app(front: Front, *, max_body: int) -> Any:
-    """Returns the aiohttp application that answers from a `Front`."""
-    app = web.Application(client_max_size=max_body, middlewares=[_errors])
-    door = _Door(front)
+def _without_quotes(record: logging.LogRecord) -> bool:
+    # aiohttp logs a request that it cannot read together with its address, which holds a user.
+    if record.exc_info and record.exc_info[0]:
+        record.msg = f"{record.getMessage()}: {record.exc_info[0].__name__}."
+        record.args, record.exc_info = (), None
+    return True
+
+
+LOG = logging.getLogger(__name__)
+"""For aiohttp: names errors, and quotes nothing."""
+LOG.addFilter(_without_quotes)
+
+
+def make_app(front: Front, *, max_body: int, client_timeout: float) -> Any:
+    """Returns the aiohttp application that answers from a `Front`.
+
+    Args:
+        front: that answers.
+        max_body: bytes of a request.
+        client_timeout: seconds in which a body must have come, and an answer must be taken.
+    """
+    app = web.Application(client_max_size=max_body, middlewares=[_sender(client_timeout), _errors])
+    door = _Door(front, client_timeout)
     app.add_routes(
         [
             web.post("/events", door.add_events),
@@ -54,12 +74,12 @@ def make_app(front: Front, *, max_body: int) -> Any:
 
 
 class _Door:
-    def __init__(self, front: Front):
-        self._front, self._users = front, front.users
+    def __init__(self, front: Front, client_timeout: float):
+        self._front, self._users, self._seconds = front, front.users, client_timeout
 
     async def add_events(self, request: Any) -> Any:
         async def asked() -> Any:
-            new = read_events(await _body(request))
+            new = read_events(await request.read())
             answer = await self._users.add(*new)
             counts = {name: getattr(answer, name) for name in ("added", "repeated", "dropped")}
             return _json(counts | _listed(answer, with_items=new.k is not None))
@@ -94,16 +114,20 @@ class _Door:
         return await self._answer("/metrics", request, asked)
 
     async def _answer(self, route: str, request: Any, asked: Callable[[], Awaitable[Any]]) -> Any:
-        return await self._front.answer(route, request.headers.get("Authorization", ""), asked)
+        authorization = request.headers.get("Authorization", "")
+        return await self._front.answer(
+            route, authorization, asked, lambda: _body(request, self._seconds)
+        )
 
 
-async def _body(request: Any) -> bytes:
+async def _body(request: Any, seconds: float) -> bytes:
+    """Returns the body, which the request has at hand from then on."""
     try:
-        async with asyncio.timeout(_READ_SECONDS):
+        async with asyncio.timeout(seconds):
             return await request.read()
     except TimeoutError:
         raise ValueError(
-            f"The body took longer than {_READ_SECONDS:g} s, which is the most. Send it at once."
+            f"The body took longer than {seconds:g} s, which is the most. Send it at once."
         ) from None
     except web.HTTPRequestEntityTooLarge as error:
         raise RefusedError(
@@ -124,6 +148,28 @@ def _json(content: dict[str, Any], status: int = 200) -> Any:
     body = json.dumps(content, separators=(",", ":")).encode()
     headers = _HEADERS.get(status)
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+def _sender(seconds: float) -> Any:
+    """Sends answers, and breaks a connection off whose client does not take its own in time."""
+
+    @web.middleware
+    async def send(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        response, transport = await handler(request), request.transport
+        if transport is not None:
+            # An answer counts as sent when the system has all of it: what is still held here
+            # would keep a connection open that is to be closed.
+            transport.set_write_buffer_limits(0)
+            try:
+                async with asyncio.timeout(seconds):
+                    with suppress(ConnectionError):  # the client has gone, which aiohttp finds, too
+                        await response.prepare(request)
+                        await response.write_eof()
+            except TimeoutError:
+                transport.abort()
+        return response
+
+    return send
 
 
 @web.middleware

@@ -62,7 +62,7 @@ class Merged(NamedTuple):
         is_cut: whether older ones were left out, now or before.
         appended: the new events, where they merely follow on those before; else None.
         added, repeated, dropped: numbers of new events; repeated are those whose id is known,
-            dropped those from before all that are kept.
+            dropped those whose place, or whose id, is among what was left out.
     """
 
     events: tuple[Event, ...]
@@ -80,14 +80,14 @@ def merge(record: Record | None, new: tuple[Event, ...], max_history: int) -> Me
     replayed once in a while and not at each of them.
     """
     events, is_cut = (list(record.events), record.is_cut) if record else ([], False)
-    oldest = events[0].timestamp if is_cut else None
+    floor = events[0].timestamp if is_cut else None
     known = {event.event_id for event in events} - {None}
     appended: list[Event] = []
     added = repeated = dropped = 0
     for event in new:
         if event.event_id in known:
             repeated += 1
-        elif oldest is not None and event.timestamp < oldest:
+        elif floor is not None and _is_left_out(event, floor):
             dropped += 1
         else:
             added += 1
@@ -102,6 +102,13 @@ def merge(record: Record | None, new: tuple[Event, ...], max_history: int) -> Me
     return Merged(
         tuple(events), is_cut, tuple(appended) if follow_on else None, added, repeated, dropped
     )
+
+
+def _is_left_out(event: Event, floor: int) -> bool:
+    # Of the floor's second some events may be left out and others kept: an id that is not known
+    # there may have been counted. Without an id, a repeat counts in any case.
+    has_id = event.event_id is not None
+    return event.timestamp < floor or (event.timestamp == floor and has_id)
 
 
 def pack(record: Record) -> bytes:

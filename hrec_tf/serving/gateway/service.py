@@ -14,14 +14,19 @@ from hrec_tf.serving.gateway.front import Front, read_tokens
 from hrec_tf.serving.gateway.metrics import Metrics
 from hrec_tf.serving.gateway.users import Users
 from hrec_tf.serving.gateway.versions import Versions
-from hrec_tf.serving.http_runner import HTTPRunner
+from hrec_tf.serving.http_runner import HEAD_SECONDS, HTTPRunner
 from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.state_store import open_store
+from hrec_tf.serving.tls import ClientTLS
 
 _USUAL = "Leave it out for the usual."
 _LONGEST_HISTORY = 2048
 _GRACE = 10.0
 """Seconds after which requests in progress get no answer."""
+_IDLE_SECONDS = 75.0
+"""Between two requests of a connection; above what proxies keep one open for, which is 60."""
+_GRPC_SECONDS = 300.0
+"""That a connection of gRPC lives, which has no limit of its own for half a message."""
 
 
 class Gateway:
@@ -36,12 +41,14 @@ class Gateway:
         grpc_port: for gRPC, likewise; None for no such door.
         token_file: bearer tokens, one a line, of which requests must bring one.
         tls_certificate, tls_key: PEM files, of both doors; both or none.
+        model_tls: files with which the model server is asked; None for plain text.
         timeout: seconds that the model may take for an answer.
         max_history: events of a user that are kept. Above it the older half is dropped.
         keep_days: how long a user is kept after the last event.
         max_skew: seconds by which an event may lie in the future.
         max_body: bytes of a request.
         max_requests: that run or wait at once.
+        client_timeout: seconds that a client may take to send a body, or to take an answer.
 
     Raises:
         ValueError: an argument out of its range.
@@ -65,12 +72,14 @@ class Gateway:
         token_file: str | Path | None = None,
         tls_certificate: str | Path | None = None,
         tls_key: str | Path | None = None,
+        model_tls: ClientTLS | None = None,
         timeout: float = 5.0,
         max_history: int = 256,
         keep_days: float = 30.0,
         max_skew: float = 300.0,
         max_body: int = 2**18,
         max_requests: int = 256,
+        client_timeout: float = 10.0,
     ):
         for name, value in (("port", port), ("grpc_port", grpc_port or 0)):
             mend = "Pass a free port, e.g. 8080, or 0 for any."
@@ -86,6 +95,7 @@ class Gateway:
             )
         checks.require_number("max_skew", max_skew, minimum=0, mend=_USUAL)
         checks.require_number("keep_days", keep_days, minimum=1e-6, mend=_USUAL)
+        checks.require_number("client_timeout", client_timeout, minimum=0.001, mend=_USUAL)
         if (tls_certificate is None) != (tls_key is None):
             raise ValueError(
                 f"`tls_certificate` was {tls_certificate!r} and `tls_key` {tls_key!r}, but one is "
@@ -94,9 +104,9 @@ class Gateway:
         self._tls = None if tls_key is None else (Path(str(tls_certificate)), Path(tls_key))
         tokens = () if token_file is None else read_tokens(token_file)
         self.address, self._asked_port, self._asked_grpc_port = address, port, grpc_port
-        self._max_body = max_body
+        self._max_body, self._client_timeout = max_body, client_timeout
         self._versions = Versions(
-            model_address, model_name, timeout=timeout, max_history=max_history
+            model_address, model_name, timeout=timeout, max_history=max_history, tls=model_tls
         )
         self._store = open_store(store, keep_seconds=keep_days * 86_400)
         metrics = Metrics()
@@ -173,14 +183,25 @@ class Gateway:
 
     async def _listen(self) -> tuple[int, int | None]:
         """Opens the doors; returns their ports."""
-        app = http.make_app(self._front, max_body=self._max_body)
-        # Its log would hold users: they are part of addresses.
-        self._runner = HTTPRunner(app, shutdown_timeout=_GRACE)
+        app = http.make_app(
+            self._front, max_body=self._max_body, client_timeout=self._client_timeout
+        )
+        self._runner = HTTPRunner(
+            app,
+            shutdown_timeout=_GRACE,
+            keepalive_timeout=_IDLE_SECONDS,
+            lingering_time=self._client_timeout,
+            logger=http.LOG,
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_body),
                 # Else two gateways share one port without a word.
                 ("grpc.so_reuseport", 0),
+                # Clients open another one unseen.
+                ("grpc.max_connection_age_ms", int(_GRPC_SECONDS * 1000)),
+                ("grpc.max_connection_age_grace_ms", int(_GRACE * 1000)),
+                ("grpc.server_handshake_timeout_ms", int(HEAD_SECONDS * 1000)),
             ]
         )
         await self._runner.setup()

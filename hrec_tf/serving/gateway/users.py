@@ -9,6 +9,7 @@ import logging
 import secrets
 from asyncio import Lock, Semaphore
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -25,7 +26,7 @@ from hrec_tf.serving.gateway.steps import Steps
 from hrec_tf.serving.gateway.versions import Versions
 from hrec_tf.serving.metadata import Metadata
 from hrec_tf.serving.requests import RefusedError
-from hrec_tf.serving.state_store import Held, StateStore
+from hrec_tf.serving.state_store import Held, StateStore, StoreError
 
 _LOG = logging.getLogger(__name__)
 _ATTEMPTS = 50
@@ -132,8 +133,10 @@ class Users:
             held, record = await self._load(user)
             if record is not None:
                 after = await self._on_served_version(record)
-                if after is not record and not await self._store.put(user, pack(after), held):
-                    self._metrics.conflicts.inc()  # who changed it has written a newer one
+                if after is not record:
+                    with suppress(StoreError):  # a full store keeps no replay, but has told of it
+                        if not await self._store.put(user, pack(after), held):
+                            self._metrics.conflicts.inc()  # who changed it has written a newer one
                 return Answer(*await self._list(after, k, exclude_seen))
         version, items = await self._on_newest(
             lambda client: self._recommended(client, (), k, exclude_seen)

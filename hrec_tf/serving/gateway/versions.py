@@ -5,6 +5,7 @@ import math
 import time
 
 from hrec_tf.serving.async_client import AsyncClient, ServingError
+from hrec_tf.serving.tls import ClientTLS
 
 _AVAILABLE = "AVAILABLE"
 
@@ -16,7 +17,7 @@ class Versions:
     it had last still counts.
 
     Args:
-        address, model_name, timeout, max_history: as of `AsyncClient`.
+        address, model_name, timeout, max_history, tls: as of `AsyncClient`.
         refresh_seconds: how long an answer of the server counts.
     """
 
@@ -27,12 +28,13 @@ class Versions:
         *,
         timeout: float = 5.0,
         max_history: int = 2048,
+        tls: ClientTLS | None = None,
         refresh_seconds: float = 2.0,
     ):
         self._make = lambda version: AsyncClient(
-            address, model_name, timeout, max_history=max_history, version=version
+            address, model_name, timeout, max_history=max_history, version=version, tls=tls
         )
-        self._status = AsyncClient(address, model_name, timeout)
+        self._status = AsyncClient(address, model_name, timeout, tls=tls)
         self._refresh_seconds = refresh_seconds
         self._clients: dict[int, AsyncClient] = {}
         self._lock, self._next_refresh = asyncio.Lock(), -math.inf
