@@ -45,9 +45,10 @@ ENTRY = registry.Entry(
     PREFIXES,
     "none",
     "for tests",
+    use="seeing that a model of one file is trained",
     # Only classes of hrec_tf are asked for their own.
-    MappingProxyType({"dropout": 0.2}),
-    MappingProxyType({"dropout": (0.0,)}),
+    arguments=MappingProxyType({"dropout": 0.2}),
+    variants=MappingProxyType({"dropout": (0.0,)}),
 )
 VALUES = {
     "model": "prefix-mean",
