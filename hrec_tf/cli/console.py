@@ -133,6 +133,15 @@ def stop_signals() -> threading.Event:
     return asked_to_stop
 
 
+def wait_for(asked_to_stop: threading.Event) -> None:
+    """Returns once it is set, by a signal too that the system gave to another thread.
+
+    Such a one is seen only when the main thread runs.
+    """
+    while not asked_to_stop.wait(0.5):
+        pass
+
+
 def import_tensorflow() -> None:
     """Imports TensorFlow without the notes that it writes to stderr while it starts.
 

@@ -54,7 +54,7 @@ def serve(path: str, *, address: str, port: int | None, ignored: Mapping[str, bo
         demo.start()
     asked_to_stop = console.stop_signals()
     print(f"Open {demo.url} in a browser; Ctrl-C ends it.", flush=True)
-    asked_to_stop.wait()
+    console.wait_for(asked_to_stop)
     demo.stop()
 
 

@@ -2,12 +2,11 @@
 
 import gc
 import os
-import signal
-import threading
 from typing import Annotated
 
 import typer
 
+from hrec_tf.cli import console
 from hrec_tf.cli.serve import MODEL_NAME
 
 PORT = 8080
@@ -103,9 +102,7 @@ def gateway(
         max_requests=max_requests,
         client_timeout=client_timeout,
     )
-    asked_to_stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked_to_stop.set())
+    asked_to_stop = console.stop_signals()
     with running.start():
         gc.collect()
         gc.freeze()  # what was imported stays, and need not be looked through
@@ -113,4 +110,4 @@ def gateway(
         if running.grpc_port is not None:
             doors += f" and {address}:{running.grpc_port} (gRPC)"
         print(f"Gateway of {model_name} at {model} on {doors}", flush=True)
-        asked_to_stop.wait()
+        console.wait_for(asked_to_stop)

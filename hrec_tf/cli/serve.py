@@ -186,7 +186,7 @@ def serve(
         f"{rest}: {', '.join(server.signatures)}",
         flush=True,
     )
-    asked_to_stop.wait()
+    console.wait_for(asked_to_stop)
     server.stop()
 
 

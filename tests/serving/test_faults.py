@@ -1,5 +1,6 @@
 """What goes wrong around a server: it is killed, asked nonsense or asked slowly, and goes on."""
 
+import ctypes
 import http.client
 import json
 import queue
@@ -170,6 +171,14 @@ def test_slow_clients_do_not_keep_others_from_being_answered(toy_base):
             assert [first(client) for _ in range(20)] == ["jam"] * 20
         for connection in slow:
             connection.close()
+
+
+def test_a_signal_that_the_system_gives_to_another_thread_ends_the_server(toy_base):
+    """The main thread is not woken by it."""
+    with Process(toy_base) as one:
+        threads = [int(path.name) for path in Path(f"/proc/{one.process.pid}/task").iterdir()]
+        ctypes.CDLL(None).tgkill(one.process.pid, max(threads), signal.SIGTERM)
+        assert one.process.wait(30) == 0
 
 
 @pytest.mark.parametrize("seconds", [60])

@@ -35,14 +35,14 @@ def inputs(known):
     metadata, items = known
     state = np.zeros((1, metadata.state_size), np.float32)
     step = {
-        "item_ids": tf.constant(items[:1]),
+        "item_ids": tf.constant(np.array(items[:1])),
         "timestamps": tf.constant([5], tf.int64),
         "state": tf.constant(state),
-        "state_info": tf.zeros((1, 4), tf.int64),
+        "state_info": tf.zeros((1, metadata.info_size), tf.int64),
     }
     history = toy.recommend_inputs(item_ids=[items[:2]])
     score = {name: values for name, values in history.items() if name != "exclude_seen"}
-    score["candidates"] = tf.constant([items[:3]])
+    score["candidates"] = tf.constant(np.array([items[:3]]))
     return {"": history, "recommend": history, "step": step, "score": score}
 
 

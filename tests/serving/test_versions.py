@@ -17,8 +17,10 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from hrec_tf import manifest
 from hrec_tf.serving import Client, Server, ServingError
+from hrec_tf.serving.artefact import Artefact
 from hrec_tf.serving.models import one_model, read_config
 from tests.serving import toy
+from tests.serving.rest_parts import ROW, predict
 
 OTHER = ["jam", "tea", "rum", "gin", "ale", "ø"]
 """The toy's items in another order: after tea comes rum."""
@@ -76,8 +78,10 @@ def test_a_new_version_is_taken_into_service_by_itself_and_the_old_one_let_go(to
         assert client.status() == {7: "AVAILABLE", 1: "END"}
 
 
-def test_no_request_fails_while_versions_are_swapped(toys, base):
+def test_no_request_fails_while_versions_are_swapped(toys, base, monkeypatch):
     stop, lists, failed = threading.Event(), [], []
+    run = Artefact.run  # slower, so that others always wait for what is run
+    monkeypatch.setattr(Artefact, "run", lambda *of: time.sleep(0.01) or run(*of))
 
     def ask(server):
         with client_of(server) as client:
@@ -87,8 +91,20 @@ def test_no_request_fails_while_versions_are_swapped(toys, base):
                 except ServingError as error:
                     failed.append(error)
 
-    with Server(base, poll_seconds=0) as server:
+    def ask_over_rest(server, body):
+        while not stop.is_set():
+            status, answer = predict(server, body)
+            if status == 200:
+                lists.append(answer["predictions"][0]["item_ids"][0])
+            else:
+                failed.append(answer)
+
+    # Of many rows: such a body is read in a thread of its own, while versions change.
+    row = ROW | {"item_ids": ["tea"], "timestamps": [0], "lengths": 1}
+    bodies = [{"instances": [row]}, {"instances": [row] * 900}]
+    with Server(base, poll_seconds=0, rest_port=0) as server:
         threads = [threading.Thread(target=ask, args=[server]) for _ in range(6)]
+        threads += [threading.Thread(target=ask_over_rest, args=[server, b]) for b in bodies]
         for thread in threads:
             thread.start()
         for version in (2, 3, 4):
