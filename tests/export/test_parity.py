@@ -33,7 +33,12 @@ TINY_CASES = [
     Case("sequences", TinySequenceModel),
 ]
 NAMED = {case.name: case for case in CASES + PREFIX_CASES}
-ALL_CASES = [case for case in NAMED.values() if case.is_served] + TINY_CASES
+TRAINED_OTHERWISE = "HM-RNN of drawn boundaries"
+"""Draws in training alone: what is exported is that of HM-RNN."""
+ALL_CASES = [
+    *(case for case in NAMED.values() if case.is_served and case.name != TRAINED_OTHERWISE),
+    *TINY_CASES,
+]
 WITHOUT_STEP = {
     "recommender",
     "evaluation",
@@ -97,13 +102,13 @@ def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp
             process=converter,
         ),
         process=process,
-        num_random=8 if case.trains_alike else 50,
+        num_random=8 if case.trains_alike else 30,
     )
     steps = set() if case.is_padded else STEPS
     vectors = set() if case.name in WITHOUT_VECTORS else {"saved_model encode"}
     assert set(found.differences) == WITHOUT_STEP | steps | vectors
     assert max(found.differences.values()) < 1e-5
-    assert found.num_histories >= (20 if case.trains_alike else 70)
+    assert found.num_histories >= (20 if case.trains_alike else 50)
 
 
 @pytest.mark.integration
