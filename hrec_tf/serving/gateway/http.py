@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -14,6 +13,7 @@ from hrec_tf.serving.gateway.front import Front, refusal
 from hrec_tf.serving.gateway.metrics import CONTENT_TYPE
 from hrec_tf.serving.gateway.questions import read_events, read_id, read_query
 from hrec_tf.serving.gateway.users import Answer
+from hrec_tf.serving.http_runner import sender
 from hrec_tf.serving.requests import RefusedError
 
 web = require("aiohttp.web")
@@ -59,7 +59,7 @@ def make_app(front: Front, *, max_body: int, client_timeout: float) -> Any:
         max_body: bytes of a request.
         client_timeout: seconds in which a body must have come, and an answer must be taken.
     """
-    app = web.Application(client_max_size=max_body, middlewares=[_sender(client_timeout), _errors])
+    app = web.Application(client_max_size=max_body, middlewares=[sender(client_timeout), _errors])
     door = _Door(front, client_timeout)
     app.add_routes(
         [
@@ -148,28 +148,6 @@ def _json(content: dict[str, Any], status: int = 200) -> Any:
     body = json.dumps(content, separators=(",", ":")).encode()
     headers = _HEADERS.get(status)
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
-
-
-def _sender(seconds: float) -> Any:
-    """Sends answers, and breaks a connection off whose client does not take its own in time."""
-
-    @web.middleware
-    async def send(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
-        response, transport = await handler(request), request.transport
-        if transport is not None:
-            # An answer counts as sent when the system has all of it: what is still held here
-            # would keep a connection open that is to be closed.
-            transport.set_write_buffer_limits(0)
-            try:
-                async with asyncio.timeout(seconds):
-                    with suppress(ConnectionError):  # the client has gone, which aiohttp finds, too
-                        await response.prepare(request)
-                        await response.write_eof()
-            except TimeoutError:
-                transport.abort()
-        return response
-
-    return send
 
 
 @web.middleware
