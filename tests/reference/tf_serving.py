@@ -1,9 +1,13 @@
 """What TensorFlow Serving reads beside ModelServerConfig, of which its Python package has nothing.
 
-Names, numbers and types of the fields, and the flags of `tensorflow_model_server`, as its
-documentation and its `--help` list them (2.20). Text of another field, or of another type, does
-not parse here as it does not parse there.
+The messages of tf_serving.proto, compiled, and the flags of `tensorflow_model_server`, as its
+`--help` lists them (2.20).
 """
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
@@ -22,49 +26,22 @@ FLAGS = {
 }
 """Those that are used here."""
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_WHOLE, _TEXT, _BOOL = "Int64Value", "StringValue", "BoolValue"
-_MESSAGES = {
-    "BatchingParameters": {
-        "max_batch_size": (1, _WHOLE),
-        "batch_timeout_micros": (2, _WHOLE),
-        "max_enqueued_batches": (3, _WHOLE),
-        "num_batch_threads": (4, _WHOLE),
-        "thread_pool_name": (5, _TEXT),
-        "allowed_batch_sizes": (6, [_Field.TYPE_INT64]),
-        "pad_variable_length_inputs": (7, _Field.TYPE_BOOL),
-        "enable_large_batch_splitting": (8, _BOOL),
-        "max_execution_batch_size": (9, _WHOLE),
-    },
-    "PrometheusConfig": {"enable": (1, _Field.TYPE_BOOL), "path": (2, _Field.TYPE_STRING)},
-    "MonitoringConfig": {"prometheus_config": (1, "PrometheusConfig")},
-}
 
-
-def _classes():
-    wrappers = descriptor_pb2.FileDescriptorProto()
-    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
-    file = descriptor_pb2.FileDescriptorProto(name="tf_serving.proto", package="tf_serving")
-    file.syntax = "proto3"
-    file.dependency.append(wrappers.name)
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            made = message.field.add(name=field, number=number, label=_Field.LABEL_OPTIONAL)
-            if isinstance(kind, list):
-                made.label, (kind,) = _Field.LABEL_REPEATED, kind
-            if isinstance(kind, str):
-                package = "tf_serving" if kind in _MESSAGES else "google.protobuf"
-                made.type, made.type_name = _Field.TYPE_MESSAGE, f".{package}.{kind}"
-            else:
-                made.type = kind
+def _classes() -> dict:
+    """Returns the message classes by name, of a pool of their own."""
+    file = Path(__file__).with_suffix(".proto")
+    with tempfile.TemporaryDirectory() as folder:
+        # In a process of its own, since its compiler and TensorFlow's protobuf do not get on.
+        out = Path(folder) / "tf_serving.pb"
+        compiler = [sys.executable, "-m", "grpc_tools.protoc", f"-I{file.parent}", f"-o{out}"]
+        subprocess.run([*compiler, file.name], check=True)
+        files = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(wrappers)
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tf_serving.{name}"))
-        for name in _MESSAGES
-    }
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    for one in files.file:
+        pool.Add(one)
+    found = pool.FindFileByName(file.name).message_types_by_name
+    return {name: message_factory.GetMessageClass(kind) for name, kind in found.items()}
 
 
 _CLASSES = _classes()

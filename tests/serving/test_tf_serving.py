@@ -8,6 +8,7 @@ After a change of what is written, write the example again from the checkout's r
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import kubernetes_validate
@@ -163,6 +164,23 @@ def test_every_flag_is_one_of_the_server_and_its_file_is_there(name):
     assert {flag.partition("=")[0] for flag in FLAGS} <= {f"--{flag}" for flag in flags}
     for place in (value for value in flags.values() if value.startswith("/config/")):
         assert place.removeprefix("/") in MESSAGES
+
+
+def check_compose(*files):
+    schema = ["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    return subprocess.run([sys.executable, *schema, *files], capture_output=True, text=True)
+
+
+def test_compose_files_are_those_of_the_compose_specification(written):
+    process = check_compose(*FOLDER.parent.rglob("compose*.yaml"), *written.glob("compose*.yaml"))
+    assert process.returncode == 0, process.stdout
+
+
+def test_a_field_that_compose_does_not_know_is_found(tmp_path):
+    broken = (FOLDER / "compose.yaml").read_text(encoding="utf-8").replace("retries:", "retry:")
+    (tmp_path / "compose.yaml").write_text(broken, encoding="utf-8")
+    process = check_compose(tmp_path / "compose.yaml")
+    assert process.returncode == 1 and "'healthcheck'" in process.stdout
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
