@@ -3,6 +3,7 @@
 python examples/serve_grpc.py                            # trains, exports, serves, asks
 python examples/serve_grpc.py --small                    # the same with small networks
 python examples/serve_grpc.py --address localhost:8500   # asks a server that runs already
+                              # … --tls-servers FILE.pem    over TLS
 
 The server is the one of `hrec serve`. A real TensorFlow Serving over the same artefact (see
 serving/tf_serving) answers the same requests; `hrec_tf.serving.Client` hides all of this.
@@ -10,6 +11,7 @@ serving/tf_serving) answers the same requests; `hrec_tf.serving.Client` hides al
 
 import argparse
 import tempfile
+from pathlib import Path
 
 import grpc
 import tensorflow as tf
@@ -27,7 +29,10 @@ from hrec_tf.serving import Server
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--small", action="store_true", help="60 users and small networks")
 parser.add_argument("--address", help="host:port of a server that runs already")
+parser.add_argument("--tls-servers", type=Path, help="PEM file of who signs its certificate")
 options = parser.parse_args()
+if options.tls_servers and not options.address:
+    parser.error("--tls-servers is for a server that runs already. Add its --address.")
 texts = catalogue.entry("online-retail").describe()
 
 
@@ -46,9 +51,17 @@ def ask(service, history, signature="recommend", **inputs):
     return {name: tf.make_ndarray(value) for name, value in outputs.items()}
 
 
+def channel_to(address):
+    """Plain text, or TLS where the file of `--tls-servers` says whom to believe."""
+    if options.tls_servers is None:
+        return grpc.insecure_channel(address)
+    believed = grpc.ssl_channel_credentials(options.tls_servers.read_bytes())
+    return grpc.secure_channel(address, believed)
+
+
 def show(address):
     """Asks for two customers with the same basket and different histories."""
-    with grpc.insecure_channel(address) as channel:
+    with channel_to(address) as channel:
         service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         now = 1_323_000_000
         basket = [("22423", now), ("22720", now + 60)]

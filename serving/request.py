@@ -2,6 +2,7 @@
 
 python serving/request.py tea@1700000000 jam@1700000060
 python serving/request.py --rest http://127.0.0.1:8501 tea@1700000000
+python serving/request.py --grpc models.example.com:8500 --tls-servers authority.pem
 
 An event is item@seconds, oldest first; without one, a new user is asked for. gRPC goes to
 `hrec serve` or TensorFlow Serving, REST to TensorFlow Serving.
@@ -12,7 +13,7 @@ import json
 import sys
 import urllib.request
 
-from hrec_tf.serving import Client, ServingError
+from hrec_tf.serving import Client, ClientTLS, ServingError
 
 MODEL = "recommender"
 UNFILLED = -3.4e38
@@ -42,19 +43,20 @@ def body(history):
     }
 
 
-def call(url, data=None):
+def call(url, tls, data=None):
     """Returns the JSON that a URL answers; with data, to a POST of it."""
-    with urllib.request.urlopen(url, data and json.dumps(data).encode(), timeout=10) as reply:
+    body = data and json.dumps(data).encode()
+    with urllib.request.urlopen(url, body, timeout=10, context=tls.of_http()) as reply:
         return json.load(reply)
 
 
-def over_rest(url, history, model_name):
+def over_rest(url, history, model_name, tls):
     """Returns (item, score) pairs, best first."""
     model = f"{url}/v1/models/{model_name}"
-    signatures = call(f"{model}/metadata")["metadata"]["signature_def"]["signature_def"]
+    signatures = call(f"{model}/metadata", tls)["metadata"]["signature_def"]["signature_def"]
     if signatures["recommend"]["inputs"]["item_ids"]["dtype"] == "DT_INT64":
         history = [(int(item), seconds) for item, seconds in history]
-    return filled(call(f"{model}:predict", body(history))["outputs"])
+    return filled(call(f"{model}:predict", tls, body(history))["outputs"])
 
 
 def filled(outputs):
@@ -63,9 +65,9 @@ def filled(outputs):
     return [(item, score) for item, score in pairs if score > UNFILLED]
 
 
-def over_grpc(address, history, model_name):
+def over_grpc(address, history, model_name, tls):
     """Returns (item, score) pairs, best first."""
-    with Client(address, model_name) as client:
+    with Client(address, model_name, tls=None if tls == ClientTLS() else tls) as client:
         if client.metadata().id_type == "int64":
             history = [(int(item), seconds) for item, seconds in history]
         return client.recommend(history)
@@ -78,10 +80,16 @@ def main():
     parser.add_argument("--grpc", default="127.0.0.1:8500", help="host:port (%(default)s)")
     parser.add_argument("--rest", help="ask there instead, e.g. http://127.0.0.1:8501")
     parser.add_argument("--model-name", default=MODEL, help="as the server has it (%(default)s)")
+    parser.add_argument("--tls-servers", help="PEM file of who signs the server's certificate")
+    parser.add_argument("--tls-key", help="PEM file of a key, for a server that asks for one")
+    parser.add_argument("--tls-certificate", help="PEM file of that key's certificate")
     options = parser.parse_args()
+    tls = ClientTLS(options.tls_servers, options.tls_key, options.tls_certificate)
+    if tls != ClientTLS() and (options.rest or "").startswith("http:"):
+        parser.error(f"--tls-… has no use for {options.rest}. Write https://, or leave it out.")
     ask, address = (over_rest, options.rest) if options.rest else (over_grpc, options.grpc)
     try:
-        found = ask(address, options.event, options.model_name)
+        found = ask(address, options.event, options.model_name, tls)
     except (ServingError, ValueError, TypeError, OSError) as error:
         sys.exit(f"Error: {error}")
     for item, score in found:

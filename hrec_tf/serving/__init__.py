@@ -13,14 +13,27 @@ if TYPE_CHECKING:
     from hrec_tf.serving.gateway.service import Gateway
     from hrec_tf.serving.metadata import Metadata
     from hrec_tf.serving.server import Server
+    from hrec_tf.serving.tls import TLS, ClientTLS
 
-__all__ = ["Client", "Demo", "Gateway", "Metadata", "Server", "ServingError", "State"]
+__all__ = [
+    "TLS",
+    "Client",
+    "ClientTLS",
+    "Demo",
+    "Gateway",
+    "Metadata",
+    "Server",
+    "ServingError",
+    "State",
+]
 
 _MODULE_OF = {
+    "ClientTLS": "tls",
     "Demo": "demo",
     "Gateway": "gateway.service",
     "Metadata": "metadata",
     "Server": "server",
+    "TLS": "tls",
 }
 
 

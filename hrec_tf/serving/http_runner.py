@@ -1,6 +1,7 @@
 """An HTTP runner that closes connections on which no request comes, or no answer is taken."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -14,12 +15,24 @@ HEAD_SECONDS = 30.0
 """In which the first request of a connection must have come, up to its body."""
 
 
+def _without_quotes(record: logging.LogRecord) -> bool:
+    # aiohttp logs a request that it cannot read together with its address, which may hold a user.
+    if record.exc_info and record.exc_info[0]:
+        record.msg = f"{record.getMessage()}: {record.exc_info[0].__name__}."
+        record.args, record.exc_info = (), None
+    return True
+
+
+_LOG = logging.getLogger(__name__)
+_LOG.addFilter(_without_quotes)
+
+
 class HTTPRunner(web.AppRunner):
     """An `aiohttp.web.AppRunner` whose connections must send the head of a request in time.
 
     aiohttp waits for a head without end, so that anyone could keep connections open by sending
     nothing, or one byte a minute, until there are no more. Between requests its own
-    `keepalive_timeout` holds.
+    `keepalive_timeout` holds. Its log names errors, and quotes nothing.
 
     Args:
         app: what answers.
@@ -30,7 +43,7 @@ class HTTPRunner(web.AppRunner):
         self._waiting: set[Any] = set()
         # A middleware is marked, which no method can be.
         app.middlewares.insert(0, web.middleware(partial(self._note)))
-        super().__init__(app, access_log=None, **options)
+        super().__init__(app, access_log=None, logger=_LOG, **options)
 
     async def end(self, grace: float) -> None:
         """Takes no more requests, and ends when those in progress are answered, or past `grace`."""

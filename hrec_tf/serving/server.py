@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from hrec_tf import checks
 from hrec_tf.serving.artefact import Artefact
+from hrec_tf.serving.grpc_options import server_options
 from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.micro_batches import MicroBatches
 from hrec_tf.serving.models import Models, one_model
@@ -270,10 +271,8 @@ class Server:
         server = grpc.aio.server(
             maximum_concurrent_rpcs=self._connections,
             options=[
-                ("grpc.max_receive_message_length", self._max_message_bytes),
+                *server_options(self._max_message_bytes),
                 ("grpc.max_send_message_length", self._max_message_bytes),
-                # Else two servers share one port without a word, and requests go to either.
-                ("grpc.so_reuseport", 0),
             ],
         )
         services = (

@@ -67,30 +67,44 @@ class ClientTLS(NamedTuple):
 
         Raises:
             OSError: a file that cannot be read.
+            ValueError: as `of_http` has it. A channel would not say so, but find no server.
+        """
+        self.of_http()
+        held = [None if file is None else Path(file).read_bytes() for file in self]
+        return grpc.ssl_channel_credentials(*held)
+
+    def of_http(self) -> ssl.SSLContext:
+        """Returns the context of an HTTPS client.
+
+        Raises:
+            OSError: a file that cannot be read.
             ValueError: a file that is no PEM, or a key and a certificate that do not belong
-                together. A channel would not say so, but find no server.
+                together.
         """
         if (self.key is None) != (self.certificate is None):
             raise ValueError(
                 f"`key` was {_said(self.key)} and `certificate` {_said(self.certificate)}, but one "
                 "is nothing without the other. Pass both, or none."
             )
-        files = self.servers, self.key, self.certificate
-        held = [None if file is None else Path(file).read_bytes() for file in files]
+        files = [file for file in self if file is not None]
+        for file in files:
+            Path(file).read_bytes()  # says the name of one that cannot be read, which ssl does not
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
-            if self.servers is not None:
+            if self.servers is None:
+                context.load_default_certs()
+            else:
                 context.load_verify_locations(self.servers)
             if self.certificate is not None:
                 # Without a password it would ask for one at the terminal.
                 context.load_cert_chain(self.certificate, self.key, password="")
         except ssl.SSLError as error:
             raise ValueError(
-                f"The files {', '.join(_said(file) for file in files if file is not None)} could "
-                f"not be used ({error}), but must be PEM: certificates, and a key without a "
-                "password that belongs to its certificate. Mend them."
+                f"The files {', '.join(map(_said, files))} could not be used ({error}), but must "
+                "be PEM: certificates, and a key without a password that belongs to its "
+                "certificate. Mend them."
             ) from error
-        return grpc.ssl_channel_credentials(*held)
+        return context
 
 
 def _said(file: str | Path | None) -> str:

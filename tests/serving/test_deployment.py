@@ -112,6 +112,7 @@ def test_the_example_of_a_request_prints_a_list(client):
         (["tea@9", "jam@8"], "Error: Times of `history` go back at row 1 (8 after 9)"),
         (["--model-name", "other"], "Error: "),
         (["tea"], "'tea' is no event. Write item@seconds"),
+        (["--rest", "http://x", "--tls-servers", "x"], "no use for http://x. Write https://, or"),
     ],
 )
 def test_the_example_of_a_request_says_what_is_wrong(client, arguments, message):

@@ -1,7 +1,6 @@
 """Clients that send or read slowly: others are answered meanwhile, and the slow ones closed."""
 
 import socket
-import struct
 import time
 from contextlib import ExitStack, suppress
 
@@ -9,9 +8,11 @@ import grpc
 import pytest
 from aiohttp import web
 
-from hrec_tf.serving import Gateway
-from hrec_tf.serving.gateway import rpc, service
+from hrec_tf.serving import Gateway, grpc_options
+from hrec_tf.serving.gateway import rpc
+from tests.serving import http2
 from tests.serving.gateway_parts import NOON, add, ask
+from tests.serving.http2 import until_closed
 
 SECONDS, MOST = 1.0, 3
 HEAD = b"HTTP/1.1\r\nHost: x\r\n"
@@ -20,8 +21,8 @@ HEAD = b"HTTP/1.1\r\nHost: x\r\n"
 @pytest.fixture(scope="module")
 def gateway(toy_server, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "_GRPC_SECONDS", SECONDS)
-        patch.setattr(service, "_GRACE", SECONDS)
+        patch.setattr(grpc_options, "CONNECTION_SECONDS", SECONDS)
+        patch.setattr(grpc_options, "GRACE_SECONDS", SECONDS)
         store = str(tmp_path_factory.mktemp("store") / "users.sqlite")
         given = {"grpc_port": 0, "client_timeout": SECONDS, "max_requests": MOST}
         with Gateway(f"127.0.0.1:{toy_server.port}", store=store, **given) as gateway:
@@ -33,21 +34,6 @@ def assert_others_are_answered(gateway):
     assert add(gateway.port, "ann", ("tea", NOON), k=1)[1]["items"][0]["item"] == "jam"
     assert ask(gateway.port, "GET", "/recommendations?user=ann")[0] == 200
     assert time.monotonic() - begin < 5
-
-
-def until_closed(connection, deed):
-    """Does a deed again and again, and returns the seconds until the connection is closed."""
-    begin = time.monotonic()
-    connection.settimeout(0.1)
-    while time.monotonic() < begin + 30:
-        try:
-            if deed(connection) == b"":
-                break
-        except TimeoutError:
-            pass
-        except OSError:
-            break
-    return time.monotonic() - begin
 
 
 def test_bodies_that_come_slowly_take_no_place_and_are_refused(gateway):
@@ -107,31 +93,12 @@ def test_a_reader_that_takes_its_time_gets_all_of_an_answer(gateway):
         assert heard.startswith(b"HTTP/1.1 200") and heard.endswith(b"}")
 
 
-def frame(kind, flags, stream, payload=b""):
-    """A frame of HTTP/2."""
-    head = struct.pack(">I", len(payload))[1:] + bytes([kind, flags])
-    return head + struct.pack(">I", stream) + payload
-
-
 def test_half_a_message_of_grpc_is_closed(gateway):
-    headers = {
-        ":method": "POST",
-        ":scheme": "http",
-        ":path": f"/{rpc.SERVICE}/Recommend",
-        ":authority": "x",
-        "te": "trailers",
-        "content-type": "application/grpc",
-    }
-    literal = b"".join(
-        b"\0%c%b%c%b" % (len(name), name.encode(), len(value), value.encode())
-        for name, value in headers.items()
-    )
-    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
-    half = struct.pack(">BI", 0, 50) + b"\n"
+    method = f"/{rpc.SERVICE}/Recommend"
     with socket.create_connection(("127.0.0.1", gateway.grpc_port)) as slow:
-        slow.sendall(hello + frame(1, 4, 1, literal) + frame(0, 0, 1, half))
+        slow.sendall(http2.asked(method, http2.HALF_A_MESSAGE, ends=False))
         with grpc.insecure_channel(f"127.0.0.1:{gateway.grpc_port}") as channel:
-            call = channel.unary_unary(f"/{rpc.SERVICE}/Recommend")
+            call = channel.unary_unary(method)
             assert call(rpc.CLASSES["RecommendRequest"](user="a").SerializeToString(), timeout=30)
             assert until_closed(slow, lambda one: one.recv(4096)) < 20
             # A client that does as gRPC has it opens another connection.

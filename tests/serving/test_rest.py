@@ -287,3 +287,11 @@ def test_a_connection_without_a_request_is_closed_and_others_are_not(server, mon
             pass
         asking.sendall(head + b"\r\n")
         assert asking.recv(12) == b"HTTP/1.1 200"
+
+
+def test_what_is_no_http_is_logged_without_its_address(server, caplog):
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=30) as connection:
+        connection.sendall(b"GET /v1/models/user4711 HTTP/9.9\r\n\r\n")
+        assert connection.recv(12)[-4:] == b" 400"
+    assert caplog.messages == ["Error handling request from 127.0.0.1: BadStatusLine."]
+    assert "user4711" not in caplog.text

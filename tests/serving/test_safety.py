@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from hrec_tf.cli.main import main
-from hrec_tf.serving import Client, Gateway, Server, ServingError
+from hrec_tf.serving import TLS, Client, ClientTLS, Gateway, Server, ServingError
 from hrec_tf.serving.async_client import AsyncClient
-from hrec_tf.serving.tls import TLS, ClientTLS
+from serving import request
 from tests.serving import toy
 from tests.serving.gateway_parts import ask
 
@@ -126,6 +126,19 @@ def test_client_and_gateway_ask_a_server_that_encrypts(toy_base, files, tmp_path
         assert gateway_over(server, tmp_path, None) == 503
     with Server(toy_base) as plain:
         refused(plain, knows_it)
+
+
+def test_the_example_of_a_request_shows_its_certificate(toy_base, files):
+    tls = TLS(files / "server.key", files / "server.pem", files / "authority.pem")
+    shows = ClientTLS(files / "authority.pem", files / "client.key", files / "client.pem")
+    history = [("tea", 5)]
+    with Server(toy_base, tls=tls, rest_port=0) as server:
+        found = request.over_grpc(f"127.0.0.1:{server.port}", history, "recommender", shows)
+        rest = f"https://127.0.0.1:{server.rest_port}"
+        assert found == request.over_rest(rest, history, "recommender", shows)
+        assert found[0][0] == "jam"
+        with pytest.raises(OSError):
+            request.over_rest(rest, history, "recommender", ClientTLS(files / "authority.pem"))
 
 
 def test_client_and_gateway_show_a_certificate_where_they_are_asked(toy_base, files, tmp_path):

@@ -15,10 +15,10 @@ from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_g
 
 from hrec_tf import manifest
 from hrec_tf.cli.main import main
-from hrec_tf.serving import Client, Server, ServingError
+from hrec_tf.serving import Client, Server, ServingError, grpc_options
 from hrec_tf.serving.artefact import newest_version, prepared
 from hrec_tf.serving.requests import Limits
-from tests.serving import toy
+from tests.serving import http2, toy
 
 ABOUT = {"num_items": len(toy.TEXT)}
 
@@ -360,3 +360,23 @@ def test_requests_at_once_do_not_mix(client):
         lists = list(pool.map(lambda item: client.recommend([item], exclude_seen=False), items))
     follower = dict(zip(toy.TEXT, [*toy.TEXT[1:], toy.TEXT[0]], strict=True))
     assert [found[0].item for found in lists] == [follower[item] for item in items]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"message": http2.HALF_A_MESSAGE, "ends": False},
+        {"message": http2.MESSAGE_OF_NOTHING, "window": 0},
+    ],
+    ids=["half a message", "takes no reply"],
+)
+def test_a_slow_connection_of_grpc_gives_its_place_back(toy_base, monkeypatch, sent):
+    monkeypatch.setattr(grpc_options, "CONNECTION_SECONDS", 1.0)
+    monkeypatch.setattr(grpc_options, "GRACE_SECONDS", 1.0)
+    method = "/tensorflow.serving.PredictionService/Predict"
+    with Server(toy_base, connections=1) as server, Client(f"127.0.0.1:{server.port}") as client:
+        assert client.metadata()
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            slow.sendall(http2.asked(method, **sent))
+            assert http2.until_closed(slow, lambda one: one.recv(4096)) < 20
+        assert client.recommend([("tea", 5)])[0][0] == "jam"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -36,19 +35,6 @@ _MENDS = {
     "GET /metrics.",
     405: "Use one that it answers.",
 }
-
-
-def _without_quotes(record: logging.LogRecord) -> bool:
-    # aiohttp logs a request that it cannot read together with its address, which holds a user.
-    if record.exc_info and record.exc_info[0]:
-        record.msg = f"{record.getMessage()}: {record.exc_info[0].__name__}."
-        record.args, record.exc_info = (), None
-    return True
-
-
-LOG = logging.getLogger(__name__)
-"""For aiohttp: names errors, and quotes nothing."""
-LOG.addFilter(_without_quotes)
 
 
 def make_app(front: Front, *, max_body: int, client_timeout: float) -> Any:

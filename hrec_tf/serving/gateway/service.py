@@ -14,7 +14,8 @@ from hrec_tf.serving.gateway.front import Front, read_tokens
 from hrec_tf.serving.gateway.metrics import Metrics
 from hrec_tf.serving.gateway.users import Users
 from hrec_tf.serving.gateway.versions import Versions
-from hrec_tf.serving.http_runner import HEAD_SECONDS, HTTPRunner
+from hrec_tf.serving.grpc_options import server_options
+from hrec_tf.serving.http_runner import HTTPRunner
 from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.state_store import open_store
 from hrec_tf.serving.tls import ClientTLS
@@ -25,8 +26,6 @@ _GRACE = 10.0
 """Seconds after which requests in progress get no answer."""
 _IDLE_SECONDS = 75.0
 """Between two requests of a connection; above what proxies keep one open for, which is 60."""
-_GRPC_SECONDS = 300.0
-"""That a connection of gRPC lives, which has no limit of its own for half a message."""
 
 
 class Gateway:
@@ -191,19 +190,8 @@ class Gateway:
             shutdown_timeout=_GRACE,
             keepalive_timeout=_IDLE_SECONDS,
             lingering_time=self._client_timeout,
-            logger=http.LOG,
         )
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", self._max_body),
-                # Else two gateways share one port without a word.
-                ("grpc.so_reuseport", 0),
-                # Clients open another one unseen.
-                ("grpc.max_connection_age_ms", int(_GRPC_SECONDS * 1000)),
-                ("grpc.max_connection_age_grace_ms", int(_GRACE * 1000)),
-                ("grpc.server_handshake_timeout_ms", int(HEAD_SECONDS * 1000)),
-            ]
-        )
+        self._server = grpc.aio.server(options=server_options(self._max_body))
         await self._runner.setup()
         port, grpc_port = self._asked_port, self._asked_grpc_port
         try:
