@@ -33,17 +33,16 @@ def require_rate(name: str, value: object) -> float:
     return float(value)
 
 
-def require_number(name: str, value: object, *, minimum: float, mend: str) -> float:
-    """Returns `value` as a finite float, or raises if it is below `minimum`."""
+def require_number(name: str, value: object, *, minimum: float | None = None, mend: str) -> float:
+    """Returns `value` as a finite float, or raises if it is none, or below `minimum`."""
     if (
         isinstance(value, bool)
         or not isinstance(value, numbers.Real)
         or not math.isfinite(value)
-        or value < minimum
+        or (minimum is not None and value < minimum)
     ):
-        raise ValueError(
-            f"`{name}` must be a finite number of at least {minimum}, but was {value!r}. {mend}"
-        )
+        least = "" if minimum is None else f" of at least {minimum}"
+        raise ValueError(f"`{name}` must be a finite number{least}, but was {value!r}. {mend}")
     return float(value)
 
 

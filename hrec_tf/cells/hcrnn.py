@@ -89,7 +89,9 @@ class HCRNNCell(keras.layers.Layer):
         self.units, self.item_dim, self.num_contexts = units, item_dim, num_contexts
         self.version, self.theta, self.seed = version, theta, seed
         self.v1_reset_uses_prev, self.raw_drift_init = v1_reset_uses_prev, raw_drift_init
-        self.gate_bias = gate_bias
+        self.gate_bias = checks.require_number(
+            "gate_bias", gate_bias, mend="Pass 0, or 1 for gates that begin open."
+        )
         self.state_size, self.output_size = [units, item_dim], units + item_dim
 
     def build(self, input_shape=None):

@@ -397,6 +397,7 @@ def test_config_round_trip(variant):
         ({"units": 0}, "`units` must be a positive int, but was 0"),
         ({"item_dim": -1}, "`item_dim` must be a positive int, but was -1"),
         ({"num_contexts": 2.5}, "`num_contexts` must be a positive int, but was 2.5"),
+        ({"gate_bias": "1"}, "`gate_bias` must be a finite number, but was '1'. Pass 0, or 1 for"),
         ({"version": 4}, "`version` must be 1, 2 or 3, but was 4. Pass 3 for the paper's best"),
         ({"theta": "prefixes"}, "`theta` was 'prefixes', but must be one of 'whole', 'prefix'"),
         (
