@@ -53,9 +53,7 @@ def refitted(tuned: Tuned) -> Recipe:
     recipe = tuned.recipe
     if recipe.patience is None:
         return recipe
-    reports = tuned.best.reports
-    best = max(range(len(reports)), key=lambda epoch: (reports[epoch], -epoch))
-    return recipe.with_changes({"epochs": best + 1, "patience": None})
+    return recipe.with_changes({"epochs": tuned.best.best_epoch, "patience": None})
 
 
 def network_of(recipe: Recipe) -> Recipe:

@@ -79,6 +79,7 @@ def tune(
     changes = settings.changes() | ranking.changes()
     (recipe,) = settings.load(source, [model], ranking.changes())
     if print_space:
+        _require_alone({"space": space, "output": output, "report": report, "study": study})
         print(spaces.text_of(spaces.name_for(recipe)), end="")
         return
     if output is not None:
@@ -86,6 +87,10 @@ def tune(
     if report is not None:
         require_free("report", report, kind="reports")
     searched = tuning.Space.load(space) if space else tuning.Space.for_recipe(recipe)
+    searched = searched.without(changes)
+    tuning.check_search(
+        recipe, searched, trials=trials, objective=objective, seed=seed, pruner=pruner
+    )
     path = _study_file(study, source, recipe.name)
     progress = console.Progress()
     with progress.watch(f"preparing {source.data}"):
@@ -94,7 +99,7 @@ def tune(
     try:
         tuned = tuning.tune(
             recipe,
-            searched.without(changes),
+            searched,
             training,
             validation,
             trials=trials,
@@ -123,9 +128,20 @@ def tune(
     _print(tuned, source, path, output=output, report=report)
 
 
+def _require_alone(others: dict[str, str | None]) -> None:
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                f"`--print-space` was given with `--{name} {value}`, which it would ignore, since "
+                "it searches nothing. Leave one of them out."
+            )
+
+
 def _study_file(study: str | None, source: "LogSource", recipe: str) -> Path:
+    from hrec_tf.tuning.study import require_folder
+
     if study is not None:
-        return Path(study)
+        return require_folder(Path(study))
     path = Path("runs") / f"{source.stem}-{recipe}-study.db"
     path.parent.mkdir(exist_ok=True)
     return path

@@ -11,6 +11,6 @@ except ImportError as error:
 from hrec_tf.tuning.dimensions import Choices, Range
 from hrec_tf.tuning.space import Space
 from hrec_tf.tuning.tuned import Trial, Tuned
-from hrec_tf.tuning.tuner import objectives, tune
+from hrec_tf.tuning.tuner import check_search, objectives, tune
 
-__all__ = ["Choices", "Range", "Space", "Trial", "Tuned", "objectives", "tune"]
+__all__ = ["Choices", "Range", "Space", "Trial", "Tuned", "check_search", "objectives", "tune"]

@@ -39,6 +39,10 @@ class Range:
     step: int | float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.log, bool):
+            raise ValueError(
+                f"`log` was {self.log!r}, but must be true or false. Write one of them."
+            )
         kinds = {type(value) for value in (self.low, self.high)}
         if kinds != {int} and kinds != {float}:
             raise ValueError(

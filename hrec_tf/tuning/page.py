@@ -15,7 +15,7 @@ from hrec_tf.training.callbacks import as_clock
 from hrec_tf.tuning.dimensions import Range
 from hrec_tf.tuning.figures import history_figure, importance_figure
 from hrec_tf.tuning.space import value_of
-from hrec_tf.tuning.study import UNPRUNED_EPOCHS, UNPRUNED_TRIALS
+from hrec_tf.tuning.study import RANDOM_TRIALS, UNPRUNED_EPOCHS, UNPRUNED_TRIALS
 from hrec_tf.tuning.tuned import COMPLETE, FAILED, PRUNED, Trial, Tuned
 
 
@@ -141,6 +141,11 @@ def _cautions(tuned: Tuned) -> list[str]:
         cautions.append(
             f"Each setting had one seed ({tuned.seed}). Small differences may be of the seed, not "
             "of the setting."
+        )
+    if len(tuned.trials) <= RANDOM_TRIALS:
+        cautions.append(
+            f"Of {len(tuned.trials)} trials all but the first were drawn at random: what is tried "
+            f"follows from what was found only after {RANDOM_TRIALS}."
         )
     edges = [
         key

@@ -92,7 +92,7 @@ class Space:
             FileNotFoundError: there is no such file.
         """
         name = str(name_or_path)
-        text = Path(name).read_text("utf-8") if name.endswith(".toml") else text_of(name)
+        text = _text_of_file(name) if name.endswith(".toml") else text_of(name)
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -110,7 +110,7 @@ class Space:
             {key: dimension(key, held) for key, held in _flat(values.get("search", {}))},
             dict(_flat(values.get("fixed", {}))),
             str(values.get("source", "")),
-            tuple(values.get("models", ())),
+            _models(values.get("models", []), name),
         )
 
     @classmethod
@@ -192,6 +192,25 @@ def names() -> tuple[str, ...]:
     """
     files = resources.files("hrec_tf.tuning").joinpath("spaces").iterdir()
     return tuple(sorted(Path(f.name).stem for f in files if f.name.endswith(".toml")))
+
+
+def _text_of_file(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"`space` was {path!r}, but there is no such file. Pass one that is there, or a name "
+            f"of the package: {', '.join(names())}."
+        ) from error
+
+
+def _models(held: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(held, list) or not all(isinstance(one, str) for one in held):
+        raise ValueError(
+            f"`models` of {name} was {held!r}, but must be a list of names. Write e.g. "
+            'models = ["gru4rec"].'
+        )
+    return tuple(held)
 
 
 def text_of(name: str) -> str:

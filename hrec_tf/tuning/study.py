@@ -25,10 +25,12 @@ STORAGE_ERRORS = (optuna.exceptions.OptunaError, SQLAlchemyError)
 
 UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 1
 """Complete trials, and epochs of a trial, before it may be pruned."""
-IMPORTANCE_TRIALS, IMPORTANCE_SHARE = 20, 0.25
+IMPORTANCE_TRIALS, IMPORTANCE_BEST, IMPORTANCE_SHARE = 12, 5, 0.25
 """Importance tells a share of the trials, the best, from all; Optuna wants at least 5 of them."""
+RANDOM_TRIALS = 10
+"""Finished ones from which TPE draws by what it has seen; before, at random."""
 
-_SETTINGS, _PLACE, _ERROR = "settings", "place", "error"
+_SETTINGS, _PLACE, _ERROR, _BEST_EPOCH = "settings", "place", "error", "best_epoch"
 _STATES = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, TrialState.FAIL: FAILED}
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -79,12 +81,7 @@ class Study:
         seed: int,
         pruner: str,
     ):
-        if not path.parent.is_dir():
-            raise ValueError(
-                f"`study` was {str(path)!r}, but there is no folder {str(path.parent)!r}. Make it "
-                "first, or choose another place."
-            )
-        self.path = path
+        self.path = require_folder(path)
         self._space, self._start, self._seed = space, dict(start), seed
         self._locks = TrialLocks(path.with_name(f"{path.name}.lock"))
         pruning = {"n_startup_trials": UNPRUNED_TRIALS, "n_warmup_steps": UNPRUNED_EPOCHS}
@@ -134,8 +131,11 @@ class Study:
                 return None
             place = self._free_place()
             drawn = np.random.SeedSequence([self._seed, place]).generate_state(1)
-            self._study.sampler = optuna.samplers.TPESampler(seed=int(drawn[0]))
-            if place == 0:
+            self._study.sampler = optuna.samplers.TPESampler(
+                n_startup_trials=RANDOM_TRIALS, seed=int(drawn[0])
+            )
+            # One may wait already, of a process that ended before it asked.
+            if place == 0 and not any(t.state == TrialState.WAITING for t in self._trials()):
                 self._study.enqueue_trial(self._start)
             trial = self._study.ask(self._space.distributions())
             self._locks.hold(trial.number)
@@ -145,6 +145,10 @@ class Study:
     def complete(self, trial: optuna.Trial, value: float) -> None:
         """Keeps a value, and with it the trial."""
         self._study.tell(trial, value)
+
+    def keep_best_epoch(self, trial: optuna.Trial, epoch: int | None) -> None:
+        """Keeps the epoch whose weights a trial ended with; None if nothing chose one."""
+        trial.set_user_attr(_BEST_EPOCH, epoch)
 
     def prune(self, trial: optuna.Trial) -> None:
         """Keeps a trial that was not worth its end."""
@@ -189,7 +193,8 @@ class Study:
             return None, "One setting alone was searched."
         if len({trial.value for trial in complete}) == 1:
             return None, "All complete trials have the same value."
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=IMPORTANCE_SHARE)
+        share = max(IMPORTANCE_SHARE, IMPORTANCE_BEST / len(complete))
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
         found = get_param_importances(self._study, evaluator=evaluator)
         return {key: float(value) for key, value in found.items()}, ""
 
@@ -203,6 +208,7 @@ class Study:
             seconds=_seconds(trial),
             reports=tuple(value for _, value in sorted(trial.intermediate_values.items())),
             error=trial.user_attrs.get(_ERROR),
+            best_epoch=trial.user_attrs.get(_BEST_EPOCH),
         )
 
     def _require_same(self, settings: Mapping[str, Any]) -> None:
@@ -288,6 +294,16 @@ def _place(trial: FrozenTrial) -> int:
 
 def _seconds(trial: FrozenTrial) -> float:
     return 0.0 if trial.duration is None else trial.duration.total_seconds()
+
+
+def require_folder(path: Path) -> Path:
+    """Returns the path of a study if there is a folder for it, or raises."""
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"`study` was {str(path)!r}, but there is no folder {str(path.parent)!r}. Make it "
+            "first, or choose another place."
+        )
+    return path
 
 
 def require_finite(value: float) -> float:

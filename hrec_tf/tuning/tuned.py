@@ -27,6 +27,7 @@ class Trial:
         seconds: of training and evaluation.
         reports: what the pruner saw, one value per epoch; empty for a baseline.
         error: why it failed.
+        best_epoch: from 1, the epoch whose weights were ranked, where `patience` chose one.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Trial:
     seconds: float
     reports: tuple[float, ...] = ()
     error: str | None = None
+    best_epoch: int | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -52,6 +54,7 @@ class Trial:
             "seconds": self.seconds,
             "reports": list(self.reports),
             "error": self.error,
+            "best_epoch": self.best_epoch,
         }
 
 

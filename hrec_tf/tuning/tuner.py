@@ -15,7 +15,7 @@ import optuna
 from hrec_tf import checks
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
-from hrec_tf.recipe import Recipe, evaluate, num_pairs, train
+from hrec_tf.recipe import Recipe, best_epoch, evaluate, num_pairs, train
 from hrec_tf.recipes.keys import EVALUATION
 from hrec_tf.reporting.comparison import Watch
 from hrec_tf.training import TrainingProgress
@@ -78,8 +78,9 @@ def tune(
         seed: of the search and of every training.
         pruner: "median" ends a trial early whose best epoch so far is below the median of the
             others' (by validation Recall, or MRR if the objective is one, at the largest of the
-            recipe's `ks`); "none" does not, and without `patience` ranks no validation histories
-            before a training's end. By default "median" for what is trained.
+            recipe's `ks`); "none" does not, and a recipe that has no need of validation (no
+            `patience`, no weight to choose) then ranks it at a training's end alone. By default
+            "median" for what is trained.
         features: of the log; read by models whose recipe says so.
         watch: see `hrec_tf.reporting.comparison.Watch`; shows progress.
         show: takes each trial that this process has made.
@@ -90,21 +91,17 @@ def tune(
         RuntimeError: one trial after the other failed; the study has their errors.
         OSError: the study cannot be read or written.
     """
-    checks.require_positive_int("trials", trials, mend="Pass how many to make, e.g. 20.")
-    checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. 0.")
-    recipe = recipe.check()
-    space = space.check(recipe)
-    objective = checks.require_choice(
-        "objective", objective or objectives(recipe)[0], objectives(recipe)
+    objective, pruner = check_search(
+        recipe, space, trials=trials, objective=objective, seed=seed, pruner=pruner
     )
-    pruner = _pruner(recipe, pruner)
     settings = {
         "format": _FORMAT,
         "objective": objective,
         "seed": seed,
         "pruner": pruner,
         "data": _fingerprints(training, validation, features),
-        "space": space.to_dict(),
+        # In other words it is the same search.
+        "space": space.to_dict() | {"source": "", "models": []},
         "recipe": recipe.complete().to_dict() | {"source": ""},
     }
     search = _Search(recipe, space, training, validation, objective, seed, pruner, features)
@@ -127,6 +124,24 @@ def tune(
             importance_missing=missing,
             num_left=held.num_left,
         )
+
+
+def check_search(
+    recipe: Recipe,
+    space: Space,
+    *,
+    trials: int,
+    objective: str | None = None,
+    seed: int = 0,
+    pruner: str | None = None,
+) -> tuple[str, str]:
+    """Returns the objective and the pruner, or raises ValueError; see `tune` for the arguments."""
+    checks.require_positive_int("trials", trials, mend="Pass how many to make, e.g. 20.")
+    checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. 0.")
+    space.check(recipe.check())
+    known = objectives(recipe)
+    objective = checks.require_choice("objective", objective or known[0], known)
+    return objective, _pruner(recipe, pruner)
 
 
 @dataclass(frozen=True)
@@ -175,7 +190,7 @@ class _Search:
         changes = self.space.changes(trial.params)
         try:
             recipe = self.recipe.with_changes({**self.space.fixed, **changes})
-            value = self._value(recipe, trial, progress)
+            value = self._value(recipe, study, trial, progress)
         except STORAGE_ERRORS:
             raise
         except Exception as error:  # whatever it is, the next settings may do without it
@@ -189,13 +204,15 @@ class _Search:
             # A model and its compiled functions refer to one another.
             gc.collect()
 
-    def _value(self, recipe: Recipe, trial: optuna.Trial, progress: Any) -> float | None:
+    def _value(
+        self, recipe: Recipe, study: Study, trial: optuna.Trial, progress: Any
+    ) -> float | None:
         """The objective, or None if the trial was pruned."""
         given: dict[str, Any] = {}
         callbacks: list[keras.callbacks.Callback] = []
         reports = _Reports(trial, _monitor(recipe, self.objective))
         if not recipe.entry.is_baseline:
-            if self.pruner != "none" or recipe.patience is not None:
+            if self.pruner != "none" or recipe.needs_validation:
                 given["validation"] = self.validation
                 callbacks.append(reports)
             if progress is not None:
@@ -205,6 +222,7 @@ class _Search:
         fitted = train(recipe, self.training, seed=self.seed, features=self.features, **given)
         if reports.pruned:
             return None
+        study.keep_best_epoch(trial, best_epoch(recipe, fitted))
         found = evaluate(recipe, fitted, self.validation, coverage=False)
         return require_finite(float(found.metrics[self.objective]))
 

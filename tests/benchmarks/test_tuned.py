@@ -12,9 +12,9 @@ from hrec_tf.recipe import Recipe
 
 
 def test_a_recipe_that_was_stopped_early_trains_as_long_as_was_best():
-    """The first of equally good epochs, counted from 1; without patience nothing changes."""
+    """The weights that were ranked are of that epoch; without patience nothing changes."""
     recipe = Recipe.for_data("online-retail", "narm")
-    best = SimpleNamespace(reports=(0.1, 0.3, 0.3, 0.2))
+    best = SimpleNamespace(best_epoch=2)
     found = tuned.refitted(SimpleNamespace(recipe=recipe, best=best))
     assert (found.epochs, found.patience) == (2, None)
     assert replace(found, epochs=recipe.epochs, patience=recipe.patience) == recipe

@@ -10,7 +10,7 @@ import pytest
 
 from hrec_tf import runs
 from hrec_tf.cli.main import main
-from hrec_tf.data.log_source import PreparedLog
+from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.tuning import Space
 from tests.reference.html_page import Page
 from tests.reference.tiny_log import OPTIONS, write_ring_log
@@ -139,7 +139,8 @@ def test_the_space_is_printed_to_be_edited(capsys, tmp_path):
     ("arguments", "message"),
     [
         (["--model", "pop"], "`model` was 'pop', for which the package has no search space"),
-        (["--space", "nowhere.toml"], "nowhere.toml"),
+        (["--space", "no.toml"], "`space` was 'no.toml', but there is no such file. Pass one that"),
+        (["--print-space", "--output", "x.toml"], "`--print-space` was given with `--output x.to"),
         (["--output", "."], "`output` was '.', which exists, and recipes are never overwritten"),
         (["--report", "no/where.html"], "`report` was 'no/where.html', but there is no folder"),
         (["--trials", "0"], "`trials` must be a positive int, but was 0"),
@@ -152,6 +153,7 @@ def test_what_cannot_be_done_is_said_in_three_parts(
     log, capsys, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LogSource, "load", lambda source: pytest.fail("said after the log"))
     assert main(["tune", *log, *arguments]) == 1
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.splitlines()[-1].startswith("Error: ")

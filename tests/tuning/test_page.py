@@ -33,7 +33,7 @@ TUNED = Tuned(
         trial(4, None, 0.03, 50, "failed", error="ValueError: <no> units"),
     ),
     study=Path("study.db"),
-    importance_missing="2 trials are complete, but importance is not told from fewer than 20.",
+    importance_missing="2 trials are complete, but importance is not told from fewer than 12.",
     num_left=2,
 )
 

@@ -106,6 +106,7 @@ def test_what_is_set_is_not_searched():
         ({"low": True, "high": False}, "has no one kind of number"),
         ({"low": 2, "high": 2}, "from 2 to 2 holds nothing to choose from"),
         ({"low": 0.0, "high": float("inf")}, "holds nothing to choose from"),
+        ({"low": 0.1, "high": 1.0, "log": "yes"}, "`log` was 'yes', but must be true or false"),
         ({"low": 0.0, "high": 1.0, "log": True}, "must begin above 0 and have no step"),
         ({"low": 1, "high": 9, "log": True, "step": 2}, "must begin above 0 and have no step"),
         ({"low": 0.0, "high": 1.0, "step": 0.3}, "steps of it do not lead from 0.0 to 1.0"),
@@ -136,6 +137,8 @@ RATE = {"low": 0.1, "high": 0.2}
         ({"search": {"evaluation.ties": {"choices": ["a", "b"]}}}, "says how trials are measured"),
         ({"search": {"epochs": RATE}, "fixed": {"epochs": 2}}, "`epochs` is searched and fixed"),
         ({"search": RATE}, "`low` of a search space was 0.1"),
+        ({"search": {"epochs": RATE}, "models": "gru4rec"}, "`models` of .* was 'gru4rec', but"),
+        ({"search": {"epochs": RATE}, "models": 3}, "must be a list of names. Write e.g. models ="),
         ({"search": 3}, "A table of a search space was 3"),
         ({"serach": {}}, "Did you mean 'search'?"),
     ],
@@ -157,6 +160,8 @@ def test_a_space_that_does_not_fit_the_recipe_is_refused_before_any_trial(tmp_pa
         Space.load("hrnn-all").check(GRU)
     with pytest.raises(ValueError, match="`space` was 'gru', but must be one of"):
         Space.load("gru")
+    with pytest.raises(FileNotFoundError, match=r"`space` was '.*none.toml', but there is no such"):
+        Space.load(tmp_path / "none.toml")
     # One of the losses has no `activation`: whatever is chosen, all keys must be there.
     losses = {"loss.name": Choices(("top1", "cross_entropy")), "loss.form": Choices(("a", "b"))}
     with pytest.raises(ValueError, match=r"`loss\.form` is no key of the recipe"):

@@ -51,6 +51,13 @@ def test_killed_and_resumed_it_tries_the_same(whole, tmp_path):
         assert study.num_left == 2 and study.standing()[:2] == (MANY, 0)
 
 
+def test_a_process_that_ended_before_it_asked_leaves_no_second_start(whole, tmp_path):
+    with opened(tmp_path / "study.db") as study:
+        study._study.enqueue_trial(study._start)
+        make(study, 3)
+        assert said(study.records()) == said(whole)[:3]
+
+
 def test_another_seed_tries_other_settings(whole, tmp_path):
     with opened(tmp_path / "study.db", seed=4) as study:
         make(study, 3)
@@ -205,7 +212,7 @@ def test_importance_is_of_what_decides_and_is_not_told_from_few_trials(tmp_path)
     with opened(tmp_path / "study.db", space=space, start={}) as study:
         assert study.importance() == (
             None,
-            "0 trials are complete, but importance is not told from fewer than 20.",
+            "0 trials are complete, but importance is not told from fewer than 12.",
         )
         random = np.random.default_rng(1)
         for _ in range(40):

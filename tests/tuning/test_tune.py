@@ -97,6 +97,8 @@ def test_a_study_is_of_one_log_recipe_space_and_objective(parts, found):
     ):
         with pytest.raises(ValueError, match=f"`{name}` is .* in the study .* now"):
             tune(recipe, space, *histories, **(given | changed))
+    told = dataclasses.replace(SPACE, source="in other words", models=("item-knn",))
+    assert tune(KNN, told, *parts, **given).trials == tuned.trials
 
 
 def test_the_test_part_decides_nothing(tmp_path):
@@ -132,6 +134,27 @@ def test_what_is_not_pruned_is_ranked_at_its_end_alone(parts, tmp_path, monkeypa
     tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner=pruner)
     assert len(times) == each and tuned.best.value > 0
     assert len(tuned.trials[0].reports) == each - 1
+
+
+def test_a_weight_that_validation_chooses_is_chosen_though_nothing_is_pruned(parts, tmp_path):
+    recipe = Recipe.load("quadrana2017", "hrnn-all").with_changes({"epochs": 1, "neighbours": 5})
+    space = Space({"optimizer.learning_rate": Range(0.01, 0.1)})
+    study = tmp_path / "study.db"
+    tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner="none")
+    assert tuned.trials[0].error is None and tuned.best.value > 0
+
+
+def test_a_trial_says_which_epoch_its_value_is_of(parts, tmp_path):
+    """`patience` watches Recall, whatever the objective is."""
+    recipe = GRU.with_changes({"epochs": 4, "patience": 1, "learning_rate": 0.5})
+    space = Space({"arguments.hidden_dropout": Range(0.0, 0.5)})
+    study = tmp_path / "study.db"
+    tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner="none")
+    training, validation = parts
+    again = train(tuned.recipe, training, validation=validation, seed=0)
+    watched = again.history.history["val_recall@5"]
+    assert tuned.best.best_epoch == int(np.argmax(watched)) + 1
+    assert 1 < len(tuned.best.reports) == len(watched)
 
 
 def test_failures_are_kept_and_three_in_a_row_end_the_search(parts, tmp_path, monkeypatch):
