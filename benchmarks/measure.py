@@ -126,22 +126,25 @@ class Task:
         return by_seed.command_of(self.source.data, shlex.quote(self.recipe.name), seeds, self.more)
 
     def missing(self, seeds: list[int]) -> list[int]:
-        """Returns those of the seeds that are not in the files under every tie mode.
+        """Returns those of the seeds of which something that is asked for is not there.
 
         Raises:
-            ValueError: a mean over other seeds is there, but not the values that it is of.
+            ValueError: a mean is there without the values that it is of, and without something
+                that is asked for, or values that another command gave.
         """
         records = read(self.by_seed)
         self._require_same_command(records)
         held = [set(by_seed.seeds_held(records, self.place(ties))) for ties in self.ties]
         if not any(held) and (of_old := self._seeds_of_old()):
-            if set(seeds) <= of_old:
+            if set(seeds) <= of_old and not self.serving and self.ranks is None:
                 return []
             raise ValueError(
                 f"`seeds` was {seeds}, but the mean of {self.recipe.name} on {self.source.data} is "
-                f"over {sorted(of_old)} without their values, so it cannot be extended. Measure "
-                "those again, too, with --again."
+                f"over {sorted(of_old)} without their values, their coverage and their ranks, so "
+                "nothing can be added to it. Measure those again, too, with --again."
             )
+        if self.ranks is not None:
+            held.append(set(paired.seeds_held(self.ranks, self.place(self.ties[0]))))
         return [seed for seed in seeds if not all(seed in some for some in held)]
 
     def _require_same_command(self, records: list[dict[str, Any]]) -> None:
@@ -151,9 +154,10 @@ class Task:
                 by_seed.without_seeds(record["command"]) != by_seed.without_seeds(own)
             ):
                 raise ValueError(
-                    f"`epochs` differs from what seed {record['seed']} of {self.recipe.name} was "
-                    f"measured with: {record['command']!r}. A mean is over runs that differ in "
-                    "their seed alone. Leave --epochs as it was, or measure all anew, with --again."
+                    f"{own!r} differs by more than the seed from what seed {record['seed']} of "
+                    f"{self.recipe.name} was measured with, {record['command']!r}, but a mean is "
+                    "over runs that differ in their seed alone. Leave the options as they were, or "
+                    "measure all anew, with --again."
                 )
 
     def _seeds_of_old(self) -> set[int]:

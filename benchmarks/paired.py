@@ -59,11 +59,16 @@ def keep(ranks: Path, place: tuple[str, str, str], seed: int, found: Evaluation)
         )
 
 
+def seeds_held(ranks: Path, place: tuple[str, str, str]) -> list[int]:
+    """Returns the seeds of a recipe whose ranks are there, in order."""
+    return sorted(int(path.stem) for path in folder_of(ranks, place).glob("*.npz"))
+
+
 def load(ranks: Path, place: tuple[str, str, str]) -> list[Ranks]:
     """Reads what `keep` wrote, by seed."""
     found = []
-    for path in sorted(folder_of(ranks, place).glob("*.npz")):
-        with np.load(path, allow_pickle=False) as held:
+    for seed in seeds_held(ranks, place):
+        with np.load(folder_of(ranks, place) / f"{seed}.npz", allow_pickle=False) as held:
             found.append(Ranks(held["target"], held["greater"], held["equal"], int(held["of"])))
     return found
 

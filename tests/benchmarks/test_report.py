@@ -231,15 +231,19 @@ def test_a_mean_without_its_values_is_held_and_cannot_be_extended(paths, capsys)
     write(paths[0], [RECORD, RECORD | {"protocol": RECORD["protocol"].replace("cons", "x")}])
     assert measure.main(arguments(paths, "--ties", "conservative", "--seeds", "0,2")) == 0
     assert capsys.readouterr().out == "online-retail item-knn: held already\n"
-    with pytest.raises(ValueError, match=r"`seeds` was \[3\], but the mean of item-knn on online-"):
-        measure.main(arguments(paths, "--ties", "conservative", "--seeds", "3"))
+    more = ("--ranks", str(paths[0].parent)), ("--serving",), ("--seeds", "3")
+    for asked in more:
+        with pytest.raises(
+            ValueError, match=r"`seeds` was .*, but the mean of item-knn on online-"
+        ):
+            measure.main(arguments(paths, "--ties", "conservative", "--seeds", "0,2", *asked))
 
 
 def test_other_settings_are_not_mixed_in(paths):
     by_seed.keep(
         *paths, [seed(0, command=SEED["command"].replace(" --seeds", " --epochs 1 --seeds"))]
     )
-    with pytest.raises(ValueError, match="`epochs` differs from what seed 0 of item-knn was meas"):
+    with pytest.raises(ValueError, match="--seeds 0' differs by more than the seed from what s"):
         measure.main(arguments(paths, "--seeds", "1"))
 
 
@@ -273,6 +277,11 @@ def test_measuring_is_recorded_and_passed_over_the_second_time(paths, capsys):
     capsys.readouterr()
     assert measure.main(arguments(paths, "--seeds", "0,1")) == 0
     assert capsys.readouterr().out == "online-retail item-knn: held already\n"
+    ranks = paths[0].parent / "ranks"
+    for seeds in (["0", "1"], []):
+        assert measure.main(arguments(paths, "--seeds", "0,1", "--ranks", str(ranks))) == 0
+        assert [path.stem for path in sorted(ranks.rglob("*.npz"))] == ["0", "1"]
+        assert ("seed 0,1: " in capsys.readouterr().out) == bool(seeds)
     assert measure.main(arguments(paths, "--seeds", "1,4")) == 0
     assert [record["seeds"] for record in read(paths[0])] == [3] * 12
 
