@@ -152,7 +152,7 @@ def official_of(place: tuple[str, str], references: list[dict[str, Any]]) -> str
 
 def histories_of(place: tuple[str, str], tests: list[dict[str, Any]]) -> Table | None:
     """The network with and without the user level, by how many sessions a user had before."""
-    names = ("gru4rec+-same", "hrnn+-network-tuned")
+    names = ("gru4rec+-same", "hrnn+-network-same")
     held = {
         (t["group"], t["recipe"]): t
         for t in tests

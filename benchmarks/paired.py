@@ -31,12 +31,12 @@ RIVALS = (
     *("pop", "ppop", "item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
     *("gru4rec+-tuned", "gru4rec+-same", "narm-tuned"),
 )
-"""`gru4rec+-same` is the recipe of `hrnn+-network-tuned` without the user level."""
+"""`gru4rec+-same` is the recipe of `hrnn+-network-same` without the user level."""
 TRIED = (
     "hrnn+-tuned",
     "hrnn+-news-tuned",
     "hrnn+-without-times-tuned",
-    "hrnn+-network-tuned",
+    "hrnn+-network-same",
     "hrnn-meta-tuned",
     "hrnn-meta-control-tuned",
 )

@@ -59,7 +59,7 @@ def test_beside_an_hrnn_plus_stand_its_network_and_that_without_users(tmp_path, 
     tuned.keep("online-retail", found, 6)
     path = tmp_path / "tuned_online_retail.toml"
     whole, network, without = (
-        Recipe.load(path, name) for name in ("hrnn+-tuned", "hrnn+-network-tuned", "gru4rec+-same")
+        Recipe.load(path, name) for name in ("hrnn+-tuned", "hrnn+-network-same", "gru4rec+-same")
     )
     assert whole.arguments["reminders"] and (network.model, without.model) == (
         "hrnn-all",
