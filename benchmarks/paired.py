@@ -1,12 +1,14 @@
-"""Tests the tuned recipes against one another, paired over users, and by length of history.
+"""Tests recipes against one another, paired over users, and by length of history.
 
     python -m benchmarks.paired --data online-retail
 
 reads the ranks that `python -m benchmarks.measure --ranks runs/ranks` kept and writes
 docs/results_paired.json. A user's value is the mean over the user's targets, seeds averaged
-first; two methods are compared by Wilcoxon's signed-rank test over users, corrected by Holm for
-all comparisons of a log and split. `TRIED` are recipes that a claim is made of, each against
-every recipe of `RIVALS`.
+first; two methods are compared by Wilcoxon's signed-rank test over users. `TRIED` are recipes that
+a claim is made of, each against every recipe of `RIVALS`, corrected by Holm for all of these on a
+log and split. Of its own is the question what the user level gives: `USER_LEVEL`, all users and by
+the number of sessions that they had before, corrected by Holm among these. What is tested are
+these trained models: how much seeds differ is no part of p.
 """
 
 import argparse
@@ -28,10 +30,13 @@ PAIRED, RANKS = DOCS / "results_paired.json", Path("runs/ranks")
 METRICS = {"Recall@20": recall_at, "MRR@20": mrr_at}
 K = 20
 RIVALS = (
-    *("pop", "ppop", "item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
-    *("gru4rec+-tuned", "gru4rec+-same", "narm-tuned"),
+    *("pop", "ppop", "recent-pop-tuned"),
+    *("item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
+    *("item-knn", "sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
+    *("gru4rec+-tuned", "gru4rec+-same", "gru4rec+", "narm-tuned"),
 )
-"""`gru4rec+-same` is the recipe of `hrnn+-network-same` without the user level."""
+USER_LEVEL = ("hrnn+-network-same", "gru4rec+-same")
+"""One network, with and without the user level: all other settings are those of HRNN+."""
 TRIED = (
     "hrnn+-tuned",
     "hrnn+-news-tuned",
@@ -74,7 +79,16 @@ def load(ranks: Path, place: tuple[str, str, str]) -> list[Ranks]:
 
 
 def by_user(seeds: Sequence[Ranks], histories: Histories, metric: str) -> np.ndarray:
-    """Returns float64 (num_seeds, num_users), each test user's mean over targets."""
+    """Returns float64 (num_seeds, num_users), each test user's mean over targets.
+
+    Raises:
+        ValueError: seeds that ranked other targets.
+    """
+    if not all(np.array_equal(ranks.target, seeds[0].target) for ranks in seeds):
+        raise ValueError(
+            f"Ranks of {len(seeds)} seeds are of other targets each, but a pair is one user's. "
+            "Measure them again, with --again --ranks."
+        )
     _, user = np.unique(user_of(histories, seeds[0].target), return_inverse=True)
     formula = METRICS[metric]
     return np.stack(
@@ -85,25 +99,66 @@ def by_user(seeds: Sequence[Ranks], histories: Histories, metric: str) -> np.nda
     )
 
 
-def tests_of(held: dict[str, list[Ranks]], histories: Histories, about: dict[str, Any]) -> list:
-    """Records of every test of a log and split, Holm-corrected together."""
-    records = []
-    for first in (name for name in TRIED if name in held):
-        for second in (name for name in RIVALS if name in held):
-            for metric in METRICS:
-                test = paired_wilcoxon(
-                    by_user(held[first], histories, metric),
-                    by_user(held[second], histories, metric),
-                )
-                difference, users = round(test.mean_difference, 6), test.num_pairs
-                records.append(
-                    {**about, "kind": "test", "recipe": first, "against": second}
-                    | {"metric": metric, "difference": difference, "users": users}
-                    | {"p": float(f"{test.p_value:.3g}")}
-                )
+def comparison(
+    pair: tuple[str, str], held: dict[str, list[Ranks]], histories: Histories, metric: str
+) -> dict[str, Any]:
+    """The record of one test, with the users for whom the first is better, and worse."""
+    first, second = (by_user(held[name], histories, metric) for name in pair)
+    test = paired_wilcoxon(first, second)
+    change = np.round(first.mean(axis=0) - second.mean(axis=0), 12)
+    return {
+        "recipe": pair[0],
+        "against": pair[1],
+        "metric": metric,
+        "difference": round(test.mean_difference, 6),
+        "users": test.num_pairs,
+        "better": int((change > 0).sum()),
+        "worse": int((change < 0).sum()),
+        "seeds": [len(held[name]) for name in pair],
+        "p": float(f"{test.p_value:.3g}"),
+    }
+
+
+def corrected(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Adds what Holm makes of the p of all of these."""
     for record, p in zip(records, holm([record["p"] for record in records]), strict=True):
         record["p_holm"] = float(f"{p:.3g}")
     return records
+
+
+def tests_of(held: dict[str, list[Ranks]], histories: Histories, about: dict[str, Any]) -> list:
+    """Records of every test of a log and split, Holm-corrected together."""
+    pairs = [(first, second) for first in TRIED for second in RIVALS if {first, second} <= {*held}]
+    return corrected(
+        [
+            {**about, "kind": "test"} | comparison(pair, held, histories, metric)
+            for pair in pairs
+            for metric in METRICS
+        ]
+    )
+
+
+def user_level_of(
+    held: dict[str, list[Ranks]], histories: Histories, about: dict[str, Any]
+) -> list:
+    """Records of what the user level gives to whom, Holm-corrected together."""
+    if not set(USER_LEVEL) <= set(held):
+        return []
+    parts: dict[str, dict[str, list[Ranks]]] = {"all": {}}
+    for name in USER_LEVEL:
+        parts["all"][name] = held[name]
+        for ranks in held[name]:
+            for group, found in by_history_length(ranks, histories, ks=[K]).items():
+                parts.setdefault(group, {}).setdefault(name, []).append(found.ranks)
+    return corrected(
+        [
+            {**about, "kind": "user level", "group": group}
+            | comparison(USER_LEVEL, part, histories, metric)
+            for group, part in parts.items()
+            if all(ranks.num_points for seeds in part.values() for ranks in seeds)
+            for metric in METRICS
+        ]
+    )
 
 
 def lengths_of(held: dict[str, list[Ranks]], histories: Histories, about: dict[str, Any]) -> list:
@@ -140,12 +195,16 @@ def main(arguments: list[str] | None = None) -> int:
     command = f"python -m benchmarks.paired --data {options.data}"
     command += f" --split {options.split} --days {options.days:g}" if options.split else ""
     about = {"dataset": options.data, "split": source.split_label, "command": command}
-    new = [*tests_of(held, histories, about), *lengths_of(held, histories, about)]
+    new = [
+        *tests_of(held, histories, about),
+        *user_level_of(held, histories, about),
+        *lengths_of(held, histories, about),
+    ]
     with locked(DOCS):
         old = [r for r in read(PAIRED) if r["command"] != command]
         write(PAIRED, [*old, *new])
     for record in new:
-        if record["kind"] == "test":
+        if "p" in record:
             print({key: value for key, value in record.items() if key not in about})
     return 0
 

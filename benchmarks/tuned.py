@@ -8,8 +8,8 @@ hrec_tf/recipes/tuned_<log>.toml; that of HRNN+ stands there also without its he
 `hrnn+-network-same`, and that network without the user level, as `gru4rec+-same`. What the search
 took and found is in docs/tuning.json. A trial whose epochs were ended by `patience` becomes a
 recipe with as many epochs as were best, so that the final training keeps every session. A method
-that has as many trials already is passed over; a search that was stopped goes on; several runs may go on
-side by side, with other methods each.
+that has as many trials already is passed over; a search that was stopped goes on; several runs may
+go on side by side, with other methods each.
 
 Then `python -m benchmarks.measure --data online-retail --models stan-tuned` measures on the test
 part, once.

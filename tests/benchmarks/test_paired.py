@@ -52,6 +52,38 @@ def test_tests_are_corrected_for_all_that_were_made():
     # Recall of STAN: 1/2, 1, 0 of the users, so that 1/2, 0, 1 are missing.
     assert found[2]["difference"] == pytest.approx(1 / 2, abs=1e-6)
     assert found[2]["users"] == 3
+    assert (found[2]["better"], found[2]["worse"], found[2]["seeds"]) == (2, 0, [1, 1])
+
+
+def test_seeds_that_ranked_other_targets_are_refused():
+    others = Ranks(TARGETS + 1, np.zeros(4, int), np.zeros(4, int), 40)
+    with pytest.raises(ValueError, match="Ranks of 2 seeds are of other targets each"):
+        paired.by_user([ranks_at(1, 1, 1, 1), others], HISTORIES, "MRR@20")
+
+
+def test_the_user_level_is_told_of_all_users_and_by_what_they_had_before():
+    """The first user, with one session, lost by it; the second, with eight, won by it."""
+    users = [[[1], [2, 3]], [[1]] * 7 + [[1, 2]], [[1], [2, 3]]]
+    histories = Histories.from_lists(users, num_items=40)
+    targets = histories.user_offsets[1:] - 1
+
+    def ranked(*places):
+        return [Ranks(targets, np.array(places) - 1, np.zeros(3, int), 40)] * 2
+
+    held = {"hrnn+-network-same": ranked(2, 1, 1), "gru4rec+-same": ranked(1, 4, 1)}
+    found = paired.user_level_of(held, histories, {"split": "x"})
+    rows = {(r["group"], r["metric"]): r for r in found}
+    assert [r["p_holm"] for r in found] == pytest.approx(holm([r["p"] for r in found]), abs=1e-3)
+    for group, users, change, better, worse in (
+        ("all", 3, 0.25 / 3, 1, 1),
+        ("short", 2, -0.25, 0, 1),
+        ("long", 1, 0.75, 1, 0),
+    ):
+        row = rows[group, "MRR@20"]
+        assert row["difference"] == pytest.approx(change, abs=1e-6)
+        assert (row["users"], row["better"], row["worse"]) == (users, better, worse)
+        assert rows[group, "Recall@20"]["difference"] == 0 and row["seeds"] == [2, 2]
+    assert paired.user_level_of({"gru4rec+-same": []}, histories, {}) == []
 
 
 def test_long_histories_have_a_row_of_their_own():
