@@ -11,6 +11,7 @@ import argparse
 import fcntl
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.records import ks_of, metrics_of
@@ -19,6 +20,21 @@ from hrec_tf.data.log_source import LogSource
 from hrec_tf.recipe import Recipe, best_epoch, evaluate, parse_value, train
 
 TRIALS = Path(__file__).with_name("trials.txt")
+
+
+def key_of(arguments: Sequence[str]) -> str:
+    """Returns what stands before a trial's numbers, for the arguments of its command."""
+    return " ".join(arguments)
+
+
+def read() -> dict[str, dict[str, float]]:
+    """Returns trial -> metric -> percent, of all that were made."""
+    lines = TRIALS.read_text(encoding="utf-8").splitlines()
+    found = {}
+    for key, numbers in zip(lines[::2], lines[1::2], strict=True):
+        parts = (part.rpartition(" ") for part in numbers.split("  ") if "@" in part)
+        found[key] = {name.strip(): float(value) for name, _, value in parts}
+    return found
 
 
 def trial(data: str, recipe: Recipe, seed: int) -> str:
@@ -48,9 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         key, _, value = change.partition("=")
         changes[key] = parse_value(value)
     recipe = Recipe.for_data(options.data, options.model).with_changes(changes)
-    text = " ".join(f"--set {change}" for change in options.set)
-    command = f"--data {options.data} --model {options.model} --seed {options.seed} {text}".strip()
-    line = f"{command}\n    {trial(options.data, recipe, options.seed)}\n"
+    sets = [text for change in options.set for text in ("--set", change)]
+    own = ["--data", options.data, "--model", options.model, "--seed", str(options.seed), *sets]
+    line = f"{key_of(own)}\n    {trial(options.data, recipe, options.seed)}\n"
     with TRIALS.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # trials may run side by side
         file.write(line)
