@@ -79,7 +79,7 @@ NETWORK = (
     ),
     Option(
         "time gap as an input",
-        OURS,
+        f"{OURS} B.12",
         ("arguments.gap_input=true", "arguments.gap_mean=log", "arguments.gap_sd=log"),
     ),
     Option(

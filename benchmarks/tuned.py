@@ -66,8 +66,7 @@ def without_users(network: Recipe) -> Recipe:
     """Returns the GRU4Rec+ whose settings are those of an HRNN+, without the user level."""
     of = network.arguments
     arguments = {"units": [of["session_units"]], "hidden_dropout": of["session_dropout"]}
-    if "embed_dropout" in of:
-        arguments["embed_dropout"] = of["embed_dropout"]
+    arguments |= {name: of[name] for name in ("embed_dropout", "layer_norm") if name in of}
     return replace(network, name="gru4rec+-same", model="gru4rec+", arguments=arguments)
 
 

@@ -3,7 +3,7 @@
 import keras
 
 from hrec_tf import checks
-from hrec_tf.cells import LSTMCell, ReferenceGRUCell
+from hrec_tf.cells import LayerNormGRUCell, LSTMCell, ReferenceGRUCell
 from hrec_tf.layers import ItemEmbedding, ItemInputs, ItemScores, Recurrence, require_inputs
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import (
@@ -34,7 +34,8 @@ class GRU4Rec(NextItemModel):
 
     Source: Hidasi et al., ICLR 2016, arXiv:1511.06939; Hidasi & Karatzoglou, CIKM 2018,
     arXiv:1706.03847 (with their losses and negatives: "GRU4Rec+"); docs/equations.md A.1, A.2.
-    It is also the "RNN" of Quadrana et al. 2017.
+    It is also the "RNN" of Quadrana et al. 2017. Not in them: `item_dropout`, and `layer_norm`, of
+    Ba et al. 2016, arXiv:1607.06450, in the form of docs/equations.md H.3.
 
     Args:
         num_items: N; ids run 1..N.
@@ -42,6 +43,8 @@ class GRU4Rec(NextItemModel):
         inputs: "one_hot", "embedding" or "constrained".
         item_dim: size of an item's vector, for "embedding" only; the first layer's H if None.
         reset_after: GRU form, see `ReferenceGRUCell`.
+        layer_norm: normalise the products of each GRU, see `LayerNormGRUCell`: the reset then
+            comes after them in any case. Not with "one_hot".
         embed_dropout: rate of drop_e; not for "one_hot".
         item_dropout: share of events that are read as ones of no item, see `ItemInputs`.
         hidden_dropout: rate of drop_h.
@@ -60,6 +63,7 @@ class GRU4Rec(NextItemModel):
         inputs: str = "one_hot",
         item_dim: int | None = None,
         reset_after: bool = False,
+        layer_norm: bool = False,
         embed_dropout: float = 0.0,
         item_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
@@ -68,7 +72,12 @@ class GRU4Rec(NextItemModel):
     ):
         super().__init__(num_items=num_items, seed=seed, **kwargs)
         require_inputs(inputs, item_dim=item_dim, embed_dropout=embed_dropout)
-        self.inputs_mode, self.reset_after = inputs, reset_after
+        self.inputs_mode, self.reset_after, self.layer_norm = inputs, reset_after, layer_norm
+        if layer_norm and inputs == "one_hot":
+            raise ValueError(
+                "`layer_norm` was True with inputs='one_hot', where an event is a row of a table, "
+                "and no product. Leave it out, or pass inputs='embedding' or 'constrained'."
+            )
         self.units = tuple(
             checks.require_positive_int("units", size, mend="Pass sizes, e.g. (100,).")
             for size in (units if isinstance(units, (tuple, list)) else (units,))
@@ -105,6 +114,8 @@ class GRU4Rec(NextItemModel):
         self.built = True
 
     def _cell(self, units: int, one_hot: bool, seed: int | None):
+        if self.layer_norm:
+            return LayerNormGRUCell(units, dropout=self.hidden_dropout, seed=seed)
         return ReferenceGRUCell(
             units,
             num_items=self.num_items if one_hot else None,
@@ -151,6 +162,7 @@ class GRU4Rec(NextItemModel):
             "inputs": self.inputs_mode,
             "item_dim": self.item_dim,
             "reset_after": self.reset_after,
+            "layer_norm": self.layer_norm,
             "embed_dropout": self.item_inputs.embed_dropout,
             "item_dropout": self.item_inputs.item_dropout,
             "hidden_dropout": self.hidden_dropout,
@@ -163,12 +175,13 @@ class LSTM4Rec(GRU4Rec):
 
     Source: baseline of Song et al., AAAI 2019; docs/equations.md A.3.
 
-    Args: as `GRU4Rec`, without `reset_after`.
+    Args: as `GRU4Rec`, without `reset_after` and `layer_norm`.
     """
 
     def __init__(self, *, num_items: int, **kwargs):
-        if kwargs.pop("reset_after", False):
-            raise ValueError("`reset_after` was True, but an LSTM has no reset. Leave it out.")
+        for name, what in (("reset_after", "reset"), ("layer_norm", "normalised form here")):
+            if kwargs.pop(name, False):
+                raise ValueError(f"`{name}` was True, but an LSTM has no {what}. Leave it out.")
         super().__init__(num_items=num_items, **kwargs)
 
     def _cell(self, units, one_hot, seed):

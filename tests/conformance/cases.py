@@ -249,6 +249,12 @@ CASES = [
         "GRU4Rec constrained", GRU4Rec, {"units": (5,), "inputs": "constrained"}, trains_alike=True
     ),
     Case(
+        "GRU4Rec with layer normalisation",
+        GRU4Rec,
+        {"units": (5,), "inputs": "constrained", "layer_norm": True},
+        trains_alike=True,
+    ),
+    Case(
         "GRU4Rec of two layers",
         GRU4Rec,
         {

@@ -368,6 +368,8 @@ def test_initial_values_are_drawn_by_block_in_every_layer():
         (GRU4Rec, {"num_items": 0}, "`num_items` must be a positive int, but was 0"),
         (GRU4Rec, {"seed": -1}, "`seed` must be an int of at least 0, but was -1"),
         (LSTM4Rec, {"reset_after": True}, "`reset_after` was True, but an LSTM has no reset"),
+        (LSTM4Rec, {"layer_norm": True}, "`layer_norm` was True, but an LSTM has no normalised"),
+        (GRU4Rec, {"layer_norm": True}, "`layer_norm` was True with inputs='one_hot'.*pass inp"),
     ],
 )
 def test_bad_arguments_name_the_cure(kind, arguments, message):

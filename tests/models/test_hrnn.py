@@ -348,7 +348,7 @@ def test_step_fed_every_event_scores_like_the_stream(feed_last_item, variant, us
 
 
 def test_what_is_read_agrees_with_a_float64_loop():
-    """B.9: x without the items that were dropped, and δ of the seconds that passed."""
+    """B.12: x without the items that were dropped, and δ of the seconds that passed."""
     gaps = {"gap_input": True, "gap_mean": 1.0, "gap_sd": 2.0}
     model = built(inputs="constrained", item_dropout=0.4, layer_norm=True, seed=5, **gaps)
     item_ids = tf.constant([[1, 2, 6, 4], [3, 5, 5, 2]])

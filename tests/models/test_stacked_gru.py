@@ -36,6 +36,16 @@ def test_one_layer_without_layer_norm_is_gru4rec_with_tied_vectors():
     )
 
 
+def test_one_layer_is_gru4rec_with_tied_vectors_and_layer_norm():
+    model = built(num_layers=1)
+    twin = GRU4Rec(num_items=NUM_ITEMS, units=(3,), inputs="constrained", layer_norm=True)
+    twin.item_scores.set_weights(model.item_scores.get_weights())
+    twin.recurrences[0].cell.set_weights(model.recurrences[0].cell.get_weights())
+    np.testing.assert_allclose(
+        model.score(model(EVENTS)), twin.score(twin(EVENTS)), **FLOAT32_NOISE
+    )
+
+
 def test_layers_are_stacked_and_a_residual_adds_the_layer_below():
     model = built(num_layers=2, residual=True)
     flags = {"reset": EVENTS[SESSION_START]}

@@ -71,7 +71,7 @@ def hrnn_weights(cell):
 
 
 def hrnn_step(weights, x, session_start, user_start, s, c, gap=0.0):
-    """One event of HRNN, line by line as in docs/equations.md B.2 and B.9."""
+    """One event of HRNN, line by line as in docs/equations.md B.2 and B.12."""
     gru = layer_norm_gru_step if "gain" in weights["user"] else gru_step
     if session_start:
         c = gru(weights["user"], s, c)
