@@ -126,7 +126,7 @@ def keep(path: Path, by_seed: Path, new: list[dict[str, Any]]) -> None:
     from benchmarks.report import checked as checked_means
     from benchmarks.report import key_of
 
-    files.of_data.cache_clear()  # others may have written recipes while this one was measured
+    files.by_recipe.cache_clear()  # others may have written recipes while this one was measured
     with locked(path.parent):
         commands = {place_of(record): without_seeds(record["command"]) for record in new}
         seeds = {

@@ -147,16 +147,8 @@ class Recipe:
                 own, gives the general recipe.
             model: name of a recipe, mostly that of a model.
         """
-        general: dict[str, Any] = {}
-        own: dict[str, Any] = {}
-        for file in sorted(files.names()):
-            content = files.read(file)
-            if not content.get("data"):
-                general |= content["recipes"]
-            elif content["data"] == data:
-                own |= content["recipes"]
-        checks.require_choice("model", model, general | own)
-        return cls.from_dict((general | own)[model], name=model)
+        held = files.read(files.file_of(data, model))["recipes"]
+        return cls.from_dict(held[model], name=model)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, name: str | None = None) -> Self:

@@ -8,8 +8,10 @@ sections of `hrec_tf.recipe.Recipe`. A file with a `model` at the top is a singl
 
 import functools
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hrec_tf import checks
@@ -24,14 +26,31 @@ def names() -> tuple[str, ...]:
 
 
 @functools.cache
+def by_recipe(data: str | None) -> Mapping[str, str]:
+    """Returns recipe -> file of all that a named log has: one of its own before a general one."""
+    own: dict[str, str] = {}
+    general: dict[str, str] = {}
+    for name in names():
+        content = read(name)
+        if not content.get("data"):
+            general |= dict.fromkeys(content["recipes"], name)
+        elif content["data"] == data:
+            own |= dict.fromkeys(content["recipes"], name)
+    return MappingProxyType(general | own)
+
+
 def of_data(data: str | None) -> tuple[str, ...]:
     """Returns the names of the recipes that a named log has, general ones included."""
-    found: dict[str, None] = {}
-    for file in names():
-        content = read(file)
-        if not content.get("data") or content["data"] == data:
-            found.update(dict.fromkeys(content["recipes"]))
-    return tuple(found)
+    return tuple(by_recipe(data))
+
+
+def file_of(data: str | None, recipe: str) -> str:
+    """Returns the file whose recipe a log has.
+
+    Raises:
+        ValueError: there is none of that name, with the nearest.
+    """
+    return by_recipe(data)[checks.require_choice("model", recipe, by_recipe(data))]
 
 
 def read(name_or_path: str | Path) -> dict[str, Any]:
