@@ -105,6 +105,7 @@ HEADS = (
     ),
     Option("with layer normalisation", "as above", ("arguments.layer_norm=true",)),
 )
+EXTRAS = ("negatives.name=in_batch", "negatives.extra=2048", "negatives.alpha=0.5")
 ABLATIONS = (
     Ablation(
         "The network of HRNN+, without its heads",
@@ -120,6 +121,19 @@ ABLATIONS = (
         "HCRNN-3 + Bi",
         {"citeulike-hcrnn": "hcrnn-3-bi"},
         (
+            Option(
+                "vectors of their own for the scores, not tied", "ours", ("arguments.tied=false",)
+            ),
+            Option(
+                "sampled cross-entropy with logQ",
+                GRU4REC,
+                (*EXTRAS, "loss.logq=1.0"),
+            ),
+            Option(
+                "BPR-max with the shared extras",
+                GRU4REC,
+                (*EXTRAS, "loss.name=bpr_max", "loss.penalty=1.0", "loss.activation=elu"),
+            ),
             Option(
                 "label smoothing",
                 "Szegedy et al., CVPR 2016, arXiv:1512.00567",

@@ -51,7 +51,7 @@ class HCRNN(PrefixModel):
     Source: Song et al., AAAI 2019; docs/equations.md C. The single attention, the bag, f and the
     numbers 50, 0.001 and 0.25/0.5 are known from the authors' code. Differs from that code:
     the options `two_phase` (two updates a batch: the network of θ, then the rest),
-    `attention_scale="item_dim"` and `pad_class` are off.
+    `attention_scale="item_dim"` and `pad_class` are off. `tied=False` is our choice.
 
     Args:
         num_items: N; ids run 1..N.
@@ -71,6 +71,8 @@ class HCRNN(PrefixModel):
         attention_scale: under the root of Eq. 25, "units" (paper) or "item_dim" (code).
         pad_class: make the padding id a class of the softmax in training, as the code does; it is
             never ranked. Not with sampled negatives.
+        tied: score by W_emb, the vectors that are read; False has a table of its own for the
+            scores, of the same size.
         v1_reset_uses_prev, raw_drift_init, gate_bias: see `HCRNNCell`.
         max_length: see `PrefixModel`; not with theta="prefix".
         seed: of initial values, dropout and ε.
@@ -94,6 +96,7 @@ class HCRNN(PrefixModel):
         output_dropout: float = 0.5,
         attention_scale: str = "units",
         pad_class: bool = False,
+        tied: bool = True,
         v1_reset_uses_prev: bool = False,
         raw_drift_init: bool = False,
         gate_bias: float = 0.0,
@@ -126,6 +129,7 @@ class HCRNN(PrefixModel):
         }
         self.attention, self.attention_scale, self.std = attention, attention_scale, std
         self.beta, self.beta_warmup_steps, self.two_phase = beta, beta_warmup_steps, two_phase
+        self.tied = tied
         self.input_dropout = checks.require_rate("input_dropout", input_dropout)
         self.output_dropout = checks.require_rate("output_dropout", output_dropout)
         self.layout = SEQUENCES if theta == "prefix" else PREFIXES
@@ -148,8 +152,11 @@ class HCRNN(PrefixModel):
             self.context_attention = ContextAttention(units, scale=scale, seed=self._seed_of(4))
             self.context_attention.build(item_dim)
         outputs = (3 if attention == "bi_channel" else 2) * units
+        scored = self.items
+        if not tied:
+            scored = ItemEmbedding(num_items, item_dim, stddev=0.1, seed=self._seed_of(8))
         self.item_scores = BilinearScores(
-            self.items, outputs, pad_class=pad_class, seed=self._seed_of(5)
+            scored, outputs, pad_class=pad_class, seed=self._seed_of(5)
         )
         self.item_scores.build()
         self.drop_inputs = Dropout(input_dropout, seed=self._seed_of(6))
@@ -315,5 +322,6 @@ class HCRNN(PrefixModel):
                 "output_dropout": self.output_dropout,
                 "attention_scale": self.attention_scale,
                 "pad_class": self.item_scores.pad_class,
+                "tied": self.tied,
             }
         )

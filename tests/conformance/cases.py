@@ -455,7 +455,7 @@ PREFIX_CASES = [
         sampled=False,
     ),
     Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
-    Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True}),
+    Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True, "tied": False}),
     Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
     Case(
         "HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}, trains_alike=True

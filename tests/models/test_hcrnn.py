@@ -270,7 +270,7 @@ def test_histories_that_cannot_be_explained(history, message):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_configuration_holds_every_argument(variant):
     others = {"beta": 0.5, "beta_warmup_steps": 7, "two_phase": True, "gate_bias": 1.0}
-    others |= {"input_dropout": 0.1, "output_dropout": 0.2}
+    others |= {"input_dropout": 0.1, "output_dropout": 0.2, "tied": False}
     arguments = SIZES | VARIANTS[variant] | others
     model = HCRNN(num_items=NUM_ITEMS, seed=1, **arguments)
     config = json.loads(json.dumps(model.get_config()))
@@ -279,6 +279,23 @@ def test_a_configuration_holds_every_argument(variant):
     assert again.get_config() == model.get_config()
     for mine, other in zip(again.weights, model.weights, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+def test_items_may_be_scored_by_vectors_of_their_own():
+    """With equal vectors both forms agree; another vector that scores is read nowhere."""
+    model, twin, events = built(), built(tied=False), rows_of(HISTORIES)
+    vectors = np.asarray(model.items.table)
+    tables = [twin.items.table, twin.item_scores.items.table]
+    others = [weight for weight in twin.weights if weight is not tables[1]]
+    for other, weight in zip(others, model.weights, strict=True):
+        other.assign(weight)
+    tables[1].assign(vectors)
+    np.testing.assert_allclose(twin.score(twin(events)), model.score(model(events)), rtol=1e-5)
+    before = np.asarray(twin(events))
+    tables[1].assign(vectors + 1)
+    np.testing.assert_array_equal(twin(events), before)
+    tables[0].assign(vectors + 1)
+    assert np.abs(np.asarray(twin(events)) - before).max() > 0.01
 
 
 def test_layouts():
