@@ -292,7 +292,9 @@ def page() -> tuple[str, str]:
     parts = [
         _HEAD.format(trials=trials_text(read(RECORDS))),
         f"## The logs\n\n{chr(10).join(about)}\n",
-        f"## What they reach\n\n{table_of(places).to_markdown()}\n",
+        f"## What they reach\n\n{table_of(places).to_markdown()}\n\nTies count against a method "
+        "(`conservative`): neighbours and counts score most items of some lists alike, most of all "
+        "by time, where half of what comes was in no list of theirs.\n",
         f"## HRNN+ against the others\n\n{tally_of(places, tests)}\n\nAgainst the best of all "
         "rivals in these tables, by each metric: means over users, their difference by Wilcoxon's "
         "signed-rank test, corrected by Holm over all tests of a log and split "
