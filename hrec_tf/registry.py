@@ -502,7 +502,8 @@ _ZOO = {
             arguments=MappingProxyType({"user_gates": "rzh"}),
             variants=MappingProxyType({"user_gates": ("rz",)}),
             reads=("past",),
-            use="people who return; with the heads of the recipe `hrnn+`, which read times, the model to begin with",
+            use="people who return; with the heads of the recipe `hrnn+`, which read times, the "
+            "model to begin with",
         ),
         Entry(
             "hrnn-meta",
