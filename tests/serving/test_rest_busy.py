@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hrec_tf.serving import Server, rest
+from tests.serving import toy
 from tests.serving.rest_parts import (
     PREDICT,
     ROW,
@@ -34,18 +35,11 @@ def quick(toy_base, monkeypatch):
 @pytest.fixture
 def held_back(toy_base):
     """A server of two requests at once whose model waits for `opened`, and who waits for it."""
-    with Server(toy_base, rest_port=0, connections=2, workers=1) as server:
-        artefact, opened, begun = server._newest(), threading.Event(), threading.Event()
-        run = artefact.run
-
-        def hold_back(call, feeds):
-            begun.set()
-            opened.wait(20)
-            return run(call, feeds)
-
-        artefact.run = hold_back
+    with (
+        Server(toy_base, rest_port=0, connections=2, workers=1) as server,
+        toy.held_back(server) as (begun, opened),
+    ):
         yield server, opened, begun
-        opened.set()
 
 
 def connections(server):

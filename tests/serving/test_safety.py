@@ -190,18 +190,9 @@ def test_health_is_told_by_the_names_that_probes_ask_for(toy_server, package, na
 
 
 def test_who_is_on_the_way_out_says_so_and_answers_what_is_in_progress(toy_base):
-    server = Server(toy_base).start()
-    artefact, begun, opened = server._newest(), threading.Event(), threading.Event()
-    run = artefact.run
-
-    def held_back(call, feeds):
-        begun.set()
-        opened.wait(10)
-        return run(call, feeds)
-
-    artefact.run = held_back
-    lists = []
+    server, lists = Server(toy_base).start(), []
     with (
+        toy.held_back(server) as (begun, opened),
         Client(f"127.0.0.1:{server.port}", timeout=20) as client,
         grpc.insecure_channel(client.address) as channel,
     ):
@@ -229,10 +220,10 @@ def test_who_is_on_the_way_out_says_so_and_answers_what_is_in_progress(toy_base)
 
 def test_a_deadline_is_kept_and_the_place_is_free_again(toy_base):
     with Server(toy_base, workers=1) as server:
-        artefact, opened = server._newest(), threading.Event()
-        run = artefact.run
-        artefact.run = lambda *arguments: opened.wait(10) and run(*arguments)
-        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        with (
+            toy.held_back(server) as (_, opened),
+            grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+        ):
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
             for _ in range(2):

@@ -4,6 +4,9 @@ The next item is the one after the last known item in the list; else items rank 
 The state of `recommend` is [width of the request, events of the row], that of `step` counts on.
 """
 
+import threading
+from contextlib import contextmanager
+
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -144,3 +147,21 @@ def request(signature, inputs, *, model="recommender", version=None, output_filt
     for name, values in inputs.items():
         made.inputs[name].CopyFrom(tf.make_tensor_proto(values))
     return made
+
+
+@contextmanager
+def held_back(server):
+    """Lets a server's model wait until `opened` is set; `begun` is set when a batch has come."""
+    artefact, begun, opened = server._newest(), threading.Event(), threading.Event()
+    run = artefact.run
+
+    def hold_back(call, feeds):
+        begun.set()
+        opened.wait(20)
+        return run(call, feeds)
+
+    artefact.run = hold_back
+    try:
+        yield begun, opened
+    finally:
+        opened.set()
