@@ -242,17 +242,11 @@ CASES = [
     Case(
         "GRU4Rec embedding",
         GRU4Rec,
-        {"units": (5,), "inputs": "embedding", "item_dim": 4},
+        {"units": (5,), "inputs": "embedding", "item_dim": 4, "layer_norm": True},
         trains_alike=True,
     ),
     Case(
         "GRU4Rec constrained", GRU4Rec, {"units": (5,), "inputs": "constrained"}, trains_alike=True
-    ),
-    Case(
-        "GRU4Rec with layer normalisation",
-        GRU4Rec,
-        {"units": (5,), "inputs": "constrained", "layer_norm": True},
-        trains_alike=True,
     ),
     Case(
         "GRU4Rec of two layers",
