@@ -126,7 +126,7 @@ def _rest(log):
 
 @pytest.mark.parametrize(("pruner", "each"), [("none", 1), ("median", 3)])
 def test_what_is_not_pruned_is_ranked_at_its_end_alone(parts, tmp_path, monkeypatch, pruner, each):
-    recipe = Recipe.load("quadrana2017", "gru4rec").with_changes({"epochs": 2, "patience": None})
+    recipe = GRU.with_changes({"epochs": 2, "patience": None})
     space = Space({"optimizer.learning_rate": Range(0.01, 0.1)})
     times, play = [], ranking.play
     monkeypatch.setattr(ranking, "play", lambda *a, **b: times.append(1) or play(*a, **b))
@@ -137,7 +137,9 @@ def test_what_is_not_pruned_is_ranked_at_its_end_alone(parts, tmp_path, monkeypa
 
 
 def test_a_weight_that_validation_chooses_is_chosen_though_nothing_is_pruned(parts, tmp_path):
-    recipe = Recipe.load("quadrana2017", "hrnn-all").with_changes({"epochs": 1, "neighbours": 5})
+    recipe = Recipe.load("quadrana2017", "hrnn-all").with_changes(
+        {"epochs": 1, "neighbours": 5, "session_units": 4, "user_units": 4}
+    )
     space = Space({"optimizer.learning_rate": Range(0.01, 0.1)})
     study = tmp_path / "study.db"
     tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner="none")
