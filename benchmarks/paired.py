@@ -30,7 +30,7 @@ PAIRED, RANKS = DOCS / "results_paired.json", Path("runs/ranks")
 METRICS = {"Recall@20": recall_at, "MRR@20": mrr_at}
 K = 20
 RIVALS = (
-    *("pop", "ppop", "recent-pop-tuned"),
+    *("pop", "ppop", "recent-pop", "recent-pop-tuned"),
     *("item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
     *("item-knn", "sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     *("gru4rec+-tuned", "gru4rec+-same", "gru4rec+", "narm-tuned"),

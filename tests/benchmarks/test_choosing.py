@@ -81,7 +81,10 @@ def test_a_log_is_won_where_every_rival_of_the_bar_is_behind_in_both_metrics():
 
 
 def test_a_log_without_tests_says_so():
-    assert choosing.verdict_of(PLACE, RECORDS, []) == "- globo-10k, last_session_out: not tested."
+    assert choosing.verdict_of(PLACE, RECORDS, []) == (
+        "- globo-10k, last_session_out: `hrnn+-tuned` has Recall@20 not tested against "
+        "`gru4rec+-tuned`; MRR@20 not tested against `stan-tuned`."
+    )
 
 
 def test_what_the_user_level_gives_is_told_of_those_who_came_back():
