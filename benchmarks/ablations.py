@@ -46,7 +46,11 @@ NETWORK = (
         GRU4REC,
         ("arguments.inputs=embedding", "arguments.item_dim=100"),
     ),
-    Option("one-hot inputs", GRU4REC, ("arguments.inputs=one_hot",)),
+    Option(
+        "one-hot inputs",
+        GRU4REC,
+        ("arguments.inputs=one_hot", "arguments.embed_dropout=0.0"),
+    ),
     Option("no logQ correction", GRU4REC, ("loss.logq=0.0",)),
     Option(
         "negatives of the batch alone",
