@@ -49,6 +49,6 @@ def until_closed(connection, deed):
                 break
         except TimeoutError:
             pass
-        except OSError:
+        except OSError:  # closed with a reset, which is what is waited for
             break
     return time.monotonic() - begin
