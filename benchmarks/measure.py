@@ -59,20 +59,20 @@ BY_SESSION = (*ZOO, *NEIGHBOURS, *USER_AWARE)
 MORE = ("gru4rec-by-user", "hrnn-all-rz", "gru4rec+", "gru4rec+-bpr-max")
 OF_SESSIONS = (
     *("bpr-mf", "fmc", "coevent-mf", "lstm4rec", "stacked-gru"),
-    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp-2018", "hcrnn-3-bi", "rnn-bpm"),
+    *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp-2018", "hcrnn-3-bi"),
 )
 OF_USERS = ("user-gru", "collaborative-rnn", "hi-rnn", "hm-rnn", "hs-lstm")
 RECIPES = {
     **dict.fromkeys(LEAVE_ONE_OUT, CHOE),
     "online-retail": (*BY_SESSION, *MORE),
     "globo-10k": (*BY_SESSION, *MORE),
-    "globo-news": (*BY_SESSION, "recent-pop", "fpmc", *OF_SESSIONS, *OF_USERS),
+    "globo-news": (*BY_SESSION, "recent-pop", "fpmc", *OF_SESSIONS, "rnn-bpm-large-log", *OF_USERS),
     "foursquare-nyc": BY_SESSION,
     "yoochoose-100k": (
         *NEIGHBOURS,
         *("pop", "recent-pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
-        *OF_SESSIONS,
+        *(*OF_SESSIONS, "rnn-bpm"),
     ),
     **dict.fromkeys(
         ("citeulike-hcrnn", "movielens-hcrnn-sequences", "lastfm-hcrnn-sequences"), SONG
@@ -231,6 +231,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--serving", action="store_true", help="coverage and lists a second, too")
     parser.add_argument("--ranks", type=Path, help="a folder for the rank of every target")
     options = parser.parse_args(arguments)
+    if (options.split is None) != (options.days is None):
+        parser.error("--split temporal and --days go together")
     split = {"name": options.split, "days": options.days}
     split = {name: value for name, value in split.items() if value is not None}
     sources = [LogSource(data, split=split) for data in options.data.split(",")]

@@ -37,11 +37,11 @@ def read() -> dict[str, dict[str, float]]:
     return found
 
 
-def trial(data: str, recipe: Recipe, seed: int) -> str:
+def trial(source: LogSource, recipe: Recipe, seed: int) -> str:
     """Trains a recipe and returns its numbers on the validation part, in percent."""
-    prepared = LogSource(data).load()
+    data, prepared = source.data, source.load()
     training, validation = prepared.for_validation()
-    given = {} if recipe.patience is None else {"validation": validation}
+    given = {"validation": validation} if recipe.needs_validation else {}
     model = train(recipe, training, seed=seed, features=prepared.features, **given)
     found = evaluate(recipe, model, validation, ks=ks_of(data), ties="standard")
     numbers = "  ".join(f"{name} {100 * found.metrics[name]:.2f}" for name in metrics_of(data))
@@ -56,17 +56,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="a named log")
     parser.add_argument("--model", required=True, help="the recipe that is changed")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", choices=("temporal",), help="in place of the log's own")
+    parser.add_argument("--days", type=float, help="how long the test of `temporal` lasts")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
+    if (options.split is None) != (options.days is None):
+        parser.error("--split temporal and --days go together")
     console.import_tensorflow()
     changes = {}
     for change in options.set:
         key, _, value = change.partition("=")
         changes[key] = parse_value(value)
     recipe = Recipe.for_data(options.data, options.model).with_changes(changes)
+    split = {"name": options.split, "days": options.days}
+    source = LogSource(options.data, split={k: v for k, v in split.items() if v is not None})
     sets = [text for change in options.set for text in ("--set", change)]
-    own = ["--data", options.data, "--model", options.model, "--seed", str(options.seed), *sets]
-    line = f"{key_of(own)}\n    {trial(options.data, recipe, options.seed)}\n"
+    by = ["--split", options.split, "--days", f"{options.days:g}"] if options.split else []
+    own = ["--data", options.data, *by, "--model", options.model]
+    own += ["--seed", str(options.seed), *sets]
+    line = f"{key_of(own)}\n    {trial(source, recipe, options.seed)}\n"
     with TRIALS.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # trials may run side by side
         file.write(line)

@@ -3,6 +3,7 @@
 import inspect
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -50,7 +51,8 @@ class Recipe:
             `hrec_tf.training.WeightAveraging`; validation then measures the mean. None averages
             nothing.
         evaluation: `ks`, `ties`, `average`, `coverage`, `top_pop`, `sampled_negatives`, `sampling`,
-            `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`.
+            `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`; `rolling`, see
+            `hrec_tf.models.HRNN.rolling`.
 
     Raises:
         ValueError: a model that there is not, or a section that it would ignore.
@@ -95,15 +97,19 @@ class Recipe:
         return self.entry.layout in PADDED_LAYOUTS
 
     @property
-    def chooses_neighbour_weight(self) -> bool:
-        """Whether validation decides how much `neighbours` of a network count."""
-        is_asked = not self.entry.is_baseline and bool(self.arguments.get("neighbours"))
-        return is_asked and self.arguments.get("neighbour_weight") is None
+    def chosen_weights(self) -> tuple[str, ...]:
+        """Arguments that validation decides on: how much counted scores of a network count."""
+        if self.entry.is_baseline:
+            return ()
+        held = self.entry.settings() | dict(self.arguments)
+        return tuple(
+            name for name, of in keys.CHOSEN.items() if held.get(of) and held[name] is None
+        )
 
     @property
     def needs_validation(self) -> bool:
         """Whether `train` needs validation histories."""
-        return self.patience is not None or self.chooses_neighbour_weight
+        return self.patience is not None or bool(self.chosen_weights)
 
     @property
     def monitor(self) -> str:
@@ -302,9 +308,18 @@ class Recipe:
         from hrec_tf.metrics import TIES
 
         chosen = {**keys.EVALUATION, **self.evaluation}
+        self._check_rolling(chosen["rolling"])
         check_report_options(ks=chosen["ks"], average=chosen["average"])
         checks.require_choice("ties", chosen["ties"], TIES)
         self._check_ranking(num_items=None)
+
+    def _check_rolling(self, is_asked: bool) -> None:
+        if is_asked and not self.arguments.get("popular"):
+            raise ValueError(
+                f"`evaluation.rolling` was {is_asked}, but {self.name} counts no popularity of the "
+                "hour that could run on, so it would be ignored. Leave it out, or see "
+                "`arguments.popular` of hrnn and `arguments.rolling` of recent-pop."
+            )
 
     def _check_average(self) -> None:
         if self.average_from is None:
@@ -436,7 +451,7 @@ def train(
             counting has no use for it.
         validation: evaluation histories, ranked after every epoch; for trained models. A recipe
             with `patience` needs them: the model then has the weights of its best epoch. So does
-            one whose `neighbours` have no `neighbour_weight`: they choose it.
+            one with a `neighbour_weight` or `popular_weight` of None: they choose it.
         callbacks: Keras callbacks; for trained models.
         checkpoint: a `hrec_tf.training.Checkpoint`, to go on from it; for trained models.
         features: of the log; read by models whose recipe says so.
@@ -459,11 +474,11 @@ def train(
                 )
         baseline = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
         return baseline.fit(histories)
-    if recipe.chooses_neighbour_weight and validation is None:
+    if recipe.chosen_weights and validation is None:
+        name = recipe.chosen_weights[0]
         raise ValueError(
-            f"`neighbours` of {recipe.name} is {recipe.arguments['neighbours']}, but there is no "
-            "`validation` to choose their weight by. Pass what `PreparedLog.for_validation()` "
-            "returns, or set neighbour_weight, e.g. to 0.5."
+            f"`{name}` of {recipe.name} is None, but there is no `validation` to choose it by. "
+            f"Pass what `PreparedLog.for_validation()` returns, or set {name}, e.g. to 1.0."
         )
     own = _remembering(recipe, validation)
     if checkpoint is not None:
@@ -481,10 +496,12 @@ def train(
         checkpoint=checkpoint,
         verbose=0,
     )
-    if recipe.chooses_neighbour_weight and measure is not None:
-        from hrec_tf.training import choose_neighbour_weight
+    if measure is None:
+        return model
+    for name in recipe.chosen_weights:
+        from hrec_tf.training import choose_head_weight
 
-        choose_neighbour_weight(model, measure, recipe.monitor.removeprefix("val_"))
+        choose_head_weight(model, name, measure, recipe.monitor.removeprefix("val_"))
     return model
 
 
@@ -554,7 +571,15 @@ def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) 
     sampled = _sampled(options)
     drawing = ("sampled_negatives", "sampling")
     options = {name: value for name, value in options.items() if name not in drawing}
-    return evaluation.evaluate(fitted, histories, sampled=sampled, **options)
+    is_rolling = options.pop("rolling")
+    recipe._check_rolling(is_rolling)
+    with _rolling(is_rolling, fitted, histories):
+        return evaluation.evaluate(fitted, histories, sampled=sampled, **options)
+
+
+def _rolling(is_asked: bool, fitted: Any, histories: Histories) -> Any:
+    """A context in which what a model counts runs on over the histories, if it is asked for."""
+    return fitted.rolling(histories) if is_asked else nullcontext()
 
 
 def _sampled(options: Mapping[str, Any]) -> Any:
@@ -652,10 +677,12 @@ def _validation(recipe: Recipe, model: Any, histories: Histories) -> Any:
         return _validation_stream(recipe, model, histories)
     from hrec_tf.evaluation import rank_model, summarise
 
-    k = recipe._largest_k
+    k, is_rolling = recipe._largest_k, recipe.evaluation.get("rolling", False)
 
     def measured() -> dict[str, float]:
-        found = summarise(rank_model(model, histories), histories, ks=[k]).metrics
+        with _rolling(is_rolling, model, histories):
+            ranks = rank_model(model, histories)
+        found = summarise(ranks, histories, ks=[k]).metrics
         return {f"recall@{k}": found[f"Recall@{k}"], f"mrr@{k}": found[f"MRR@{k}"]}
 
     return measured

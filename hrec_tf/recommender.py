@@ -1,6 +1,7 @@
 """A model and all it needs to answer an application: raw ids in, raw ids out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,6 +12,7 @@ import tensorflow as tf
 from hrec_tf import checks, recommender_files, runs
 from hrec_tf.asked import Asked, context_inputs
 from hrec_tf.data.features import FeatureSchema, rows_by_id
+from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FeatureSchemas, encode_rows
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
@@ -240,6 +242,49 @@ class Recommender:
             idle_minutes=self.idle_minutes,
             descriptions={**self.descriptions, **(descriptions or {})},
             schemas=self.schemas,
+        )
+
+    def count_on(self, events: Iterable[tuple[Any, int]]) -> int:
+        """Counts later events, of whatever users, in a model with a popularity of the hour.
+
+        Nothing is trained: lists follow what is taken now. Events up to the last one that was
+        counted, and those of unknown items, are passed over.
+
+        Args:
+            events: (raw id, Unix seconds), in any order.
+
+        Returns:
+            How many events were counted.
+
+        Raises:
+            ValueError: a model that counts no popularity, no event, or ids of another type than
+                the vocabulary's.
+            TypeError: likewise.
+        """
+        if not getattr(self.model, "counts_on", False):
+            raise ValueError(
+                f"`count_on` was called with a {type(self.model).__name__} that counts no "
+                "popularity of the hour. Train an hrnn with e.g. popular=100."
+            )
+        pairs = list(events)
+        if not pairs:
+            raise ValueError("`events` is empty. Pass (raw id, Unix seconds) of what came since.")
+        item_ids = self._encode([raw_id for raw_id, _ in pairs], "events")
+        times = np.asarray([seconds for _, seconds in pairs])
+        if times.dtype.kind not in "iu":
+            raise TypeError(
+                f"`events` has times of type {times.dtype}, but they must be whole Unix seconds. "
+                "Convert them."
+            )
+        known = item_ids > 0
+        if not known.any():
+            return 0
+        order = np.argsort(times[known], kind="stable")
+        histories = Histories.from_lists(
+            [[item_ids[known][order].tolist()]], num_items=self.vocabulary.num_items
+        )
+        return self.model.count_on(
+            replace(histories, timestamps=times[known][order].astype(np.int64))
         )
 
     def explain(self, history: Iterable[Any]) -> ExplainedHistory:

@@ -1,8 +1,11 @@
 """Recipes: changing keys, refusing what would be ignored, training what they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hrec_tf.data.histories import Histories
 from hrec_tf.data.recent_counts import recent_shares
 from hrec_tf.recipe import (
     Recipe,
@@ -14,7 +17,7 @@ from hrec_tf.recipe import (
     with_shared_changes,
 )
 from hrec_tf.training import Checkpoint
-from hrec_tf.training.neighbour_weight import WEIGHTS
+from hrec_tf.training.head_weights import WEIGHTS
 from tests.reference import prefix_mean
 from tests.reference.tiny_log import ring_histories
 
@@ -300,18 +303,63 @@ def test_validation_chooses_how_much_neighbours_count_beside_a_network_trained_a
         return evaluate(recipe, both, histories).metrics["Recall@3"]
 
     chosen = float(both.heads.neighbour_scores.weight[0])
-    recalls = {weight: recall(weight) for weight in WEIGHTS}
+    recalls = {weight: recall(weight) for weight in WEIGHTS["neighbour_weight"]}
     assert recalls[0.0] == evaluate(recipe, network, histories).metrics["Recall@3"]
     best = max(recalls.values())
     assert best > recalls[0.0] + 0.1
     assert chosen == pytest.approx(min(w for w, found in recalls.items() if found == best))
 
 
+def in_fashion(hours):
+    """In each hour one user after the other takes any item, then that of the hour."""
+    first = np.repeat(3_600 * np.array(hours), 5) + np.tile(600 * np.arange(5), len(hours))
+    sessions = [[6 + user % 19, second // 3_600 % 5 + 1] for user, second in enumerate(first)]
+    histories = Histories.from_lists([[row] for row in sessions], num_items=24)
+    times = np.column_stack([first, first + 300]).ravel()
+    return replace(histories, timestamps=1_699_999_200 + times)
+
+
+@pytest.mark.integration
+def test_popularity_that_runs_on_is_measured_and_weighed_by_validation():
+    """Fashions change by the hour: counts that end with training know nothing of the last ones."""
+    training, later = in_fashion(range(40)), in_fashion(range(40, 46))
+    settings = {"epochs": 4, "arguments.inputs": "constrained", "ks": (1,), "popular": 6}
+    settings |= {"popular_hours": 0.5, "popular_moments": "log", "popular_weight": None}
+    recipe = hrnn(**SMALL | settings)
+    assert recipe.chosen_weights == ("popular_weight",)
+    assert not recipe.with_changes({"popular_weight": 2.0}).needs_validation
+    rolling = recipe.with_changes({"evaluation.rolling": True})
+    model = train(rolling, training, seed=0, validation=later)
+    before = model.heads.recent.held_shares()
+
+    def recall(weight, **changes):
+        model.heads.recent.weight.assign([weight])
+        return evaluate(recipe, model, later, **changes).metrics["Recall@1"]
+
+    chosen = float(model.heads.recent.weight[0])
+    recalls = {weight: recall(weight, rolling=True) for weight in WEIGHTS["popular_weight"]}
+    best = max(recalls.values())
+    assert chosen == min(w for w, found in recalls.items() if found == best)
+    assert best > recall(chosen) + 0.2
+    for held, kept in zip(model.heads.recent.held_shares(), before, strict=True):
+        np.testing.assert_array_equal(held, kept)
+
+
+def test_counts_that_cannot_run_on_are_refused_before_anything_is_trained():
+    message = r"`evaluation\.rolling` was True, but hrnn-init counts no popularity .* Leave it out"
+    with pytest.raises(ValueError, match=message):
+        hrnn(**SMALL).with_changes({"evaluation.rolling": True})
+    with pytest.raises(ValueError, match=message):
+        evaluate(hrnn(**SMALL), None, ring_histories(num_users=2), rolling=True)
+
+
 def test_a_weight_of_neighbours_that_is_to_be_chosen_needs_validation():
     recipe = hrnn(**SMALL | {"neighbours": 5})
     assert recipe.needs_validation and not hrnn(**SMALL).needs_validation
     assert not recipe.with_changes({"neighbour_weight": 0.5}).needs_validation
-    with pytest.raises(ValueError, match="`neighbours` of hrnn-init is 5, but there is no `valid"):
+    with pytest.raises(
+        ValueError, match="`neighbour_weight` of hrnn-init is None, but there is no"
+    ):
         train(recipe, ring_histories(num_users=2), seed=0)
 
 

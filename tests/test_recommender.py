@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hrec_tf import manifest
+from hrec_tf.data.histories import Histories
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.models import HMRNN, HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
@@ -161,6 +164,41 @@ def test_reminders_and_neighbours_are_saved_with_the_network(tmp_path):
     for mine, other in zip(network.weights, model.weights[: len(network.weights)], strict=True):
         mine.assign(other)
     assert made(model=network).recommend(**asked) != kept.recommend(**asked)
+
+
+def popular(**arguments):
+    model = HRNN(num_items=6, session_units=4, user_units=3, popular=6, **arguments)
+    fill_distinct(model)
+    model.set_popular(
+        replace(Histories.from_lists([[[1, 2]]], num_items=6), timestamps=np.array([NOON, NOON]))
+    )
+    return made(model=model)
+
+
+def test_events_of_others_are_counted_and_lists_follow():
+    """What was counted before and what is unknown is passed over, in any order."""
+    recommender, asked = popular(popular_moments=20), {"history": [("tea", NOON + 9_000)], "k": 6}
+    before = dict(recommender.recommend(**asked))
+    came = [("jam", NOON + 7_300), ("no such", NOON + 7_200), ("jam", NOON + 7_200), ("tea", NOON)]
+    assert recommender.count_on(came) == 2
+    gains = {item: score - before[item] for item, score in recommender.recommend(**asked)}
+    assert max(gains, key=gains.get) == "jam" and gains["jam"] > 0
+    assert recommender.count_on(came) == recommender.count_on([("no such", NOON + 9_000)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("events", "error", "message"),
+    [
+        ([], ValueError, "`events` is empty. Pass"),
+        ([("tea", 0.5)], TypeError, "`events` has times of type float64, but .* Convert them"),
+        ([(5, NOON)], TypeError, "In `events`: "),
+    ],
+)
+def test_events_that_cannot_be_counted_are_refused(events, error, message):
+    with pytest.raises(error, match=message):
+        popular().count_on(events)
+    with pytest.raises(ValueError, match=r"with a HRNN that counts no popularity .* Train an hrnn"):
+        RECOMMENDER.count_on([("tea", NOON)])
 
 
 @pytest.mark.integration

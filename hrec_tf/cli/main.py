@@ -11,6 +11,7 @@ from hrec_tf import __version__, checks
 from hrec_tf.cli import (
     add_items,
     compare,
+    count_on,
     data,
     evaluate,
     explain,
@@ -43,6 +44,7 @@ app.command(name="compare")(compare.compare)
 app.command(name="tune")(tune.tune)
 app.command(name="recommend")(recommend.recommend)
 app.command(name="add-items")(add_items.add_items)
+app.command(name="count-on")(count_on.count_on)
 app.command(name="explain")(explain.explain)
 app.command(name="export")(export.export)
 app.command(name="serve")(serve.serve)

@@ -244,6 +244,14 @@ class EvaluationOptions:
             "--coverage/--no-coverage",
         ),
     ] = None
+    rolling: Annotated[
+        bool | None,
+        option(
+            "Popularity of the hour counts test events, too, each before those that come later.",
+            _EVALUATION,
+            "--rolling/--no-rolling",
+        ),
+    ] = None
 
     def changes(self) -> dict[str, Any]:
         """Returns keys of a recipe's section `evaluation` and their new values."""

@@ -22,11 +22,16 @@ class RecentShares(NamedTuple):
         item_ids: int32 (num_moments, M), those with the largest shares first; 0 where there are
             not so many.
         shares: float32 (num_moments, M), p_j.
+        counts: float64 (N + 1,), n_j at the minute of the last event, with that event; column 0
+            is no item.
+        last_time: T, seconds since 1970, the time of the last event counted.
     """
 
     first_minute: int
     item_ids: np.ndarray
     shares: np.ndarray
+    counts: np.ndarray
+    last_time: int
 
 
 def step_minutes(hours: float) -> int:
@@ -46,7 +51,14 @@ def num_moments(histories: Histories, hours: float) -> int:
     return (last - first) // step_minutes(hours) + 2
 
 
-def recent_shares(histories: Histories, *, size: int, hours: float) -> RecentShares:
+def recent_shares(
+    histories: Histories,
+    *,
+    size: int,
+    hours: float,
+    moments: int | None = None,
+    after: RecentShares | None = None,
+) -> RecentShares:
     """Counts what was taken often of late, in training histories.
 
         n_j(t) = Σ 2^((t_e - t) / τ)   over events e of item j with t_e < t,   p_j = n_j / Σ_i n_i
@@ -59,6 +71,10 @@ def recent_shares(histories: Histories, *, size: int, hours: float) -> RecentSha
         histories: whose times are seconds.
         size: M, items kept of each moment.
         hours: τ.
+        moments: R, how many are kept, the last ones; before the log's first event there is
+            nothing. None has those from the first event to the one after the last.
+        after: where counting stood, of the same M and τ. Events up to its T are passed over; those
+            after it are counted on top, and its moments go on.
 
     Raises:
         ValueError: more moments than a table may hold.
@@ -69,29 +85,50 @@ def recent_shares(histories: Histories, *, size: int, hours: float) -> RecentSha
         >>> found.item_ids.tolist()
         [[0, 0], [2, 1]]
     """
-    step, moments = step_minutes(hours), num_moments(histories, hours)
-    if moments * size > MAX_CELLS:
+    step, half_life = step_minutes(hours), hours * SECONDS_PER_MINUTE
+    times, items = histories.timestamps, histories.item_ids
+    if after is not None:
+        is_new = times > after.last_time
+        times, items = times[is_new], items[is_new]
+        if not len(times):
+            return after
+    order = np.argsort(times, kind="stable")
+    minutes, items = times[order] // SECONDS_PER_MINUTE, items[order]
+    origin = int(minutes[0]) if after is None else after.first_minute
+    # Rows are numbered from the origin on; those that what is new changes are counted.
+    end = (int(minutes[-1]) - origin) // step + 2
+    first = 0 if after is None else (after.last_time // SECONDS_PER_MINUTE - origin) // step + 1
+    held = end if moments is None else moments
+    if held * size > MAX_CELLS:
         raise ValueError(
-            f"`popular_hours` was {hours}, of which this log has {moments:,} moments with "
+            f"`popular_hours` was {hours}, of which this log has {held:,} moments with "
             f"{size} items each, but a table may hold {MAX_CELLS:,}. Pass more hours, or fewer "
             "popular items."
         )
-    minutes = histories.timestamps // SECONDS_PER_MINUTE
-    first = int(minutes.min())
-    order = np.argsort(minutes, kind="stable")
-    passed, items = minutes[order] - first, histories.item_ids[order]
-    ends = np.searchsorted(passed, np.arange(moments) * step)
-    counts = np.zeros(histories.num_items + 1)
-    ids, shares = np.zeros((moments, size), np.int32), np.zeros((moments, size), np.float32)
-    decay, kept = 0.5 ** (step / (hours * 60)), min(size, histories.num_items)
-    for moment in range(1, moments):
-        some = slice(ends[moment - 1], ends[moment])
-        ages = (moment * step - passed[some]) / (hours * 60)
-        counts *= decay
-        np.add.at(counts, items[some], 0.5**ages)
+    ids, shares = np.zeros((held, size), np.int32), np.zeros((held, size), np.float32)
+    if after is not None:
+        _move(after, ids, shares, end - held, first)
+    now: int = origin if after is None else after.last_time // SECONDS_PER_MINUTE
+    counts = np.zeros(histories.num_items + 1) if after is None else after.counts.copy()
+    kept, done = min(size, histories.num_items), 0
+    for row in range(max(first, end - held), end):
+        moment = origin + row * step
+        counts *= 0.5 ** ((moment - now) / half_life)
+        now, some = moment, slice(done, int(np.searchsorted(minutes, moment)))
+        np.add.at(counts, items[some], 0.5 ** ((moment - minutes[some]) / half_life))
+        done = some.stop
         best = np.argpartition(-counts[1:], kept - 1)[:kept] + 1
         best = best[np.lexsort((best, -counts[best]))]
         best = best[counts[best] > 0]
-        ids[moment, : len(best)] = best
-        shares[moment, : len(best)] = counts[best] / counts.sum()
-    return RecentShares(first, ids, shares)
+        place = row - (end - held)
+        ids[place, : len(best)] = best
+        shares[place, : len(best)] = counts[best] / counts.sum()
+    counts *= 2.0 ** ((now - minutes[-1]) / half_life)
+    return RecentShares(origin + (end - held) * step, ids, shares, counts, int(times.max()))
+
+
+def _move(after: RecentShares, ids: np.ndarray, shares: np.ndarray, first: int, end: int) -> None:
+    """Writes the rows before `end` of an older table into one that starts at its row `first`."""
+    some = slice(max(first, 0), max(first, 0, end))
+    ids[some.start - first : some.stop - first] = after.item_ids[some]
+    shares[some.start - first : some.stop - first] = after.shares[some]

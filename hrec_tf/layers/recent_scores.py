@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from hrec_tf import checks
-from hrec_tf.data.recent_counts import RecentShares, step_minutes
+from hrec_tf.data.histories import Histories
+from hrec_tf.data.recent_counts import RecentShares, recent_shares, step_minutes
 from hrec_tf.layers.exact_numbers import ExactNumbers
 from hrec_tf.layers.listed_items import among, over_catalogue
 
@@ -17,12 +18,13 @@ class RecentScores(keras.layers.Layer):
     """What the scores of items gain that were taken often just before an event.
 
         r      = max(0, min(⌊(t - t_0) / Δ⌋, R - 1))
-        gain_j = a σ(h w + v) log(1 + p_j(t_0 + r Δ) / ε)
+        gain_j = c a σ(h w + v) log(1 + p_j(t_0 + r Δ) / ε)
 
     t is the minute of the event, h the hidden state, p_j the shares of `recent_shares`: of each
     moment the M largest; other items gain nothing. a, w and v are learnt and begin at 0, where
-    nothing is gained. Moments lie before t, so that in training, too, nothing is known of what
-    comes. After the log they were counted on, the last one holds, until others are set.
+    nothing is gained; c, `weight`, is 1 while they are, and may be set then. Moments lie before t,
+    so that in training, too, nothing is known of what comes. After the log they were counted on,
+    the last one holds, until `count` goes on.
 
     Source: ours; decayed counts: Ji et al., SIGIR 2020, arXiv:2005.13829 (DecayPop); that recent
     clicks predict news: Moreira et al., IEEE Access 2019, arXiv:1904.10367; docs/equations.md B.11.
@@ -38,11 +40,19 @@ class RecentScores(keras.layers.Layer):
         hidden: float (..., dim).
         columns: float (..., width), of `columns`.
         candidates: None for the whole catalogue, or int (..., candidates), as of `ItemScores`.
+        to_train: whether c is 1.
         Returns float (..., num_items), or (..., rows, candidates).
     """
 
     def __init__(
-        self, num_items: int, dim: int, size: int, *, hours: float, moments: int, **kwargs
+        self,
+        num_items: int,
+        dim: int,
+        size: int,
+        *,
+        hours: float,
+        moments: int,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.num_items, self.dim, self.hours = num_items, dim, hours
@@ -58,11 +68,53 @@ class RecentScores(keras.layers.Layer):
         self.first_minute = self.add_weight(name="first_minute", shape=(), dtype="int32", **counted)
         self.item_ids = self.add_weight(name="item_ids", shape=shape, dtype="int32", **counted)
         self.shares = self.add_weight(name="shares", shape=shape, autocast=False, **counted)
+        self.weight = self.add_weight(
+            name="weight", shape=(1,), trainable=False, initializer="ones", autocast=False
+        )
+        # No score reads these two: they are what counting goes on from.
+        self.counts = self.add_weight(
+            name="counts", shape=(self.num_items + 1,), dtype="float64", autocast=False, **counted
+        )
+        self.last_time = self.add_weight(name="last_time", shape=(), dtype="int64", **counted)
         self.amount = self.add_weight(name="amount", shape=(1,), initializer="zeros")
         self.gate_kernel = self.add_weight(
             name="gate_kernel", shape=(self.dim, 1), initializer="zeros"
         )
         self.gate_bias = self.add_weight(name="gate_bias", shape=(1,), initializer="zeros")
+
+    def count(self, histories: Histories, *, goes_on: bool = False) -> None:
+        """Counts what was taken often, moment by moment; the last R moments are kept.
+
+        Args:
+            histories: whose times are seconds.
+            goes_on: whether to count on top of what is held, from the event after its last one.
+
+        Raises:
+            ValueError: other items than the layer was made for.
+        """
+        if histories.num_items != self.num_items:
+            raise ValueError(
+                f"`histories` has num_items {histories.num_items}, but this layer was made for "
+                f"{self.num_items}. Encode with the vocabulary of its model."
+            )
+        found = recent_shares(
+            histories,
+            size=self.size,
+            hours=self.hours,
+            moments=self.moments,
+            after=self.held_shares() if goes_on else None,
+        )
+        self.set_shares(found)
+
+    def held_shares(self) -> RecentShares:
+        """Returns what `count` found, or was set."""
+        return RecentShares(
+            int(self.first_minute),
+            self.item_ids.numpy(),
+            self.shares.numpy(),
+            self.counts.numpy(),
+            int(self.last_time),
+        )
 
     def set_shares(self, found: RecentShares) -> None:
         """Sets what was taken often, moment by moment.
@@ -73,12 +125,10 @@ class RecentScores(keras.layers.Layer):
         if found.shares.shape != (self.moments, self.size):
             raise ValueError(
                 f"`shares` has shape {found.shares.shape}, but this layer was made for "
-                f"{self.moments} moments of {self.size} items. Build it for the log that is "
-                "counted, see `hrec_tf.data.recent_counts.num_moments`."
+                f"{self.moments} moments of {self.size} items. Count with moments={self.moments}."
             )
-        self.first_minute.assign(found.first_minute)
-        self.item_ids.assign(found.item_ids)
-        self.shares.assign(found.shares)
+        for name, value in found._asdict().items():
+            getattr(self, name).assign(value)
 
     @property
     def width(self) -> int:
@@ -92,11 +142,13 @@ class RecentScores(keras.layers.Layer):
             tf.clip_by_value(passed // self.step_minutes, 0, self.moments - 1)
         )
 
-    def call(self, hidden, columns, candidates=None):
+    def call(self, hidden, columns, candidates=None, to_train=False):
         moment = self._numbers.join(tf.unstack(columns, axis=-1))
         hidden = tf.cast(hidden, self.compute_dtype)
         kernel = tf.convert_to_tensor(self.gate_kernel)
         gate = self.amount * tf.sigmoid(tf.linalg.matmul(hidden, kernel) + self.gate_bias)
+        if not to_train:
+            gate *= tf.cast(self.weight.value, gate.dtype)
         ids = tf.gather(self.item_ids.value, moment)
         popular = tf.math.log1p(tf.gather(self.shares.value, moment) / FLOOR)
         gains = tf.cast(gate, tf.float32) * popular

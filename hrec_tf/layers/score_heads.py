@@ -24,15 +24,17 @@ class ScoreHeads(keras.layers.Layer):
         dim: size of the hidden state h.
         reminders: M, the user's last events whose items are raised; 0 has none.
         neighbours: K, similar items of each that are raised; 0 has none.
-        neighbour_weight: their weight; None is 0 until one is set.
+        neighbour_weight: their weight outside training; None is 0 until one is set.
         popular: items that are raised where many took them of late; 0 has none.
         popular_hours, popular_moments: the half-life of `RecentScores`, and its moments.
+        popular_weight: how many times as much as it learnt it counts outside training; None is 1
+            until one is set.
 
     Call:
         hidden: float (..., dim).
         columns: float (..., width), of `read`.
         candidates: None for the whole catalogue, or int (..., candidates), as of `ItemScores`.
-        with_neighbours: whether neighbours count.
+        to_train: whether only what is learnt counts, as far as it was learnt.
         Returns float (..., num_items), or (..., rows, candidates).
 
     Raises:
@@ -50,6 +52,7 @@ class ScoreHeads(keras.layers.Layer):
         popular: int = 0,
         popular_hours: float = 1.0,
         popular_moments: int = 1,
+        popular_weight: float | None = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,6 +64,7 @@ class ScoreHeads(keras.layers.Layer):
             "popular": popular,
             "popular_hours": popular_hours,
             "popular_moments": popular_moments,
+            "popular_weight": popular_weight,
         }
         for name in ("reminders", "neighbours", "popular"):
             checks.require_int_at_least(
@@ -96,7 +100,10 @@ class ScoreHeads(keras.layers.Layer):
                     f"`neighbour_weight` was {weight}, but neighbours is 0, so it would be "
                     "ignored. Leave it out, or pass e.g. neighbours=100."
                 )
-        for name, default in (("popular_hours", 1.0), ("popular_moments", 1)):
+        if (weight := held["popular_weight"]) is not None:
+            checks.require_number("popular_weight", weight, minimum=0, mend="Pass e.g. 2.0.")
+        defaults = {"popular_hours": 1.0, "popular_moments": 1, "popular_weight": 1.0}
+        for name, default in defaults.items():
             if held[name] != default and not held["popular"]:
                 raise ValueError(
                     f"`{name}` was {held[name]}, but popular is 0, so it would be ignored. Leave "
@@ -108,7 +115,23 @@ class ScoreHeads(keras.layers.Layer):
             if head is not None:
                 head.build()
         if self.neighbour_scores is not None:
-            self.neighbour_scores.weight.assign([self.arguments["neighbour_weight"] or 0.0])
+            self.set_weight("neighbour_weight", self.arguments["neighbour_weight"] or 0.0)
+        if self.recent is not None and self.arguments["popular_weight"] is not None:
+            self.set_weight("popular_weight", self.arguments["popular_weight"])
+
+    def set_weight(self, name: str, weight: float) -> None:
+        """Sets "neighbour_weight" or "popular_weight".
+
+        Raises:
+            ValueError: there is no such head.
+        """
+        head = {"neighbour_weight": self.neighbour_scores, "popular_weight": self.recent}[name]
+        if head is None:
+            raise ValueError(
+                f"`{name}` was to be {weight}, but there is no such head. Build the model with "
+                "e.g. neighbours=100 or popular=100."
+            )
+        head.weight.assign([weight])
 
     @property
     def is_empty(self) -> bool:
@@ -135,7 +158,7 @@ class ScoreHeads(keras.layers.Layer):
             columns.append(self.recent.columns(events[MINUTE]))
         return tf.concat(columns, axis=-1), states
 
-    def call(self, hidden, columns, candidates=None, with_neighbours=True):
+    def call(self, hidden, columns, candidates=None, to_train=False):
         remembered, recent = tf.split(
             columns, [0 if self.memory is None else self.memory.width, -1], axis=-1
         )
@@ -144,10 +167,10 @@ class ScoreHeads(keras.layers.Layer):
             last = self.memory.read(remembered)
             if self.reminders is not None:
                 gains.append(self.reminders(hidden, *last, candidates))
-            if self.neighbour_scores is not None and with_neighbours:
+            if self.neighbour_scores is not None and not to_train:
                 gains.append(self.neighbour_scores(*last, candidates))
         if self.recent is not None:
-            gains.append(self.recent(hidden, recent, candidates))
+            gains.append(self.recent(hidden, recent, candidates, to_train=to_train))
         return tf.add_n(gains) if gains else 0.0
 
     def get_config(self):

@@ -1,5 +1,6 @@
 """HRNN: personalised session-based recommendations."""
 
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -7,7 +8,6 @@ import tensorflow as tf
 
 from hrec_tf.cells import HierarchicalGRUCell
 from hrec_tf.data.gaps import require_gap_moments
-from hrec_tf.data.recent_counts import recent_shares
 from hrec_tf.layers import (
     ItemEmbedding,
     ItemInputs,
@@ -87,6 +87,8 @@ class HRNN(NextItemModel):
             has none (ours). Timestamps must be seconds.
         popular_hours: the half-life of what counts as popular.
         popular_moments: of `hrec_tf.data.recent_counts.num_moments`; "log" in a recipe.
+        popular_weight: how many times as much as was learnt they count outside training; None is
+            1 until one is set, as `hrec_tf.recipe.train` does by validation.
         seed: of initial values and dropout.
     """
 
@@ -119,6 +121,7 @@ class HRNN(NextItemModel):
         popular: int = 0,
         popular_hours: float = 1.0,
         popular_moments: int = 1,
+        popular_weight: float | None = 1.0,
         seed: int | None = None,
         **kwargs,
     ):
@@ -169,6 +172,7 @@ class HRNN(NextItemModel):
             popular=popular,
             popular_hours=popular_hours,
             popular_moments=popular_moments,
+            popular_weight=popular_weight,
             name="heads",
         )
         heads.build()
@@ -191,21 +195,73 @@ class HRNN(NextItemModel):
         self.heads.neighbour_scores.set_neighbours(similarities)
 
     def set_popular(self, histories) -> None:
-        """Counts what was taken often of late; see `RecentScores.set_shares`.
+        """Counts what was taken often of late; see `RecentScores.count`.
 
         Args:
             histories: `Histories` of the training log.
 
         Raises:
-            ValueError: a model with popular=0, or of another number of moments.
+            ValueError: a model with popular=0, or of other items.
         """
-        if self.heads is None or self.heads.recent is None:
+        self._recent("set_popular").count(histories)
+
+    def count_on(self, histories) -> int:
+        """Counts later events on top of those that `set_popular` counted; trains nothing.
+
+        Args:
+            histories: `Histories` with the events that came since; those up to the last one that
+                was counted are passed over. They need not be complete histories of their users.
+
+        Returns:
+            How many events were counted.
+
+        Raises:
+            ValueError: a model with popular=0, or of other items.
+        """
+        recent = self._recent("count_on")
+        num_new = int((histories.timestamps > int(recent.last_time)).sum())
+        recent.count(histories, goes_on=True)
+        return num_new
+
+    @property
+    def counts_on(self) -> bool:
+        """Whether there is something that `count_on` counts."""
+        return self.heads is not None and self.heads.recent is not None
+
+    @contextmanager
+    def rolling(self, histories):
+        """While it lasts, `histories` are counted, too; then the counts are what they were.
+
+        Each event reads what was counted before it, so that nothing is known of what comes. What
+        a service scores like whose counts are renewed as often as the moments come, a sixth of
+        the half-life.
+
+        Args:
+            histories: `Histories` that are evaluated, see `count_on`.
+
+        Raises:
+            ValueError: a model with popular=0, or of other items.
+
+        Example:
+            with model.rolling(log.test):
+                found = hrec_tf.evaluation.evaluate(model, log.test)
+        """
+        recent = self._recent("rolling")
+        held = recent.held_shares()
+        self.count_on(histories)
+        try:
+            yield
+        finally:
+            recent.set_shares(held)
+
+    def _recent(self, asked):
+        recent = None if self.heads is None else self.heads.recent
+        if recent is None:
             raise ValueError(
-                "`set_popular` was called on a model with popular=0, whose scores have no use for "
+                f"`{asked}` was called on a model with popular=0, whose scores have no use for "
                 "it. Build it with e.g. popular=100."
             )
-        recent = self.heads.recent
-        recent.set_shares(recent_shares(histories, size=recent.size, hours=recent.hours))
+        return recent
 
     def _refuse_ignored(self) -> None:
         for name in ("layer_norm", "gap_input"):
@@ -258,18 +314,18 @@ class HRNN(NextItemModel):
         return tables.get(self.inputs_mode)
 
     def score(self, hidden, item_ids=None):
-        return self._score(hidden, item_ids, with_neighbours=True)
+        return self._score(hidden, item_ids, to_train=False)
 
     def score_to_train(self, hidden, item_ids=None):
         # Of the pairs that are trained on, the neighbours were counted.
-        return self._score(hidden, item_ids, with_neighbours=False)
+        return self._score(hidden, item_ids, to_train=True)
 
-    def _score(self, hidden, item_ids, with_neighbours):
+    def _score(self, hidden, item_ids, to_train):
         if self.heads is None:
             return self.item_scores(hidden, item_ids)
         hidden, columns = tf.split(hidden, [self.item_scores.dim, self.heads.width], axis=-1)
         return self.item_scores(hidden, item_ids) + self.heads(
-            hidden, columns, item_ids, with_neighbours=with_neighbours
+            hidden, columns, item_ids, to_train=to_train
         )
 
     def as_step_states(self, states, nothing_fed):

@@ -58,6 +58,7 @@ EVALUATION = {
     "sampled_negatives": None,
     "sampling": "strict",
     "bootstrap_sessions": -1,
+    "rolling": False,
 }
 NAMED = {"optimizer": tuple(OPTIMIZERS), "loss": tuple(LOSSES), "negatives": tuple(NEGATIVES)}
 
@@ -73,6 +74,10 @@ MOMENTS = ("gap_mean", "gap_sd")
 
 POPULAR_MOMENTS = "popular_moments"
 """An argument that may be "log": `hrec_tf.data.recent_counts.num_moments` of training histories."""
+
+CHOSEN = {"neighbour_weight": "neighbours", "popular_weight": "popular"}
+"""Arguments that validation chooses where they are None -> the argument without which they are
+ignored."""
 
 NUM_USERS = "num_users"
 """An argument that may be "log": how many users the training histories tell apart."""

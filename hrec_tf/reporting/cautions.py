@@ -106,6 +106,12 @@ def _of_ranking(comparison: Comparison) -> Iterator[str]:
             f"points of {label(most)} have them, and its metrics would be lower if ties counted "
             "against it."
         )
+    for result in comparison.results:
+        if result.recipe.evaluation.get("rolling") or result.recipe.arguments.get("rolling"):
+            yield (
+                f"{label(result)} counted the test period's events as they came; methods without "
+                "`rolling` know the training log alone."
+            )
     played = {
         n
         for result in comparison.results

@@ -3,7 +3,7 @@
 from hrec_tf.training.callbacks import TrainingProgress, TrainingStatus, print_status
 from hrec_tf.training.early_stopping import EarlyStopping, best_epoch
 from hrec_tf.training.event_files import EventFiles
-from hrec_tf.training.neighbour_weight import choose_neighbour_weight
+from hrec_tf.training.head_weights import choose_head_weight
 from hrec_tf.training.resume import Checkpoint
 from hrec_tf.training.weight_averaging import WeightAveraging
 
@@ -15,6 +15,6 @@ __all__ = [
     "TrainingStatus",
     "WeightAveraging",
     "best_epoch",
-    "choose_neighbour_weight",
+    "choose_head_weight",
     "print_status",
 ]

@@ -66,7 +66,8 @@ def set_popular_shares(layer: RecentScores) -> None:
     draw = np.random.default_rng(5)
     ids = [draw.permutation(layer.num_items)[: layer.size] + 1 for _ in range(layer.moments)]
     shares = draw.dirichlet(np.ones(layer.size), layer.moments)
-    layer.set_shares(RecentShares(0, np.array(ids, np.int32), shares))
+    counts = np.arange(layer.num_items + 1) / 7
+    layer.set_shares(RecentShares(0, np.array(ids, np.int32), shares, counts, last_time=3_000))
 
 
 @dataclass(frozen=True, eq=False)

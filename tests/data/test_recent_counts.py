@@ -1,5 +1,6 @@
 """Shares of what was taken of late: only what came before a moment counts, the later the more."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,59 @@ def test_a_moment_knows_nothing_of_what_comes_at_it_or_later():
     np.testing.assert_array_equal(before.item_ids[:known], after.item_ids[:known])
     np.testing.assert_array_equal(before.shares[:known], after.shares[:known])
     assert np.any(before.item_ids[known:] != after.item_ids[known:])
+
+
+def test_counting_goes_on_from_the_event_after_the_last():
+    """Golden: items 1, 2 at minute 0 and item 2 at minute 10, counted in two goes. At T = 600 s
+    n_1 = 2^(-1/6), n_2 = 1 + 2^(-1/6); an event at 600 s was counted, one at 601 s was not."""
+    histories = replace(
+        Histories.from_lists([[[1, 2, 2]]], num_items=3), timestamps=np.array([0, 59, 600])
+    )
+    found = recent_shares(histories, size=2, hours=1.0)
+    sixth = 2 ** (-1 / 6)
+    np.testing.assert_allclose(found.counts, [0, sixth, 1 + sixth, 0], rtol=1e-12)
+    assert found.last_time == 600
+    later = replace(Histories.from_lists([[[3, 3]]], num_items=3), timestamps=np.array([600, 601]))
+    on = recent_shares(later, size=2, hours=1.0, after=found)
+    np.testing.assert_allclose(on.counts, [0, sixth, 1 + sixth, 1], rtol=1e-12)
+    assert (on.last_time, on.item_ids.tolist()) == (601, [[0, 0], [1, 2], [2, 3]])
+    assert recent_shares(later, size=2, hours=1.0, after=on) is on
+
+
+@pytest.mark.parametrize("moments", [None, 3, 40, 5_000])
+@pytest.mark.parametrize("cuts", [(0.5,), (0.2, 0.21, 0.9)])
+def test_what_is_counted_piece_by_piece_is_what_is_counted_whole(moments, cuts):
+    """Whatever is kept: few moments, the same number, more than the log has."""
+    histories, how = drawn(), {"size": 4, "hours": 0.5}
+    whole = recent_shares(histories, moments=moments, **how)
+    times = histories.timestamps
+    edges = [-1, *(int(np.quantile(times, cut)) for cut in cuts), int(times.max())]
+    found = None
+    for first, last in itertools.pairwise(edges):
+        some = (times > first) & (times <= last)
+        ids = histories.item_ids[some]
+        part = Histories.from_lists([[ids.tolist()]], num_items=NUM_ITEMS)
+        part = replace(part, timestamps=times[some])
+        if found is None:
+            # The grid of moments begins with the first event, here as there.
+            found = recent_shares(part, moments=moments, **how)
+        else:
+            found = recent_shares(part, moments=moments, after=found, **how)
+    assert (found.first_minute, found.last_time) == (whole.first_minute, whole.last_time)
+    np.testing.assert_allclose(found.counts, whole.counts, rtol=1e-9)
+    np.testing.assert_allclose(found.shares, whole.shares, rtol=1e-6, atol=1e-9)
+    assert np.mean(found.item_ids == whole.item_ids) > 0.99  # equal shares may change places
+
+
+def test_the_last_moments_are_kept_and_before_the_log_there_is_nothing():
+    histories, how = drawn(), {"size": 4, "hours": 0.5}
+    whole = recent_shares(histories, **how)
+    few, many = (recent_shares(histories, moments=n, **how) for n in (7, len(whole.shares) + 2))
+    np.testing.assert_allclose(few.shares, whole.shares[-7:], rtol=1e-6)
+    step = step_minutes(0.5)
+    assert few.first_minute == whole.first_minute + (len(whole.shares) - 7) * step
+    assert many.first_minute == whole.first_minute - 2 * step and not many.shares[:2].any()
+    np.testing.assert_array_equal(many.shares[2:], whole.shares)
 
 
 def test_many_moments_are_refused_before_they_are_counted(monkeypatch):

@@ -14,7 +14,7 @@ from hrec_tf.layers.neighbour_scores import FLOOR
 from hrec_tf.losses import TOP1, InBatch, reduce_rows
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.optimizers import AdagradMomentum
-from hrec_tf.schema import GAP, ITEM_IDS, SESSION_START, USER_PARALLEL, USER_START
+from hrec_tf.schema import GAP, ITEM_IDS, MINUTE, SESSION_START, USER_PARALLEL, USER_START
 from tests.reference import neighbour_scores as reference
 from tests.reference.recurrent import hrnn_loop, weights_of
 from tests.reference.training import hrnn_loss, train
@@ -530,6 +530,61 @@ def test_neighbours_add_to_the_scores_of_items_like_the_sessions_last_ones():
     np.testing.assert_allclose(model.score(hidden)[0] - without[0], gains, rtol=1e-5, atol=1e-6)
 
 
+def two_users(items=(1, 2, 3, 4, 5), minutes=(0, 20, 40, 60, 80)):
+    """Three events of one user, then two of another, some minutes after noon."""
+    histories = Histories.from_lists([[list(items[:3])], [list(items[3:])]], num_items=NUM_ITEMS)
+    return replace(histories, timestamps=1_700_000_040 + 60 * np.array(minutes))
+
+
+def popular_scores(model, minute):
+    events = EVENTS | {MINUTE: np.full_like(EVENTS[ITEM_IDS], 1_700_000_040 // 60 + minute)}
+    return np.asarray(model.score(model(events)))
+
+
+def test_popularity_counts_on_without_training_and_only_while_it_is_asked():
+    """Golden: after item 4 at minute 60 it has, at 70 (τ 1 h), a share of 2^(-1/6) / Σ."""
+    model = HRNN(num_items=NUM_ITEMS, popular=6, popular_moments=9, popular_weight=3.0, seed=0)
+    model.heads.recent.amount.assign([2.0])  # of which a gate of 1/2 lets half through
+    plain = HRNN(num_items=NUM_ITEMS, seed=0)
+    without = popular_scores(plain, 70)
+    histories = two_users()
+    first = replace(
+        Histories.from_lists([[[1, 2, 3]]], num_items=NUM_ITEMS),
+        timestamps=histories.timestamps[:3],
+    )
+    model.set_popular(first)
+    before = popular_scores(model, 70)
+    assert np.allclose(before[0, :, 3], without[0, :, 3])
+    with model.rolling(histories):
+        rolled = popular_scores(model, 70)
+    ages = np.array([70, 50, 30, 10]) / 60
+    shares = 2**-ages / (2**-ages).sum()
+    np.testing.assert_allclose(
+        rolled[0, :, :4] - without[0, :, :4],
+        np.tile(3 * np.log1p(shares / 0.001), (5, 1)),
+        rtol=1e-5,
+    )
+    np.testing.assert_array_equal(popular_scores(model, 70), before)
+    assert model.count_on(histories) == 2
+    np.testing.assert_array_equal(popular_scores(model, 70), rolled)
+    assert model.count_on(histories) == 0
+    with pytest.raises(ValueError, match="`count_on` was called on a model with popular=0"):
+        plain.count_on(histories)
+
+
+def test_popularity_that_runs_on_knows_nothing_of_what_comes():
+    """Whatever is taken from minute 60 on, lists up to there are the same."""
+    lists = []
+    for items in ((1, 2, 3, 4, 5), (1, 2, 3, 6, 6)):
+        model = HRNN(num_items=NUM_ITEMS, popular=6, popular_moments=30, seed=0)
+        model.heads.recent.amount.assign([2.0])
+        model.set_popular(two_users(minutes=(-500, -400, -300, -200, -100)))
+        with model.rolling(two_users(items)):
+            lists.append([popular_scores(model, minute) for minute in (30, 60, 70)])
+    np.testing.assert_array_equal(lists[0][:2], lists[1][:2])
+    assert np.any(lists[0][2] != lists[1][2])
+
+
 @pytest.mark.integration
 def test_reminders_learn_from_sampled_columns():
     """One update moves the boost of the item that was the target, and no other event's."""
@@ -569,6 +624,14 @@ def test_reminders_learn_from_sampled_columns():
         (
             {"neighbour_weight": 0.5},
             "`neighbour_weight` was 0.5, but neighbours is 0, so it would be ignored",
+        ),
+        (
+            {"popular_weight": 2.0},
+            "`popular_weight` was 2.0, but popular is 0, so it would be ignored",
+        ),
+        (
+            {"popular": 2, "popular_weight": -1.0},
+            r"`popular_weight` must be a finite number of at least 0, but was -1\.0",
         ),
         ({"num_items": -3}, "`num_items` must be a positive int, but was -3"),
     ],
