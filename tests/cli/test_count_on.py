@@ -1,0 +1,66 @@
+"""`hrec count-on`: lists of a saved model follow what was taken since, without training."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hrec_tf.cli.main import main
+from hrec_tf.data.histories import Histories
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.models import HRNN
+from hrec_tf.recommender import Recommender
+from tests.reference.weights import fill_distinct
+
+# Keras 3.15 saves a tf.Variable by np.array(), whose TensorFlow side knows no `copy` (NumPy 2).
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+]
+
+NOON = 1_700_000_000
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model that counted the items "07" and "8" at noon, and keeps three hours."""
+    model = HRNN(num_items=4, session_units=3, user_units=2, popular=4, popular_moments=20)
+    fill_distinct(model)
+    model.set_popular(
+        replace(Histories.from_lists([[[1, 2]]], num_items=4), timestamps=np.array([NOON] * 2))
+    )
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    return Recommender(model, Vocabulary(["07", "8", "9", "x"])).save(folder)
+
+
+def scores(capsys, folder):
+    ask = ["recommend", str(folder), "--history", f"07@{NOON + 9_000}", "--k", "4", "--json"]
+    assert main([*ask, "--include-seen"]) == 0
+    found = json.loads(capsys.readouterr().out)["answers"][0]["recommendations"]
+    return {row["item"]: row["score"] for row in found}
+
+
+def test_later_events_of_known_items_are_counted(saved, tmp_path, capsys):
+    """Ids stay text; an event of before, and one of an unknown item, are passed over."""
+    events = tmp_path / "since.csv"
+    rows = [("07", NOON), ("9", NOON + 7_000), ("9", NOON + 8_000), ("new", NOON + 8_001)]
+    events.write_text("what,when\n" + "".join(f"{i},{t}\n" for i, t in rows), encoding="utf-8")
+    out = tmp_path / "now"
+    command = ["count-on", str(saved), "--events", str(events), "--item", "what"]
+    command += ["--timestamp", "when", "--out", str(out), "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": str(out), "events": 4, "counted": 2}
+    before, after = scores(capsys, saved), scores(capsys, out)
+    gains = {item: after[item] - before[item] for item in before}
+    assert max(gains, key=gains.get) == "9" and gains["9"] > 0.01
+    assert gains["x"] == pytest.approx(0, abs=1e-5)
+
+
+def test_what_cannot_be_counted_is_said(saved, tmp_path, capsys):
+    events = tmp_path / "since.csv"
+    events.write_text("item,when\n9,1\n", encoding="utf-8")
+    command = ["count-on", str(saved), "--events", str(events), "--out", str(tmp_path / "now")]
+    assert main(command) == 1
+    assert "timestamp" in capsys.readouterr().err
+    assert not (tmp_path / "now").exists()
