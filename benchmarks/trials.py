@@ -60,8 +60,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--days", type=float, help="how long the test of `temporal` lasts")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
-    if (options.split is None) != (options.days is None):
-        parser.error("--split temporal and --days go together")
     console.import_tensorflow()
     changes = {}
     for change in options.set:

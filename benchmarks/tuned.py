@@ -11,6 +11,11 @@ recipe with as many epochs as were best, so that the final training keeps every 
 that has as many trials already is passed over; a search that was stopped goes on; several runs may
 go on side by side, with other methods each.
 
+    python -m benchmarks.tuned --data globo-10k --rolling-days 1
+
+takes the HRNN+ that was found, lets its counts run on, and chooses how much they count on the last
+day of what a split that tests one day leaves for training: `[recipes."hrnn+-rolling"]`.
+
 Then `python -m benchmarks.measure --data online-retail --models stan-tuned` measures on the test
 part, once.
 """
@@ -29,7 +34,7 @@ from hrec_tf.cli import console
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import write_whole
 from hrec_tf.data.log_source import LogSource, PreparedLog
-from hrec_tf.recipe import Recipe
+from hrec_tf.recipe import Recipe, train
 from hrec_tf.tuning import Space, Tuned, tune
 
 RECORDS, RECIPES = DOCS / "tuning.json", DOCS.parent / "hrec_tf" / "recipes"
@@ -95,21 +100,31 @@ def record_of(data: str, tuned: Tuned, trials: int) -> dict[str, Any]:
 def keep(data: str, tuned: Tuned, trials: int) -> None:
     """Writes a recipe and the record of its search; processes may do so side by side."""
     record = record_of(data, tuned, trials)
-
-    def plain(recipe: Recipe) -> dict[str, Any]:
-        content = recipe.to_dict() | {"source": record["command"]}
-        return {key: value for key, value in content.items() if key != "name"}
-
-    path = RECIPES / f"tuned_{data.replace('-', '_')}.toml"
     with locked(DOCS):
         held = {(r["dataset"], r["recipe"]): r for r in read(RECORDS)}
         write(RECORDS, list((held | {(data, tuned.base.name): record}).values()))
+    best = refitted(tuned)
+    found = {f"{best.name}-tuned": best}
+    if best.name.startswith("hrnn+"):
+        network = network_of(best)
+        found |= {"hrnn+-network-same": network, "gru4rec+-same": without_users(network)}
+    keep_recipes(data, found, record["command"])
+
+
+def path_of(data: str) -> Path:
+    return RECIPES / f"tuned_{data.replace('-', '_')}.toml"
+
+
+def keep_recipes(data: str, found: dict[str, Recipe], command: str) -> None:
+    """Writes recipes under these names beside those that are there."""
+
+    def plain(recipe: Recipe) -> dict[str, Any]:
+        content = recipe.to_dict() | {"source": command}
+        return {key: value for key, value in content.items() if key != "name"}
+
+    path = path_of(data)
+    with locked(DOCS):
         content = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
-        best = refitted(tuned)
-        found = {f"{best.name}-tuned": best}
-        if best.name.startswith("hrnn+"):
-            network = network_of(best)
-            found |= {"hrnn+-network-same": network, "gru4rec+-same": without_users(network)}
         recipes = content.get("recipes", {}) | {name: plain(of) for name, of in found.items()}
         whole = {"data": data, "recipes": dict(sorted(recipes.items()))}
         write_whole(path, plain_toml.to_toml(whole).encode())
@@ -136,6 +151,22 @@ def tune_method(log: PreparedLog, data: str, method: str, trials: int, studies: 
     keep(data, tuned, trials)
 
 
+def keep_rolling(data: str, days: float) -> None:
+    """Writes the recipe of the tuned HRNN+ whose popularity of the hour counts on."""
+    path = path_of(data)
+    held = tomllib.loads(path.read_text("utf-8"))["recipes"]
+    (name,) = (name for name in held if name.startswith("hrnn+") and name.endswith("-tuned"))
+    recipe = Recipe.for_data(data, name).with_changes(
+        {"popular_weight": None, "evaluation.rolling": True}
+    )
+    log = LogSource(data, split={"name": "temporal", "days": days}).load()
+    training, validation = log.for_validation()
+    model = train(recipe, training, seed=SEED, validation=validation, features=log.features)
+    chosen = round(float(model.heads.recent.weight[0]), 6)
+    command = f"python -m benchmarks.tuned --data {data} --rolling-days {days:g}"
+    keep_recipes(data, {"hrnn+-rolling": recipe.with_changes({"popular_weight": chosen})}, command)
+
+
 def trials_of(data: str, method: str) -> int:
     """How many trials a method had on a log; 0 if it was not tuned there."""
     there = (r for r in read(RECORDS) if (r["dataset"], r["recipe"]) == (data, method))
@@ -147,11 +178,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="named logs, with commas between")
     parser.add_argument("--models", help="methods (default: those of docs/results.md)")
     parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--rolling-days", type=float, help="days of the split that is to be tested")
     parser.add_argument("--studies", type=Path, default=Path("runs/studies"))
     options = parser.parse_args(arguments)
     options.studies.mkdir(parents=True, exist_ok=True)
     console.import_tensorflow()
     for data in options.data.split(","):
+        if options.rolling_days is not None:
+            keep_rolling(data, options.rolling_days)
+            continue
         methods = options.models.split(",") if options.models else METHODS[data]
         missing = [name for name in methods if trials_of(data, name) < options.trials]
         if not missing:

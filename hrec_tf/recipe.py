@@ -107,6 +107,11 @@ class Recipe:
         )
 
     @property
+    def is_rolling(self) -> bool:
+        """Whether what the model counts runs on over the histories that it is measured on."""
+        return bool(self.evaluation.get("rolling", False))
+
+    @property
     def needs_validation(self) -> bool:
         """Whether `train` needs validation histories."""
         return self.patience is not None or bool(self.chosen_weights)
@@ -308,16 +313,16 @@ class Recipe:
         from hrec_tf.metrics import TIES
 
         chosen = {**keys.EVALUATION, **self.evaluation}
-        self._check_rolling(chosen["rolling"])
+        self._check_rolling()
         check_report_options(ks=chosen["ks"], average=chosen["average"])
         checks.require_choice("ties", chosen["ties"], TIES)
         self._check_ranking(num_items=None)
 
-    def _check_rolling(self, is_asked: bool) -> None:
-        if is_asked and not self.arguments.get("popular"):
+    def _check_rolling(self) -> None:
+        if self.is_rolling and not self.arguments.get("popular"):
             raise ValueError(
-                f"`evaluation.rolling` was {is_asked}, but {self.name} counts no popularity of the "
-                "hour that could run on, so it would be ignored. Leave it out, or see "
+                f"`evaluation.rolling` was {self.is_rolling}, but {self.name} counts no popularity "
+                "of the hour that could run on, so it would be ignored. Leave it out, or see "
                 "`arguments.popular` of hrnn and `arguments.rolling` of recent-pop."
             )
 
@@ -571,15 +576,19 @@ def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) 
     sampled = _sampled(options)
     drawing = ("sampled_negatives", "sampling")
     options = {name: value for name, value in options.items() if name not in drawing}
-    is_rolling = options.pop("rolling")
-    recipe._check_rolling(is_rolling)
-    with _rolling(is_rolling, fitted, histories):
+    asked = replace(recipe, evaluation={"rolling": options.pop("rolling")})
+    with rolling(asked, fitted, histories):
         return evaluation.evaluate(fitted, histories, sampled=sampled, **options)
 
 
-def _rolling(is_asked: bool, fitted: Any, histories: Histories) -> Any:
-    """A context in which what a model counts runs on over the histories, if it is asked for."""
-    return fitted.rolling(histories) if is_asked else nullcontext()
+def rolling(recipe: Recipe, fitted: Any, histories: Histories) -> Any:
+    """A context in which a fitted model's counts run on over histories, if its recipe says so.
+
+    Raises:
+        ValueError: a model that counts nothing that could run on.
+    """
+    recipe._check_rolling()
+    return fitted.rolling(histories) if recipe.is_rolling else nullcontext()
 
 
 def _sampled(options: Mapping[str, Any]) -> Any:
@@ -677,10 +686,10 @@ def _validation(recipe: Recipe, model: Any, histories: Histories) -> Any:
         return _validation_stream(recipe, model, histories)
     from hrec_tf.evaluation import rank_model, summarise
 
-    k, is_rolling = recipe._largest_k, recipe.evaluation.get("rolling", False)
+    k = recipe._largest_k
 
     def measured() -> dict[str, float]:
-        with _rolling(is_rolling, model, histories):
+        with rolling(recipe, model, histories):
             ranks = rank_model(model, histories)
         found = summarise(ranks, histories, ks=[k]).metrics
         return {f"recall@{k}": found[f"Recall@{k}"], f"mrr@{k}": found[f"MRR@{k}"]}

@@ -107,7 +107,7 @@ def _of_ranking(comparison: Comparison) -> Iterator[str]:
             "against it."
         )
     for result in comparison.results:
-        if result.recipe.evaluation.get("rolling") or result.recipe.arguments.get("rolling"):
+        if result.recipe.is_rolling or result.recipe.arguments.get("rolling"):
             yield (
                 f"{label(result)} counted the test period's events as they came; methods without "
                 "`rolling` know the training log alone."
