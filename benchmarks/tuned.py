@@ -13,8 +13,10 @@ go on side by side, with other methods each.
 
     python -m benchmarks.tuned --data globo-10k --rolling-days 1
 
-takes the HRNN+ that was found, lets its counts run on, and chooses how much they count on the last
-day of what a split that tests one day leaves for training: `[recipes."hrnn+-rolling"]`.
+takes the HRNN+ that was found, lets its counts run on, and chooses, by the same objective, how much
+they count
+on the last day of what a split that tests one day leaves for training:
+`[recipes."hrnn+-rolling"]`.
 
 Then `python -m benchmarks.measure --data online-retail --models stan-tuned` measures on the test
 part, once.
@@ -34,7 +36,7 @@ from hrec_tf.cli import console
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import write_whole
 from hrec_tf.data.log_source import LogSource, PreparedLog
-from hrec_tf.recipe import Recipe, train
+from hrec_tf.recipe import Recipe, evaluate, train
 from hrec_tf.tuning import Space, Tuned, tune
 
 RECORDS, RECIPES = DOCS / "tuning.json", DOCS.parent / "hrec_tf" / "recipes"
@@ -153,18 +155,23 @@ def tune_method(log: PreparedLog, data: str, method: str, trials: int, studies: 
 
 def keep_rolling(data: str, days: float) -> None:
     """Writes the recipe of the tuned HRNN+ whose popularity of the hour counts on."""
+    from hrec_tf.training import choose_head_weight
+
     path = path_of(data)
     held = tomllib.loads(path.read_text("utf-8"))["recipes"]
     (name,) = (name for name in held if name.startswith("hrnn+") and name.endswith("-tuned"))
-    recipe = Recipe.for_data(data, name).with_changes(
-        {"popular_weight": None, "evaluation.rolling": True}
-    )
+    recipe = Recipe.for_data(data, name).with_changes({"evaluation.rolling": True})
     log = LogSource(data, split={"name": "temporal", "days": days}).load()
     training, validation = log.for_validation()
-    model = train(recipe, training, seed=SEED, validation=validation, features=log.features)
-    chosen = round(float(model.heads.recent.weight[0]), 6)
+    model = train(recipe, training, seed=SEED, features=log.features)
+    found = choose_head_weight(
+        model, "popular_weight", lambda: evaluate(recipe, model, validation).metrics, OBJECTIVE
+    )
+    chosen = max(found, key=lambda weight: (found[weight], -weight))
     command = f"python -m benchmarks.tuned --data {data} --rolling-days {days:g}"
-    keep_recipes(data, {"hrnn+-rolling": recipe.with_changes({"popular_weight": chosen})}, command)
+    recipe = recipe.with_changes({"popular_weight": chosen})
+    keep_recipes(data, {"hrnn+-rolling": recipe}, command)
+    print(data, {weight: round(value, 4) for weight, value in found.items()}, flush=True)
 
 
 def trials_of(data: str, method: str) -> int:
