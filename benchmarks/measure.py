@@ -41,7 +41,7 @@ from hrec_tf import __version__
 from hrec_tf.cli import console
 from hrec_tf.cli.options import whole_numbers
 from hrec_tf.data.log_source import LogSource, PreparedLog
-from hrec_tf.recipe import Recipe, rolling, with_shared_changes
+from hrec_tf.recipe import Recipe, counting_on, with_shared_changes
 
 if TYPE_CHECKING:
     from hrec_tf.reporting.comparison import Result
@@ -212,7 +212,7 @@ def serving_values(result: "Result", log: PreparedLog) -> dict[str, float]:
     """Coverage of the last seed's lists, and how many are made in a second."""
     from hrec_tf.evaluation import best_items, coverage
 
-    with rolling(result.recipe, result.fitted, log.test):
+    with counting_on(result.recipe, result.fitted, log.test):
         lists = best_items(result.fitted, log.test, k=20)
     speed = recommending.lists_per_second(recommending.of_log(result.fitted, log))
     return {COVERAGE: round(coverage(lists, log.test.num_items), 6), LISTS: round(speed, 1)}

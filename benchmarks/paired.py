@@ -41,6 +41,7 @@ TRIED = (
     "hrnn+-tuned",
     "hrnn+-news-tuned",
     "hrnn+-without-times-tuned",
+    "hrnn+-rolling",
     "hrnn+-network-same",
     "hrnn-meta-tuned",
     "hrnn-meta-control-tuned",

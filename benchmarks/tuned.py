@@ -160,7 +160,7 @@ def keep_rolling(data: str, days: float) -> None:
     path = path_of(data)
     held = tomllib.loads(path.read_text("utf-8"))["recipes"]
     (name,) = (name for name in held if name.startswith("hrnn+") and name.endswith("-tuned"))
-    recipe = Recipe.for_data(data, name).with_changes({"evaluation.rolling": True})
+    recipe = Recipe.for_data(data, name).with_changes({"evaluation.counts_on": True})
     log = LogSource(data, split={"name": "temporal", "days": days}).load()
     training, validation = log.for_validation()
     model = train(recipe, training, seed=SEED, features=log.features)

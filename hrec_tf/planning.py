@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import tensorflow as tf
+
 from hrec_tf import recipe as recipes
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
@@ -133,7 +135,7 @@ def plan(
 
 
 def _bytes_of(variable: Any) -> int:
-    size = FLOAT_BYTES
+    size = tf.as_dtype(variable.dtype).size
     for length in variable.shape:
         size *= length
     return size

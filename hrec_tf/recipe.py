@@ -51,8 +51,8 @@ class Recipe:
             `hrec_tf.training.WeightAveraging`; validation then measures the mean. None averages
             nothing.
         evaluation: `ks`, `ties`, `average`, `coverage`, `top_pop`, `sampled_negatives`, `sampling`,
-            `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`; `rolling`, see
-            `hrec_tf.models.HRNN.rolling`.
+            `bootstrap_sessions`, see `hrec_tf.evaluation.evaluate`; `counts_on`, see
+            `hrec_tf.models.HRNN.counting_on`.
 
     Raises:
         ValueError: a model that there is not, or a section that it would ignore.
@@ -107,9 +107,9 @@ class Recipe:
         )
 
     @property
-    def is_rolling(self) -> bool:
+    def counts_on(self) -> bool:
         """Whether what the model counts runs on over the histories that it is measured on."""
-        return bool(self.evaluation.get("rolling", False))
+        return bool(self.evaluation.get("counts_on", False))
 
     @property
     def needs_validation(self) -> bool:
@@ -313,16 +313,21 @@ class Recipe:
         from hrec_tf.metrics import TIES
 
         chosen = {**keys.EVALUATION, **self.evaluation}
-        self._check_rolling()
+        self._check_counts_on()
         check_report_options(ks=chosen["ks"], average=chosen["average"])
         checks.require_choice("ties", chosen["ties"], TIES)
         self._check_ranking(num_items=None)
 
-    def _check_rolling(self) -> None:
-        if self.is_rolling and not self.arguments.get("popular"):
+    def _check_counts_on(self) -> None:
+        if not isinstance(self.evaluation.get("counts_on", False), bool):
             raise ValueError(
-                f"`evaluation.rolling` was {self.is_rolling}, but {self.name} counts no popularity "
-                "of the hour that could run on, so it would be ignored. Leave it out, or see "
+                f"`evaluation.counts_on` of {self.name} was {self.evaluation['counts_on']!r}, but "
+                "must be true or false. Pass one of them."
+            )
+        if self.counts_on and not self.arguments.get("popular"):
+            raise ValueError(
+                f"`evaluation.counts_on` was {self.counts_on}, but {self.name} has no popularity "
+                "of the hour that could count on, so it would be ignored. Leave it out, or see "
                 "`arguments.popular` of hrnn and `arguments.rolling` of recent-pop."
             )
 
@@ -374,7 +379,10 @@ class Recipe:
         if isinstance(value, list):
             value = tuple(value)
         changed: dict[str, Any] = {section: {**held, key: value}}
-        return replace(self, **changed)
+        made = replace(self, **changed)
+        if key == "counts_on":
+            made._check_counts_on()
+        return made
 
     def _located(self, key: str) -> tuple[str, str]:
         """The section that a key belongs to, and its name there."""
@@ -413,8 +421,10 @@ def with_shared_changes(recipes: Sequence[Recipe], changes: Mapping[str, Any]) -
         ValueError: a key that none of the recipes has.
     """
     changed = list(recipes)
-    # New names first: they decide which other keys there are.
-    for key in sorted(changes, key=lambda key: not key.endswith("name")):
+    # New names first: they decide which other keys there are. What needs an argument comes last.
+    for key in sorted(
+        changes, key=lambda key: (key.endswith("counts_on"), not key.endswith("name"))
+    ):
         refusals = []
         for place, recipe in enumerate(changed):
             try:
@@ -510,6 +520,23 @@ def train(
     return model
 
 
+def count_held_out(fitted: Any, validation: Histories | None) -> None:
+    """Counts what was held back from training, in a model that counts on, before it is tested.
+
+    Args:
+        fitted: what `train` returned.
+        validation: what it was given; None changes nothing.
+    """
+    if validation is not None and fitted.counts_on:
+        fitted.count_on(validation)
+
+
+def with_chosen(recipe: Recipe, fitted: Any) -> Recipe:
+    """Returns the recipe with the weights that validation chose for a fitted model."""
+    chosen = {name: fitted.heads.weight_of(name) for name in recipe.chosen_weights}
+    return replace(recipe, arguments=dict(recipe.arguments) | chosen)
+
+
 def ready_to_train(
     recipe: Recipe,
     histories: Histories,
@@ -576,19 +603,19 @@ def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) 
     sampled = _sampled(options)
     drawing = ("sampled_negatives", "sampling")
     options = {name: value for name, value in options.items() if name not in drawing}
-    asked = replace(recipe, evaluation={"rolling": options.pop("rolling")})
-    with rolling(asked, fitted, histories):
+    asked = replace(recipe, evaluation={"counts_on": options.pop("counts_on")})
+    with counting_on(asked, fitted, histories):
         return evaluation.evaluate(fitted, histories, sampled=sampled, **options)
 
 
-def rolling(recipe: Recipe, fitted: Any, histories: Histories) -> Any:
+def counting_on(recipe: Recipe, fitted: Any, histories: Histories) -> Any:
     """A context in which a fitted model's counts run on over histories, if its recipe says so.
 
     Raises:
         ValueError: a model that counts nothing that could run on.
     """
-    recipe._check_rolling()
-    return fitted.rolling(histories) if recipe.is_rolling else nullcontext()
+    recipe._check_counts_on()
+    return fitted.counting_on(histories) if recipe.counts_on else nullcontext()
 
 
 def _sampled(options: Mapping[str, Any]) -> Any:
@@ -689,7 +716,7 @@ def _validation(recipe: Recipe, model: Any, histories: Histories) -> Any:
     k = recipe._largest_k
 
     def measured() -> dict[str, float]:
-        with rolling(recipe, model, histories):
+        with counting_on(recipe, model, histories):
             ranks = rank_model(model, histories)
         found = summarise(ranks, histories, ks=[k]).metrics
         return {f"recall@{k}": found[f"Recall@{k}"], f"mrr@{k}": found[f"MRR@{k}"]}

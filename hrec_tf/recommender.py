@@ -1,5 +1,6 @@
 """A model and all it needs to answer an application: raw ids in, raw ids out."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -248,7 +249,8 @@ class Recommender:
         """Counts later events, of whatever users, in a model with a popularity of the hour.
 
         Nothing is trained: lists follow what is taken now. Events up to the last one that was
-        counted, and those of unknown items, are passed over.
+        counted, and those of unknown items, are passed over. States that were kept of users are
+        of the model as it was.
 
         Args:
             events: (raw id, Unix seconds), in any order.
@@ -257,35 +259,39 @@ class Recommender:
             How many events were counted.
 
         Raises:
-            ValueError: a model that counts no popularity, no event, or ids of another type than
-                the vocabulary's.
+            ValueError: a model that counts no popularity, no event, one that is no pair or of
+                tomorrow, or ids of another type than the vocabulary's.
             TypeError: likewise.
         """
-        if not getattr(self.model, "counts_on", False):
+        if not self.model.counts_on:
             raise ValueError(
                 f"`count_on` was called with a {type(self.model).__name__} that counts no "
                 "popularity of the hour. Train an hrnn with e.g. popular=100."
             )
-        pairs = list(events)
+        pairs = [_pair(row, event) for row, event in enumerate(events)]
         if not pairs:
             raise ValueError("`events` is empty. Pass (raw id, Unix seconds) of what came since.")
         item_ids = self._encode([raw_id for raw_id, _ in pairs], "events")
-        times = np.asarray([seconds for _, seconds in pairs])
-        if times.dtype.kind not in "iu":
-            raise TypeError(
-                f"`events` has times of type {times.dtype}, but they must be whole Unix seconds. "
-                "Convert them."
+        times = np.array([seconds for _, seconds in pairs], np.int64)
+        latest, tomorrow = int(times.argmax()), int(time.time()) + 24 * 3_600
+        if times[latest] > tomorrow:
+            raise ValueError(
+                f"`events` has the time {times[latest]} at row {latest}, which is more than a day "
+                "from now: what came before it would never be counted again. Pass Unix seconds, "
+                "not e.g. milliseconds."
             )
         known = item_ids > 0
         if not known.any():
             return 0
         order = np.argsort(times[known], kind="stable")
-        histories = Histories.from_lists(
-            [[item_ids[known][order].tolist()]], num_items=self.vocabulary.num_items
+        taken = [[item_ids[known][order].tolist()]]
+        histories = Histories.from_lists(taken, num_items=self.vocabulary.num_items)
+        found = self.model.count_on(replace(histories, timestamps=times[known][order]))
+        # Another model, as states tell models apart.
+        self.inference = Inference(
+            self.model, self.vocabulary.supports, idle_minutes=self.idle_minutes
         )
-        return self.model.count_on(
-            replace(histories, timestamps=times[known][order].astype(np.int64))
-        )
+        return found
 
     def explain(self, history: Iterable[Any]) -> ExplainedHistory:
         """Returns what the model does inside when it reads the last session of a history.
@@ -442,3 +448,19 @@ _HISTORY = (
     tf.TensorSpec((None, None), tf.int64),
     tf.TensorSpec((None,), tf.int32),
 )
+
+
+def _pair(row: int, event: Any) -> tuple[Any, int]:
+    """An event as (raw id, Unix seconds)."""
+    if not isinstance(event, tuple | list) or len(event) != 2:
+        raise TypeError(
+            f"`events` has {event!r} at row {row}, but each must be a pair. Pass (raw id, Unix "
+            "seconds)."
+        )
+    raw_id, seconds = event
+    if isinstance(seconds, bool) or not isinstance(seconds, int | np.integer):
+        raise TypeError(
+            f"`events` has the time {seconds!r} at row {row}, but it must be whole Unix seconds. "
+            "Convert it."
+        )
+    return raw_id, int(seconds)

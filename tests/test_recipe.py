@@ -10,10 +10,12 @@ from hrec_tf.data.recent_counts import recent_shares
 from hrec_tf.recipe import (
     Recipe,
     best_epoch,
+    count_held_out,
     evaluate,
     num_pairs,
     parse_value,
     train,
+    with_chosen,
     with_shared_changes,
 )
 from hrec_tf.training import Checkpoint
@@ -328,8 +330,8 @@ def test_popularity_that_runs_on_is_measured_and_weighed_by_validation():
     recipe = hrnn(**SMALL | settings)
     assert recipe.chosen_weights == ("popular_weight",)
     assert not recipe.with_changes({"popular_weight": 2.0}).needs_validation
-    rolling = recipe.with_changes({"evaluation.rolling": True})
-    model = train(rolling, training, seed=0, validation=later)
+    counting = recipe.with_changes({"evaluation.counts_on": True})
+    model = train(counting, training, seed=0, validation=later)
     before = model.heads.recent.held_shares()
 
     def recall(weight, **changes):
@@ -337,20 +339,29 @@ def test_popularity_that_runs_on_is_measured_and_weighed_by_validation():
         return evaluate(recipe, model, later, **changes).metrics["Recall@1"]
 
     chosen = float(model.heads.recent.weight[0])
-    recalls = {weight: recall(weight, rolling=True) for weight in WEIGHTS["popular_weight"]}
+    assert with_chosen(recipe, model).arguments["popular_weight"] == chosen
+    recalls = {weight: recall(weight, counts_on=True) for weight in WEIGHTS["popular_weight"]}
     best = max(recalls.values())
     assert chosen == min(w for w, found in recalls.items() if found == best)
     assert best > recall(chosen) + 0.2
     for held, kept in zip(model.heads.recent.held_shares(), before, strict=True):
         np.testing.assert_array_equal(held, kept)
+    count_held_out(model, later)
+    assert recall(chosen) == recalls[chosen]
 
 
 def test_counts_that_cannot_run_on_are_refused_before_anything_is_trained():
-    message = r"`evaluation\.rolling` was True, but hrnn-init counts no popularity .* Leave it out"
+    message = r"`evaluation\.counts_on` was True, but hrnn-init has no popularity .* Leave it out"
     with pytest.raises(ValueError, match=message):
-        hrnn(**SMALL).with_changes({"evaluation.rolling": True})
+        hrnn(**SMALL).with_changes({"evaluation.counts_on": True})
+    popular = {"evaluation.counts_on": True, "popular": 5}
+    assert hrnn(**SMALL).with_changes(popular).counts_on
+    mixed = with_shared_changes([hrnn(**SMALL), hrnn(popular=5)], {"evaluation.counts_on": True})
+    assert [recipe.counts_on for recipe in mixed] == [False, True]
+    with pytest.raises(ValueError, match=r"`evaluation\.counts_on` of .* was 'no', but must be"):
+        hrnn(popular=5).with_changes({"evaluation.counts_on": "no"})
     with pytest.raises(ValueError, match=message):
-        evaluate(hrnn(**SMALL), None, ring_histories(num_users=2), rolling=True)
+        evaluate(hrnn(**SMALL), None, ring_histories(num_users=2), counts_on=True)
 
 
 def test_a_weight_of_neighbours_that_is_to_be_chosen_needs_validation():

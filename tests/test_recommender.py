@@ -178,9 +178,10 @@ def popular(**arguments):
 def test_events_of_others_are_counted_and_lists_follow():
     """What was counted before and what is unknown is passed over, in any order."""
     recommender, asked = popular(popular_moments=20), {"history": [("tea", NOON + 9_000)], "k": 6}
-    before = dict(recommender.recommend(**asked))
+    before, number = dict(recommender.recommend(**asked)), recommender.inference.model_number
     came = [("jam", NOON + 7_300), ("no such", NOON + 7_200), ("jam", NOON + 7_200), ("tea", NOON)]
     assert recommender.count_on(came) == 2
+    assert recommender.inference.model_number != number
     gains = {item: score - before[item] for item, score in recommender.recommend(**asked)}
     assert max(gains, key=gains.get) == "jam" and gains["jam"] > 0
     assert recommender.count_on(came) == recommender.count_on([("no such", NOON + 9_000)]) == 0
@@ -190,13 +191,15 @@ def test_events_of_others_are_counted_and_lists_follow():
     ("events", "error", "message"),
     [
         ([], ValueError, "`events` is empty. Pass"),
-        ([("tea", 0.5)], TypeError, "`events` has times of type float64, but .* Convert them"),
+        ([("tea", 0.5)], TypeError, "`events` has the time 0.5 at row 0, but .* Convert it"),
+        (["ab"], TypeError, "`events` has 'ab' at row 0, but each must be a pair. Pass"),
+        ([("tea", NOON * 1000)], ValueError, r"the time 1700000000000 at row 0, .* a day from now"),
         ([(5, NOON)], TypeError, "In `events`: "),
     ],
 )
 def test_events_that_cannot_be_counted_are_refused(events, error, message):
     with pytest.raises(error, match=message):
-        popular().count_on(events)
+        popular(popular_moments=2).count_on(events)
     with pytest.raises(ValueError, match=r"with a HRNN that counts no popularity .* Train an hrnn"):
         RECOMMENDER.count_on([("tea", NOON)])
 

@@ -1,47 +1,79 @@
 """`hrec count-on`: what is taken now, for a trained model, without training again."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hrec_tf.cli import console
 from hrec_tf.schema import ITEM, TIMESTAMP
 
+if TYPE_CHECKING:
+    from hrec_tf.recommender import Recommender
+
 
 def count_on(
     run: Annotated[str, typer.Argument(help="A folder that `hrec train` wrote, or this command.")],
     events: Annotated[
-        str, typer.Option(help="File with the events that came since, of whatever users.")
+        str,
+        typer.Option(help="CSV, TSV, JSON lines or Parquet: events that came since, of all users."),
     ],
     out: Annotated[str, typer.Option(help="Folder to make; recommend and export read it.")],
-    item: Annotated[str, typer.Option(help="Its column of items.")] = ITEM,
-    timestamp: Annotated[str, typer.Option(help="Its column of times.")] = TIMESTAMP,
+    item: Annotated[
+        str | None, typer.Option(help="Column of items (that of the training log, or `item`).")
+    ] = None,
+    timestamp: Annotated[
+        str | None, typer.Option(help="Column of times (likewise, or `timestamp`).")
+    ] = None,
+    timestamp_unit: Annotated[
+        str | None, typer.Option(help="s, ms, us, ns or auto (likewise).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Counts later events in a model with a popularity of the hour, without training again.
 
-    Events that were counted before, and those of unknown items, are passed over.
+    Events that were counted before, and those of unknown items, are passed over. Repeats and
+    events of all types count.
     """
     console.import_tensorflow()
-    import polars as pl
-
-    from hrec_tf.data.event_log import EventLog
+    from hrec_tf import runs
     from hrec_tf.recommender import Recommender
 
+    runs.require_free(out)
     with console.Progress().watch(f"loading {run}"):
         recommender = Recommender.load(run)
-    is_text = recommender.vocabulary.raw_ids.dtype == pl.String
-    # A column stands for the users, who do not matter.
-    log = EventLog.read(
-        events, user=item, item=item, timestamp=timestamp, text_ids=("item",) if is_text else ()
-    )
-    frame = log.frame
-    counted = recommender.count_on(zip(frame[ITEM], frame[TIMESTAMP], strict=True))
+    said = {ITEM: item, TIMESTAMP: timestamp, "timestamp_unit": timestamp_unit}
+    reading = _reading_of(run) | {name: value for name, value in said.items() if value is not None}
+    taken, notes = _read(events, recommender, reading)
+    counted = recommender.count_on(list(taken.rows()))
     path = recommender.save(out)
     if json:
-        console.print_json({"path": str(path), "events": len(frame), "counted": counted})
+        about = {"path": str(path), "events": len(taken), "counted": counted, "notes": notes}
+        console.print_json(about)
         return
+    print(*notes, sep="\n", end="\n" if notes else "")
     print(
-        f"{counted:,} of {len(frame):,} events counted; the others were before, or of unknown "
+        f"{counted:,} of {len(taken):,} events counted; the others were before, or of unknown "
         f"items. Written to {path}. Ask it: hrec recommend {path}"
     )
+
+
+def _reading_of(run: str) -> dict[str, Any]:
+    """How the columns of the training log were called, where the folder knows."""
+    from hrec_tf import runs
+    from hrec_tf.data import catalogue
+
+    if not (Path(run) / runs.CONFIG).is_file():
+        return {}
+    log = runs.load(run).log
+    reading = catalogue.entry(log.data).reading if log.is_named else log.reading
+    return {name: of for name in (ITEM, TIMESTAMP, "timestamp_unit") if (of := reading.get(name))}
+
+
+def _read(path: str, recommender: "Recommender", reading: dict[str, Any]) -> Any:
+    import polars as pl
+
+    from hrec_tf.data.log_table import read_taken
+
+    is_text = recommender.vocabulary.raw_ids.dtype == pl.String
+    return read_taken(path, text_items=is_text, **reading)

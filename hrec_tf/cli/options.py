@@ -244,12 +244,12 @@ class EvaluationOptions:
             "--coverage/--no-coverage",
         ),
     ] = None
-    rolling: Annotated[
+    counts_on: Annotated[
         bool | None,
         option(
-            "Popularity of the hour counts test events, too, each before those that come later.",
+            "Popularity of the hour counts test events, too, as they come.",
             _EVALUATION,
-            "--rolling/--no-rolling",
+            "--counts-on/--no-counts-on",
         ),
     ] = None
 

@@ -99,6 +99,8 @@ def train(
                 features=prepared.features,
             )
             seconds = checkpoint.seconds if checkpoint else time.perf_counter() - begin
+        recipe = run["recipe"] = recipes.with_chosen(recipe, fitted)
+        recipes.count_held_out(fitted, held_out)
         with progress.watch(f"evaluating {recipe.name}"):
             evaluation = recipes.evaluate(recipe, fitted, prepared.test)
         metrics = {**evaluation.summary(), "training_seconds": seconds}

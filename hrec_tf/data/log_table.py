@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -86,6 +87,42 @@ def build(
     if log_files.collect(reader.frame.head(1), source).is_empty():
         raise log_files.empty_log(source)
     return _checked(reader, names), reader.notes
+
+
+def read_taken(
+    path: str | Path,
+    *,
+    item: str = ITEM,
+    timestamp: str = TIMESTAMP,
+    timestamp_unit: str = "auto",
+    text_items: bool = False,
+    columns: Sequence[str] | None = None,
+    separator: str | None = None,
+    format: str | None = None,
+) -> tuple[pl.DataFrame, list[str]]:
+    """Reads what was taken when, by whomever.
+
+    Args:
+        path: a CSV, TSV, JSON lines or Parquet file, plain or gzip.
+        item, timestamp, timestamp_unit, columns, separator, format: as of `EventLog.read`.
+        text_items: whether ids of a text table stay text whatever they look like.
+
+    Returns:
+        `item` (Int64 or String) and `timestamp` (Int64, seconds), and notes on what was guessed.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: as `EventLog.read` does.
+    """
+    scanned, typed, notes = log_files.scan(
+        path, format=format, separator=separator, columns=columns
+    )
+    as_text = (ITEM,) if text_items and not typed else ()
+    reader = ColumnReader(scanned, source=Path(path).name, typed=typed, text_ids=as_text)
+    for argument, column in ((ITEM, item), (TIMESTAMP, timestamp)):
+        reader.require_column(argument, column)
+    times, _ = reader.seconds(TIMESTAMP, timestamp, timestamp_unit)
+    found = reader.frame.select(**{ITEM: reader.ids(ITEM, item), TIMESTAMP: times})
+    return log_files.collect(found, reader.source), notes + reader.notes
 
 
 def _checked(reader: ColumnReader, names: ColumnNames) -> pl.DataFrame:

@@ -37,8 +37,10 @@ class RecentShares(NamedTuple):
 def step_minutes(hours: float) -> int:
     """Returns Δ, minutes from one moment to the next, for a half-life in hours."""
     hours = checks.require_number("popular_hours", hours, minimum=0, mend="Pass e.g. 1.0.")
-    if hours <= 0:
-        raise ValueError(f"`popular_hours` was {hours}, but must be above 0. Pass e.g. 1.0.")
+    if hours * SECONDS_PER_MINUTE < 1:
+        raise ValueError(
+            f"`popular_hours` was {hours}, but must be a minute at least, 1 / 60. Pass e.g. 1.0."
+        )
     return max(1, round(hours * 60 / STEPS_PER_HALF_LIFE))
 
 
@@ -71,8 +73,9 @@ def recent_shares(
         histories: whose times are seconds.
         size: M, items kept of each moment.
         hours: τ.
-        moments: R, how many are kept, the last ones; before the log's first event there is
-            nothing. None has those from the first event to the one after the last.
+        moments: R, how many are kept, the last ones. The first of them is empty: of what was
+            before, nothing is known. None has those from the log's first event, which is empty
+            likewise, to the one after the last.
         after: where counting stood, of the same M and τ. Events up to its T are passed over; those
             after it are counted on top, and its moments go on.
 
@@ -123,6 +126,7 @@ def recent_shares(
         place = row - (end - held)
         ids[place, : len(best)] = best
         shares[place, : len(best)] = counts[best] / counts.sum()
+    ids[0], shares[0] = 0, 0
     counts *= 2.0 ** ((now - minutes[-1]) / half_life)
     return RecentShares(origin + (end - held) * step, ids, shares, counts, int(times.max()))
 

@@ -8,6 +8,7 @@ from hrec_tf.data.histories import Histories
 from hrec_tf.data.recent_counts import RecentShares, recent_shares, step_minutes
 from hrec_tf.layers.exact_numbers import ExactNumbers
 from hrec_tf.layers.listed_items import among, over_catalogue
+from hrec_tf.schema import LATEST_MINUTE, SECONDS_PER_MINUTE
 
 FLOOR = 0.001
 """ε: a share of what is taken below which popularity says little."""
@@ -23,8 +24,9 @@ class RecentScores(keras.layers.Layer):
     t is the minute of the event, h the hidden state, p_j the shares of `recent_shares`: of each
     moment the M largest; other items gain nothing. a, w and v are learnt and begin at 0, where
     nothing is gained; c, `weight`, is 1 while they are, and may be set then. Moments lie before t,
-    so that in training, too, nothing is known of what comes. After the log they were counted on,
-    the last one holds, until `count` goes on.
+    so that in training, too, nothing is known of what comes; the first one is empty, and holds
+    for all that was before. After the log they were counted on, the last one holds, until `count`
+    goes on.
 
     Source: ours; decayed counts: Ji et al., SIGIR 2020, arXiv:2005.13829 (DecayPop); that recent
     clicks predict news: Moreira et al., IEEE Access 2019, arXiv:1904.10367; docs/equations.md B.11.
@@ -90,12 +92,18 @@ class RecentScores(keras.layers.Layer):
             goes_on: whether to count on top of what is held, from the event after its last one.
 
         Raises:
-            ValueError: other items than the layer was made for.
+            ValueError: other items than the layer was made for, or times beyond int32 minutes.
         """
         if histories.num_items != self.num_items:
             raise ValueError(
                 f"`histories` has num_items {histories.num_items}, but this layer was made for "
                 f"{self.num_items}. Encode with the vocabulary of its model."
+            )
+        last = int(histories.timestamps.max(initial=0))
+        if last // SECONDS_PER_MINUTE > LATEST_MINUTE:
+            raise ValueError(
+                f"`histories` has the time {last}, which is no Unix second: minutes are int32. "
+                "Pass seconds, not e.g. nanoseconds."
             )
         found = recent_shares(
             histories,

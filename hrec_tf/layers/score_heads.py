@@ -125,13 +125,24 @@ class ScoreHeads(keras.layers.Layer):
         Raises:
             ValueError: there is no such head.
         """
+        self._weighed(name).weight.assign([weight])
+
+    def weight_of(self, name: str) -> float:
+        """Returns what `set_weight` set.
+
+        Raises:
+            ValueError: there is no such head.
+        """
+        return round(float(self._weighed(name).weight[0]), 6)
+
+    def _weighed(self, name):
         head = {"neighbour_weight": self.neighbour_scores, "popular_weight": self.recent}[name]
         if head is None:
             raise ValueError(
-                f"`{name}` was to be {weight}, but there is no such head. Build the model with "
-                "e.g. neighbours=100 or popular=100."
+                f"`{name}` is of a head that this model does not have. Build it with e.g. "
+                "neighbours=100 or popular=100."
             )
-        head.weight.assign([weight])
+        return head
 
     @property
     def is_empty(self) -> bool:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hrec_tf.cells import HierarchicalGRUCell
 from hrec_tf.data.gaps import require_gap_moments
+from hrec_tf.data.recent_counts import num_moments
 from hrec_tf.layers import (
     ItemEmbedding,
     ItemInputs,
@@ -24,6 +25,7 @@ from hrec_tf.schema import (
     ITEM_IDS,
     MINUTE,
     PADDING_ID,
+    SECONDS_PER_MINUTE,
     SESSION_START,
     USER_PARALLEL,
     USER_START,
@@ -178,7 +180,8 @@ class HRNN(NextItemModel):
         heads.build()
         self.head_arguments = heads.arguments
         self.heads = None if heads.is_empty else heads
-        self.scores_are_products, self.reads_minutes = heads.is_empty, bool(popular)
+        self.scores_are_products = heads.is_empty
+        self.reads_minutes = self.counts_on = bool(popular)
         self.built = True
 
     def set_neighbours(self, similarities) -> None:
@@ -201,9 +204,18 @@ class HRNN(NextItemModel):
             histories: `Histories` of the training log.
 
         Raises:
-            ValueError: a model with popular=0, or of other items.
+            ValueError: a model with popular=0, of other items, or with fewer moments than the log
+                has.
         """
-        self._recent("set_popular").count(histories)
+        recent = self._recent("set_popular")
+        there = num_moments(histories, recent.hours)
+        if there > recent.moments:
+            raise ValueError(
+                f"`histories` have {there} moments of popularity, but popular_moments is "
+                f"{recent.moments}: of what came before them nothing would be learnt. Build the "
+                f'model with popular_moments={there}, or as a recipe\'s "log".'
+            )
+        recent.count(histories)
 
     def count_on(self, histories) -> int:
         """Counts later events on top of those that `set_popular` counted; trains nothing.
@@ -223,13 +235,8 @@ class HRNN(NextItemModel):
         recent.count(histories, goes_on=True)
         return num_new
 
-    @property
-    def counts_on(self) -> bool:
-        """Whether there is something that `count_on` counts."""
-        return self.heads is not None and self.heads.recent is not None
-
     @contextmanager
-    def rolling(self, histories):
+    def counting_on(self, histories):
         """While it lasts, `histories` are counted, too; then the counts are what they were.
 
         Each event reads what was counted before it, so that nothing is known of what comes. What
@@ -240,16 +247,28 @@ class HRNN(NextItemModel):
             histories: `Histories` that are evaluated, see `count_on`.
 
         Raises:
-            ValueError: a model with popular=0, or of other items.
+            ValueError: a model with popular=0, or of other items; no event that is later than the
+                last one counted; or so many moments of them that the first would be forgotten.
 
         Example:
-            with model.rolling(log.test):
+            with model.counting_on(log.test):
                 found = hrec_tf.evaluation.evaluate(model, log.test)
         """
-        recent = self._recent("rolling")
-        held = recent.held_shares()
-        self.count_on(histories)
+        recent = self._recent("counting_on")
+        held, first = recent.held_shares(), int(recent.last_time)
+        if not self.count_on(histories):
+            raise ValueError(
+                f"`histories` have no event after {first} (Unix seconds), the last one that was "
+                "counted, so that nothing would count on. Split the log by time, or leave it out."
+            )
         try:
+            # The first moment that is kept is empty.
+            if int(recent.first_minute) + recent.step_minutes > first // SECONDS_PER_MINUTE:
+                raise ValueError(
+                    f"`histories` last longer than the {recent.moments} moments that the model "
+                    "keeps, so that what was popular at the first of them would be forgotten. "
+                    "Evaluate fewer at once, or train with more popular_moments."
+                )
             yield
         finally:
             recent.set_shares(held)

@@ -61,6 +61,9 @@ class NextItemModel(keras.Model):
     reads_minutes: bool = False
     """Whether events say when they were, in minutes since 1970."""
 
+    counts_on: bool = False
+    """Whether later events may be counted without training, see `hrec_tf.models.HRNN.count_on`."""
+
     reads_next_gap: bool = False
     """Whether it makes use of the seconds from an event to the predicted one, too. Such a model
     `reads_gaps`, and is trained and evaluated, but not exported: its scores change with the time

@@ -58,7 +58,7 @@ EVALUATION = {
     "sampled_negatives": None,
     "sampling": "strict",
     "bootstrap_sessions": -1,
-    "rolling": False,
+    "counts_on": False,
 }
 NAMED = {"optimizer": tuple(OPTIMIZERS), "loss": tuple(LOSSES), "negatives": tuple(NEGATIVES)}
 

@@ -107,10 +107,10 @@ def _of_ranking(comparison: Comparison) -> Iterator[str]:
             "against it."
         )
     for result in comparison.results:
-        if result.recipe.is_rolling or result.recipe.arguments.get("rolling"):
+        if result.recipe.counts_on or result.recipe.arguments.get("rolling"):
             yield (
-                f"{label(result)} counted the test period's events as they came; methods without "
-                "`rolling` know the training log alone."
+                f"{label(result)} counted the test events later than all of training as they came; "
+                "methods that do not know the training log alone."
             )
     played = {
         n

@@ -18,7 +18,7 @@ from hrec_tf.evaluation import (
     holm,
     mean_sd,
 )
-from hrec_tf.recipe import Recipe, evaluate, num_pairs, train
+from hrec_tf.recipe import Recipe, count_held_out, evaluate, num_pairs, train
 from hrec_tf.training import TrainingProgress, best_epoch
 
 Watch = Callable[[str], AbstractContextManager[Callable | None]]
@@ -205,6 +205,7 @@ def measure(
                 features=log.features,
             )
             seconds.append(time.perf_counter() - begin)
+            count_held_out(fitted, held_out)
         if evaluations and not random:
             evaluations.append(evaluations[0])
         else:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from hrec_tf.cli.main import main
@@ -50,11 +51,18 @@ def test_later_events_of_known_items_are_counted(saved, tmp_path, capsys):
     command = ["count-on", str(saved), "--events", str(events), "--item", "what"]
     command += ["--timestamp", "when", "--out", str(out), "--json"]
     assert main(command) == 0
-    assert json.loads(capsys.readouterr().out) == {"path": str(out), "events": 4, "counted": 2}
+    said = json.loads(capsys.readouterr().out)
+    assert (said["path"], said["events"], said["counted"]) == (str(out), 4, 2)
     before, after = scores(capsys, saved), scores(capsys, out)
     gains = {item: after[item] - before[item] for item in before}
     assert max(gains, key=gains.get) == "9" and gains["9"] > 0.01
     assert gains["x"] == pytest.approx(0, abs=1e-5)
+    typed = tmp_path / "since.parquet"
+    pl.DataFrame(rows, schema=["item", "timestamp"], orient="row").write_parquet(typed)
+    command = ["count-on", str(saved), "--events", str(typed), "--out", str(tmp_path / "again")]
+    assert main(command) == 0
+    assert "2 of 4 events counted" in capsys.readouterr().out
+    assert scores(capsys, tmp_path / "again") == after
 
 
 def test_what_cannot_be_counted_is_said(saved, tmp_path, capsys):
@@ -62,5 +70,8 @@ def test_what_cannot_be_counted_is_said(saved, tmp_path, capsys):
     events.write_text("item,when\n9,1\n", encoding="utf-8")
     command = ["count-on", str(saved), "--events", str(events), "--out", str(tmp_path / "now")]
     assert main(command) == 1
-    assert "timestamp" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "`timestamp` names the column 'timestamp', but since.csv has 'item', 'when'" in said
+    assert main([*command[:-1], str(saved), "--timestamp", "when"]) == 1
+    assert "which exists, and runs are never overwritten" in capsys.readouterr().err
     assert not (tmp_path / "now").exists()

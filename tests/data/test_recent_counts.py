@@ -126,16 +126,18 @@ def test_the_last_moments_are_kept_and_before_the_log_there_is_nothing():
     histories, how = drawn(), {"size": 4, "hours": 0.5}
     whole = recent_shares(histories, **how)
     few, many = (recent_shares(histories, moments=n, **how) for n in (7, len(whole.shares) + 2))
-    np.testing.assert_allclose(few.shares, whole.shares[-7:], rtol=1e-6)
+    np.testing.assert_allclose(few.shares[1:], whole.shares[-6:], rtol=1e-6)
     step = step_minutes(0.5)
     assert few.first_minute == whole.first_minute + (len(whole.shares) - 7) * step
     assert many.first_minute == whole.first_minute - 2 * step and not many.shares[:2].any()
     np.testing.assert_array_equal(many.shares[2:], whole.shares)
+    # What was before the first moment is told of that one: it knows nothing.
+    assert whole.shares[-7].any() and not few.shares[0].any() and not few.item_ids[0].any()
 
 
 def test_many_moments_are_refused_before_they_are_counted(monkeypatch):
     monkeypatch.setattr(recent_counts, "MAX_CELLS", 100)
     with pytest.raises(ValueError, match=r"`popular_hours` was 0\.5, .* may hold 100\. Pass more"):
         recent_shares(drawn(), size=3, hours=0.5)
-    with pytest.raises(ValueError, match=r"`popular_hours` was 0\.0, but must be above 0\. Pass"):
-        step_minutes(0.0)
+    with pytest.raises(ValueError, match=r"`popular_hours` was 0\.01, but must be a minute"):
+        step_minutes(0.01)

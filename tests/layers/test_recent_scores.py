@@ -116,6 +116,9 @@ def test_what_was_counted_is_held_and_counting_goes_on():
     for mine, expected in zip(layer.held_shares(), whole.held_shares(), strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-6)
     assert layer.held_shares().item_ids[-1].tolist() == [2, 1, 0]
+    beyond = replace(both, timestamps=both.timestamps * 10**6)
+    with pytest.raises(ValueError, match=r"`histories` has the time \d+, which is no Unix second"):
+        layer.count(beyond, goes_on=True)
     other = Histories.from_lists([[[1, 2]]], num_items=3)
     with pytest.raises(ValueError, match=r"`histories` has num_items 3, but .* made for 7\. Enc"):
         layer.count(other)

@@ -555,7 +555,7 @@ def test_popularity_counts_on_without_training_and_only_while_it_is_asked():
     model.set_popular(first)
     before = popular_scores(model, 70)
     assert np.allclose(before[0, :, 3], without[0, :, 3])
-    with model.rolling(histories):
+    with model.counting_on(histories):
         rolled = popular_scores(model, 70)
     ages = np.array([70, 50, 30, 10]) / 60
     shares = 2**-ages / (2**-ages).sum()
@@ -572,17 +572,39 @@ def test_popularity_counts_on_without_training_and_only_while_it_is_asked():
         plain.count_on(histories)
 
 
-def test_popularity_that_runs_on_knows_nothing_of_what_comes():
-    """Whatever is taken from minute 60 on, lists up to there are the same."""
+@pytest.mark.parametrize("moments", [16, 30])
+def test_popularity_that_counts_on_knows_nothing_of_what_comes(moments):
+    """Whatever is taken from minute 60 on, lists up to there are the same; also where the moments
+    that are kept are the last of many."""
     lists = []
     for items in ((1, 2, 3, 4, 5), (1, 2, 3, 6, 6)):
-        model = HRNN(num_items=NUM_ITEMS, popular=6, popular_moments=30, seed=0)
+        model = HRNN(num_items=NUM_ITEMS, popular=6, popular_moments=moments, seed=0)
         model.heads.recent.amount.assign([2.0])
-        model.set_popular(two_users(minutes=(-500, -400, -300, -200, -100)))
-        with model.rolling(two_users(items)):
-            lists.append([popular_scores(model, minute) for minute in (30, 60, 70)])
-    np.testing.assert_array_equal(lists[0][:2], lists[1][:2])
-    assert np.any(lists[0][2] != lists[1][2])
+        model.set_popular(two_users(minutes=(-100, -80, -60, -40, -20)))
+        with model.counting_on(two_users(items)):
+            lists.append([popular_scores(model, minute) for minute in (-900, -5, 30, 60, 70)])
+    np.testing.assert_array_equal(lists[0][:4], lists[1][:4])
+    assert np.any(lists[0][4] != lists[1][4])
+
+
+def test_moments_that_are_too_few_are_refused():
+    model = HRNN(num_items=NUM_ITEMS, popular=6, popular_moments=4, seed=0)
+    with pytest.raises(ValueError, match="`histories` have 10 moments .*popular_moments=10"):
+        model.set_popular(two_users())
+    model.set_popular(two_users(minutes=(-20, -20, -20, -10, 0)))
+    before = model.heads.recent.held_shares()
+    with (
+        pytest.raises(ValueError, match=r"`histories` last longer than the 4 moments .* Evaluate"),
+        model.counting_on(two_users()),
+    ):
+        pass
+    with (
+        pytest.raises(ValueError, match=r"`histories` have no event after \d+ .* Split the log by"),
+        model.counting_on(two_users(minutes=(-20, -20, -20, -10, 0))),
+    ):
+        pass
+    for held, kept in zip(model.heads.recent.held_shares(), before, strict=True):
+        np.testing.assert_array_equal(held, kept)
 
 
 @pytest.mark.integration
