@@ -589,7 +589,7 @@ def test_popularity_that_counts_on_knows_nothing_of_what_comes(moments):
 
 def test_moments_that_are_too_few_are_refused():
     model = HRNN(num_items=NUM_ITEMS, popular=6, popular_moments=4, seed=0)
-    with pytest.raises(ValueError, match="`histories` have 10 moments .*popular_moments=10"):
+    with pytest.raises(ValueError, match=r"`histories` have 10 moments .*popular_moments=10"):
         model.set_popular(two_users())
     model.set_popular(two_users(minutes=(-20, -20, -20, -10, 0)))
     before = model.heads.recent.held_shares()
