@@ -73,11 +73,11 @@ there, as the test part tells, so that rivals look their best. All numbers, with
 - **Items live for hours** (news): `hrnn+-news`, trained anew as often as that. What training has
   not seen it cannot recommend; of globo-10k's last day such items are 66% of the clicks
   ([evaluation.md](evaluation.md)), which these tables leave out; `hrnn-meta` can read the features
-  of new items, where a log has some. Between trainings let it count on (`hrec count-on`, every sixth
-  of its half-life): `hrnn+-rolling` is `hrnn+-news-tuned` told, at each moment of the test, what
-  everybody did up to then. By time, where the test lasts a day, that is most of what there is to
-  know: `recent-pop-tuned`, which is `rolling` too and has no network, finds more than any model
-  here that knows the training log alone.
+  of new items, where a log has some. Between trainings let it count on (`hrec count-on`, every
+  sixth of its half-life): `hrnn+-rolling` is `hrnn+-news-tuned` told, at each moment of the test,
+  what everybody did up to then. By time, where the test lasts a day, that is most of what there
+  is to know: `recent-pop-tuned`, which is `rolling` too and has no network, finds more than any
+  model here that knows the training log alone.
 - **You compare with the papers:** `hrnn-init`, `hrnn-all`, with their settings. They are not
   what we would serve.
 

@@ -92,18 +92,19 @@ class StepReader:
         info: columns of `state_info`. All of them 0: a user of whom nothing is known. A model that
             `reads_gaps` has one more, the time of the last known event.
         state_size: width of `state`.
-        context: what a question holds beside events and state: nothing.
+        context: what a question holds beside events and state: nothing, or `at` int64 (batch,),
+            the time of asking, where the model `counts_on`.
         knows_new_users: whether users without a known event may be asked about.
     """
 
     signatures = ("recommend", "step", "score")
     info: tuple[str, ...] = ("last_timestamp", "known_events", "session_pending", "model_number")
-    context: Mapping[str, int | None] = MappingProxyType({})
     knows_new_users = False
 
     def __init__(self, model: Any, *, idle_seconds: int, model_number: int):
         self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
         # Width and type of each part of `state`: hidden, then the model's states.
+        self.context: dict[str, int | None] = {"at": None} if model.counts_on else {}
         ids, yes = tf.zeros((1,), tf.int32), tf.ones((1,), bool)
         if model.reads_gaps:
             self.info = (*type(self).info, "last_known_timestamp")
@@ -112,7 +113,7 @@ class StepReader:
         self._parts = [(int(part.shape[1]), part.dtype) for part in (hidden, *states)]
         self.state_size = sum(width for width, _ in self._parts)
 
-    def replay(self, events: Events) -> Memory:
+    def replay(self, events: Events, *, at: tf.Tensor | None = None) -> Memory:
         """Reads whole histories."""
         # Known events go to the front, in their order; what is left behind has id 0.
         order, num_known = to_front(events.is_known)
@@ -162,7 +163,7 @@ class StepReader:
         last_known_session = tf.gather(session_of_known, last, batch_dims=1)
         has_known, has_real = num_known > 0, events.lengths > 0
         return Memory(
-            hidden=tf.where(has_known[:, None], hidden, tf.zeros_like(hidden)),
+            hidden=self._at(at, tf.where(has_known[:, None], hidden, tf.zeros_like(hidden))),
             states=states,
             last_timestamp=tf.gather(events.timestamps, last_real, batch_dims=1),
             known_events=tf.cast(num_known, tf.int64),
@@ -171,7 +172,7 @@ class StepReader:
             last_known=tf.where(has_known, tf.gather(times, last, batch_dims=1), 0),
         )
 
-    def step(self, item_ids, timestamps, state, state_info) -> Memory:
+    def step(self, item_ids, timestamps, state, state_info, *, at=None) -> Memory:
         """Reads one more event (batch,) of each user."""
         memory = self._unpack(state, state_info)
         is_known = item_ids != PADDING_ID
@@ -182,7 +183,7 @@ class StepReader:
         told = self._told(gap, _minutes(timestamps))
         hidden, states = self._model.step(item_ids, starts, is_new, memory.states, **told)
         return Memory(
-            hidden=tf.where(is_known[:, None], hidden, memory.hidden),
+            hidden=self._at(at, tf.where(is_known[:, None], hidden, memory.hidden)),
             states=states,
             last_timestamp=timestamps,
             known_events=memory.known_events + tf.cast(is_known, tf.int64),
@@ -190,6 +191,10 @@ class StepReader:
             seen_any=tf.ones_like(starts),
             last_known=tf.where(is_known, timestamps, memory.last_known),
         )
+
+    def _at(self, at: tf.Tensor | None, hidden: tf.Tensor) -> tf.Tensor:
+        """Returns the hidden state as of the time of asking; None is that of the last event."""
+        return hidden if at is None else self._model.asked_at(hidden, _minutes(at))
 
     def _told(self, gap: tf.Tensor, minute: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns what the model's step takes of the time of an event (batch,)."""

@@ -30,17 +30,17 @@ def read_event(text):
     return item, int(seconds)
 
 
-def body(history):
+def body(history, inputs):
     """What REST is sent: the inputs of the signature, one row for the one user."""
-    return {
-        "signature_name": "recommend",
-        "inputs": {
-            "item_ids": [[item for item, _ in history]],
-            "timestamps": [[seconds for _, seconds in history]],
-            "lengths": [len(history)],
-            "exclude_seen": [True],
-        },
+    said = {
+        "item_ids": [[item for item, _ in history]],
+        "timestamps": [[seconds for _, seconds in history]],
+        "lengths": [len(history)],
+        "exclude_seen": [True],
     }
+    if "at" in inputs:  # a model that is told when it is asked: just after the last event
+        said["at"] = [history[-1][1] if history else 0]
+    return {"signature_name": "recommend", "inputs": said}
 
 
 def call(url, tls, data=None):
@@ -54,9 +54,10 @@ def over_rest(url, history, model_name, tls):
     """Returns (item, score) pairs, best first."""
     model = f"{url}/v1/models/{model_name}"
     signatures = call(f"{model}/metadata", tls)["metadata"]["signature_def"]["signature_def"]
-    if signatures["recommend"]["inputs"]["item_ids"]["dtype"] == "DT_INT64":
+    inputs = signatures["recommend"]["inputs"]
+    if inputs["item_ids"]["dtype"] == "DT_INT64":
         history = [(int(item), seconds) for item, seconds in history]
-    return filled(call(f"{model}:predict", tls, body(history))["outputs"])
+    return filled(call(f"{model}:predict", tls, body(history, inputs))["outputs"])
 
 
 def filled(outputs):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +11,7 @@ from hrec_tf.data import Histories
 from hrec_tf.data.prefixes import lay_out_rows, prefix_rows
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.models import HRNN, GRU4Rec, HiRNN, LSTM4Rec, RNNConcat
-from hrec_tf.schema import ITEM_IDS, POSITIONS, SESSION_START, USER_START
+from hrec_tf.schema import ITEM_IDS, MINUTE, POSITIONS, SESSION_START, USER_START
 from tests.reference.neighbour_scores import similarities
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
 from tests.reference.weights import fill_distinct
@@ -109,6 +111,61 @@ def test_the_best_of_a_large_catalogue_are_found_block_by_block(name, exclude_se
     np.testing.assert_array_equal(by_blocks.item_ids, whole.item_ids[:, :5])
     np.testing.assert_allclose(by_blocks.scores, whole.scores[:, :5], **FLOAT32_NOISE)
     assert (by_blocks.item_ids.numpy()[3] == 0).sum() == (3 if exclude_seen else 0)
+
+
+@pytest.fixture(scope="module")
+def of_the_hour():
+    """A model with a popularity of the hour: item 1 at 0 s, item 6 an hour later."""
+    sizes = {"session_units": 4, "user_units": 3, "reminders": 2}
+    model = distinct(HRNN(num_items=NUM_ITEMS, popular=4, popular_moments=20, **sizes))
+    taken = Histories.from_lists([[[1, 6]]], num_items=NUM_ITEMS)
+    model.heads.recent.amount.assign([2.0])
+    model.set_popular(replace(taken, timestamps=np.array([0, 3600])))
+    return model
+
+
+def asked_at(model, events, at, candidates=range(1, NUM_ITEMS + 1)):
+    """Scores (num_items,) after events of (item id, seconds), asked at a time."""
+    ids = np.array([[item for item, _ in events]], np.int32)
+    times = np.array([[seconds for _, seconds in events]], np.int64)
+    given = (ids, times, [len(events)], [list(candidates)])
+    return Inference(model, SUPPORTS).score(
+        *map(tf.constant, given), at=tf.constant([at], tf.int64)
+    )[0]
+
+
+def test_a_popularity_of_the_hour_is_that_of_the_time_of_asking(of_the_hour):
+    """At the last event it is what a stream is told; later it is as if that event had come then,
+    but for what its session is."""
+    events = [(2, 0), (3, 600)]
+    streamed = {
+        ITEM_IDS: [[2, 3]],
+        SESSION_START: [[True, False]],
+        USER_START: [[True, False]],
+        MINUTE: [[0, 10]],
+    }
+    hidden = of_the_hour({name: tf.constant(values) for name, values in streamed.items()})
+    now = asked_at(of_the_hour, events, 600)
+    np.testing.assert_allclose(now, of_the_hour.score(hidden)[0, -1], **FLOAT32_NOISE)
+    streamed[MINUTE] = [[0, 75]]
+    hidden = of_the_hour({name: tf.constant(values) for name, values in streamed.items()})
+    later = asked_at(of_the_hour, events, 75 * 60 + 59)
+    np.testing.assert_allclose(later, of_the_hour.score(hidden)[0, -1], **FLOAT32_NOISE)
+    assert (later - now)[5] > 0.01 and abs((later - now)[1]) < 1e-5
+
+
+def test_steps_are_asked_at_any_time_and_keep_nothing_of_it(of_the_hour):
+    """Also an unknown item: what is told of the hour is that of the asking, not of its event."""
+    one, at = Inference(of_the_hour, SUPPORTS), [0, 4500, 4600, 9000]
+    events = [(2, 0), (3, 600), (0, 700), (4, 800)]
+    state = tf.zeros((1, one.state_size)), tf.zeros((1, one.info_size), tf.int64)
+    for row, (item, seconds) in enumerate(events):
+        asked = tf.constant([at[row]], tf.int64)
+        event = tf.constant([item]), tf.constant([seconds], tf.int64)
+        answer = one.step(*event, *state, k=NUM_ITEMS, at=asked)
+        state = answer.state, answer.state_info
+        expected = asked_at(of_the_hour, events[: row + 1], at[row])
+        np.testing.assert_allclose(by_item(answer), expected, **FLOAT32_NOISE)
 
 
 def scores_of(model, item_ids, session_start, user_start):

@@ -332,6 +332,20 @@ class HRNN(NextItemModel):
         tables = {"embedding": self.items, "constrained": self.item_scores.items}
         return tables.get(self.inputs_mode)
 
+    def asked_at(self, hidden, minutes):
+        """Returns the hidden states with the popularity of another moment, e.g. of now.
+
+        Args:
+            hidden: float (batch, units), of `step`.
+            minutes: int32 (batch,), minutes since 1970.
+
+        Raises:
+            ValueError: a model with popular=0.
+        """
+        recent = self._recent("asked_at")
+        columns = tf.cast(recent.columns(minutes), hidden.dtype)
+        return tf.concat([hidden[:, : -recent.width], columns], axis=1)
+
     def score(self, hidden, item_ids=None):
         return self._score(hidden, item_ids, to_train=False)
 

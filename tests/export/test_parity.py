@@ -72,6 +72,8 @@ def recommender_of(case, id_type, idle_minutes=30.0):
     model = case.build()
     fill = fill_drawn if case.is_padded else fill_distinct
     fill(model, scale=0.9)
+    if model.counts_on:  # moments among those of the trials, so that the time of asking matters
+        model.heads.recent.first_minute.assign(trials.BEGIN // 60 + 5)
     supports = np.arange(NUM_ITEMS, 0, -1)
     return Recommender(model, Vocabulary(LISTS[id_type], supports), idle_minutes=idle_minutes)
 

@@ -82,7 +82,7 @@ def send(client, content):
 
 
 def test_bodies_for_rest_fit_the_signature(client):
-    sent = send(client, request.body([("tea", 5), ("a@b", 6)]))
+    sent = send(client, request.body([("tea", 5), ("a@b", 6)], {}))
     assert sent["lengths"].tolist() == [2]
     assert request.read_event("a@b@7") == ("a@b", 7)
     script = (FOLDER / "request.sh").read_text(encoding="utf-8")
