@@ -265,6 +265,9 @@ def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, lis
             events[ITEM_IDS].append(trial.item_ids[event])
             previous = event
         previous = session[-1]
+    if model.counts_on and events[ITEM_IDS]:
+        # Of a minute nothing is kept but what is popular then: the last one is that of asking.
+        events[MINUTE][-1] = trial.at // SECONDS_PER_MINUTE
     return events
 
 
