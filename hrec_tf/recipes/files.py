@@ -3,7 +3,9 @@
 A file has `source`; `data`, the named log it is for (without it, it is general); `extends`, a
 file whose recipes it takes over, `keep` to take only some; `evaluation`, which all its recipes
 have where they do not say otherwise; and tables `[recipes.<name>]`, the
-sections of `hrec_tf.recipe.Recipe`. A file with a `model` at the top is a single recipe.
+sections of `hrec_tf.recipe.Recipe`. A recipe that is `like` one before it has
+all that that one has, but for what it says itself, key by key. A file with a `model` at the top is
+a single recipe.
 """
 
 import functools
@@ -88,12 +90,22 @@ def read(name_or_path: str | Path) -> dict[str, Any]:
     for recipe in kept:
         checks.require_choice(f"keep of {name}", recipe, base["recipes"])
     source = content.get("source", base.get("source", ""))
-    own = {
-        recipe: {"name": recipe, "source": source, **values}
-        for recipe, values in content.get("recipes", {}).items()
-    }
-    recipes = {recipe: base["recipes"][recipe] for recipe in kept} | own
+    recipes = {recipe: base["recipes"][recipe] for recipe in kept}
+    for recipe, values in content.get("recipes", {}).items():
+        if "like" in values:
+            checks.require_choice(f"like of recipe {recipe}", values["like"], recipes)
+            values = _merged(recipes[values["like"]], values)
+        recipes[recipe] = {"source": source, **values, "name": recipe}
     if shared := content.get("evaluation", {}):
         for name, values in recipes.items():
             recipes[name] = values | {"evaluation": shared | values.get("evaluation", {})}
     return content | {"recipes": recipes, "source": source}
+
+
+def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Returns `base` with the values of another recipe, whose tables are merged into its own."""
+    tables = {
+        key: base.get(key, {}) | value for key, value in values.items() if isinstance(value, dict)
+    }
+    whole = {"model": base["name"], **base, **values, **tables}
+    return {key: value for key, value in whole.items() if key != "like"}

@@ -140,6 +140,31 @@ def test_a_file_may_keep_some_recipes_of_its_base():
     ]
 
 
+def test_a_recipe_may_be_like_another_but_for_what_it_says(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        extends = "quadrana2017"
+        keep = ["hrnn-init"]
+        source = "ours"
+        [recipes.small]
+        like = "hrnn-init"
+        arguments = { session_units = 7 }
+        epochs = 2
+        [recipes.smaller]
+        like = "small"
+        arguments = { user_units = 5 }
+        """,
+    )
+    base, small, smaller = (Recipe.load(path, n) for n in ("hrnn-init", "small", "smaller"))
+    assert small.arguments == base.arguments | {"session_units": 7}
+    assert smaller.arguments == small.arguments | {"user_units": 5}
+    assert (small.model, small.epochs, smaller.epochs) == ("hrnn-init", 2, 2)
+    assert (small.loss, smaller.stream, smaller.name) == (base.loss, base.stream, "smaller")
+    with pytest.raises(ValueError, match=r"`like of recipe b` was 'a', but must be one of 'c'"):
+        files.read(write(tmp_path, '[recipes.c]\nmodel="pop"\n[recipes.b]\nlike = "a"'))
+
+
 def write(folder, text):
     path = folder / "own.toml"
     path.write_text(text, encoding="utf-8")
