@@ -25,6 +25,8 @@ LARGE = 1 << 17
 """Items from which on the best are found block by block: scores of a batch are then large."""
 BLOCK = 1 << 13
 """Items whose scores are there at once in a large catalogue."""
+TIE_BREAK = 1e-6
+"""What a share of all of training counts beside one of the hour."""
 NEVER = 2**62
 """Idle seconds that no gap exceeds."""
 
@@ -67,7 +69,7 @@ class Inference:
     Args:
         model: a `NextItemModel` with an exact `step` or of layout "aligned", or a `PrefixModel`.
         item_supports: (num_items,), training events of each item. Their shares are the scores
-            of a user without a known event.
+            of a user without a known event; of a model that `counts_on`, those of the hour are.
         idle_minutes: idle time that ends a session; None if a whole history is one.
 
     Attributes:
@@ -253,7 +255,7 @@ class Inference:
         events = events_of(item_ids, timestamps, lengths, idle_seconds=self._idle_seconds)
         memory = self._reader.replay(events, **context)
         logits = self.model.score(memory.hidden[:, None], candidates)[:, 0]
-        popularity = tf.gather(tf.constant(self._popularity), tf.maximum(candidates - 1, 0))
+        popularity = self._popularity_at(memory.hidden[:, None], candidates)[:, 0]
         scores = tf.where(self._is_read(memory), logits, popularity)
         return tf.where(candidates != PADDING_ID, scores, UNFILLED)
 
@@ -296,8 +298,7 @@ class Inference:
         num_items, size = self.model.num_items, tf.shape(memory.hidden)[0]
         if num_items < LARGE:
             logits = self.model.score(memory.hidden)
-            popularity = tf.constant(self._popularity)
-            scores = self._scores(memory, logits, popularity)
+            scores = self._scores(memory, logits, self._popularity_at(memory.hidden))
             scores = _without(scores, 1, left_out, allowed)
             best, columns = best_of(scores, k)
             item_ids = columns + 1
@@ -309,8 +310,7 @@ class Inference:
                 numbers = first + tf.range(BLOCK)
                 ids = tf.minimum(numbers, num_items)
                 logits = self.model.score(memory.hidden, ids)
-                popularity = tf.gather(tf.constant(self._popularity), ids - 1)
-                scores = self._scores(memory, logits, popularity)
+                scores = self._scores(memory, logits, self._popularity_at(memory.hidden, ids))
                 scores = tf.where(numbers <= num_items, scores, UNFILLED)
                 scores = _without(scores, first, left_out, allowed)
                 scores = tf.concat([best, scores], axis=1)
@@ -330,6 +330,21 @@ class Inference:
             )
         item_ids = tf.where(best > UNFILLED, item_ids, PADDING_ID)
         return Answer(item_ids, best, *self._reader.pack(memory))
+
+    def _popularity_at(self, hidden, item_ids=None) -> tf.Tensor:
+        """Returns the popularity of the catalogue, or of `item_ids`, as `score` does scores.
+
+        Of a model with a popularity of the hour it is that of the time of asking, and where nothing
+        tells two items apart that of training.
+        """
+        popularity = tf.constant(self._popularity)
+        if item_ids is not None:
+            # Of each row its own, where scores are asked of several rows.
+            popularity = tf.gather(popularity, tf.maximum(item_ids - 1, 0))
+            popularity = popularity[:, None] if len(hidden.shape) > 2 else popularity
+        if self.model.counts_on:
+            popularity = self.model.taken_of_late(hidden, item_ids) + TIE_BREAK * popularity
+        return popularity
 
     def _scores(self, memory, logits, popularity) -> tf.Tensor:
         """Returns float32 (batch, width): of users of whom nothing is known, the popularity."""

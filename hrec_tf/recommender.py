@@ -26,7 +26,8 @@ class Recommender:
     """Recommends items to users of whom nothing is needed but their events.
 
     Sessions are cut by idle time. An unknown item is no event for the model, and a user
-    without a known event gets the most frequent items of the training log.
+    without a known event gets the most frequent items of the training log, or of the hour if the
+    model has a popularity of it.
 
     Args:
         model: a trained `NextItemModel`.

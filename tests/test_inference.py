@@ -154,6 +154,24 @@ def test_a_popularity_of_the_hour_is_that_of_the_time_of_asking(of_the_hour):
     assert (later - now)[5] > 0.01 and abs((later - now)[1]) < 1e-5
 
 
+def test_a_new_user_gets_what_is_taken_at_the_time_of_asking(of_the_hour):
+    """Golden: an hour on (τ 1 h) item 6 has twice the share of item 1; before, there is none, and
+    the most frequent ones of training come first. Also of an unknown item alone."""
+    one = Inference(of_the_hour, SUPPORTS)
+    ids, times = tf.zeros((2, 1), tf.int32), tf.constant([[0], [-9]], tf.int64)
+    asked = ids, times, tf.constant([0, 1]), tf.constant([True, True])
+    found = one.recommend(*asked, k=3, at=tf.constant([7_200, 3_000], tf.int64))
+    assert found.item_ids.numpy()[0].tolist() == [6, 1, 2]
+    np.testing.assert_allclose(found.scores[0], [2 / 3, 1 / 3, 0], atol=1e-6)
+    assert found.item_ids.numpy()[1].tolist() == [1, 2, 3]
+    before = one.recommend(*asked, k=3, at=tf.constant([0, 0], tf.int64))
+    assert before.item_ids.numpy().tolist() == [[1, 2, 3]] * 2
+    candidates = tf.constant([[1, 6, 0], [6, 5, 1]])
+    scores = one.score(*asked[:3], candidates, at=tf.constant([7_200, 7_200], tf.int64))
+    expected = [[1 / 3, 2 / 3, UNFILLED], [2 / 3, 0, 1 / 3]]
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
 def test_steps_are_asked_at_any_time_and_keep_nothing_of_it(of_the_hour):
     """Also an unknown item: what is told of the hour is that of the asking, not of its event."""
     one, at = Inference(of_the_hour, SUPPORTS), [0, 4500, 4600, 9000]

@@ -151,20 +151,28 @@ class RecentScores(keras.layers.Layer):
         )
 
     def call(self, hidden, columns, candidates=None, to_train=False):
-        moment = self._numbers.join(tf.unstack(columns, axis=-1))
         hidden = tf.cast(hidden, self.compute_dtype)
         kernel = tf.convert_to_tensor(self.gate_kernel)
         gate = self.amount * tf.sigmoid(tf.linalg.matmul(hidden, kernel) + self.gate_bias)
         if not to_train:
             gate *= tf.cast(self.weight.value, gate.dtype)
-        ids = tf.gather(self.item_ids.value, moment)
-        popular = tf.math.log1p(tf.gather(self.shares.value, moment) / FLOOR)
-        gains = tf.cast(gate, tf.float32) * popular
+        ids, shares = self._taken(columns)
+        gains = tf.cast(gate, tf.float32) * tf.math.log1p(shares / FLOOR)
+        return tf.cast(self._laid_out(ids, gains, candidates), self.compute_dtype)
+
+    def shares_of(self, columns, candidates=None):
+        """Returns p_j(t_0 + r Δ), float32, of the shape of what the layer returns."""
+        ids, shares = self._taken(columns)
+        return self._laid_out(ids, shares, candidates)
+
+    def _taken(self, columns):
+        moment = self._numbers.join(tf.unstack(columns, axis=-1))
+        return tf.gather(self.item_ids.value, moment), tf.gather(self.shares.value, moment)
+
+    def _laid_out(self, ids, values, candidates):
         if candidates is None:
-            found = over_catalogue(ids, gains, self.num_items)
-        else:
-            found = among(candidates, ids, gains, self.num_items)
-        return tf.cast(found, self.compute_dtype)
+            return over_catalogue(ids, values, self.num_items)
+        return among(candidates, ids, values, self.num_items)
 
     def get_config(self):
         return super().get_config() | {

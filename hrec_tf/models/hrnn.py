@@ -346,6 +346,18 @@ class HRNN(NextItemModel):
         columns = tf.cast(recent.columns(minutes), hidden.dtype)
         return tf.concat([hidden[:, : -recent.width], columns], axis=1)
 
+    def taken_of_late(self, hidden, item_ids=None):
+        """Returns p_j at the moment that hidden states are of, float32, of the shape of scores.
+
+        Args:
+            hidden, item_ids: as for `score`.
+
+        Raises:
+            ValueError: a model with popular=0.
+        """
+        recent = self._recent("taken_of_late")
+        return recent.shares_of(hidden[..., -recent.width :], item_ids)
+
     def score(self, hidden, item_ids=None):
         return self._score(hidden, item_ids, to_train=False)
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from hrec_tf.data.histories import Histories
+from hrec_tf.inference import TIE_BREAK
 from hrec_tf.schema import (
     ALIGNED,
     FEEDBACK,
@@ -218,9 +219,22 @@ def keras_scores(
                 {name: tf.constant([values], _TYPES[name]) for name, values in events.items()}
             )
             rows.append(model.score(hidden).numpy()[0])
+        elif model.counts_on:
+            rows.append(_shares_at(model, trial.at) + TIE_BREAK * popularity)
         else:
             rows.append(popularity)
     return np.array(rows)
+
+
+def _shares_at(model: Any, at: int) -> np.ndarray:
+    """Returns float32 (num_items,), what was taken of late at a time."""
+    recent = model.heads.recent
+    counted = recent.held_shares()
+    moment = (at // SECONDS_PER_MINUTE - counted.first_minute) // recent.step_minutes
+    moment = min(max(moment, 0), len(counted.shares) - 1)
+    shares = np.zeros(model.num_items + 1, np.float32)
+    np.add.at(shares, counted.item_ids[moment], counted.shares[moment])
+    return shares[1:]
 
 
 @contextmanager
