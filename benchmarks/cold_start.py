@@ -38,7 +38,8 @@ def without(log: EventLog, items: pl.Series) -> EventLog:
 
 def measure(data: str, *, seed: int, epochs: int) -> dict[str, float]:
     """Returns Recall@20 among cold items of the model, of feature popularity and of chance."""
-    from hrec_tf.recipe import Recipe, train
+    from hrec_tf.fitting import train
+    from hrec_tf.recipe import Recipe
     from hrec_tf.recommender import Recommender
 
     whole = LogSource(data).load()

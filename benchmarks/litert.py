@@ -63,7 +63,8 @@ def simulated(num_users: int, *, num_items: int = NUM_ITEMS, seed: int = 0) -> A
 def trained(name: str) -> Any:
     """A recommender of one epoch."""
     from hrec_tf.data.vocabulary import Vocabulary
-    from hrec_tf.recipe import Recipe, train
+    from hrec_tf.fitting import train
+    from hrec_tf.recipe import Recipe
     from hrec_tf.recommender import Recommender
 
     histories = simulated(NUM_USERS)

@@ -41,7 +41,8 @@ from hrec_tf import __version__
 from hrec_tf.cli import console
 from hrec_tf.cli.options import whole_numbers
 from hrec_tf.data.log_source import LogSource, PreparedLog
-from hrec_tf.recipe import Recipe, counting_on, with_shared_changes
+from hrec_tf.fitting import counting_on
+from hrec_tf.recipe import Recipe, with_shared_changes
 
 if TYPE_CHECKING:
     from hrec_tf.reporting.comparison import Result

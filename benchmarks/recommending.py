@@ -75,7 +75,7 @@ def of_recipe(recipe, log) -> float:
     """Lists a second of a recipe: of its baseline, fitted, or of its network with fresh weights."""
     from hrec_tf.evaluation import best_items
     from hrec_tf.evaluation.points import evaluation_points
-    from hrec_tf.recipe import train
+    from hrec_tf.fitting import train
 
     if recipe.entry.is_baseline:
         return lists_per_second(of_log(train(recipe, log.train, seed=0), log))

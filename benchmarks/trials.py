@@ -17,7 +17,8 @@ from pathlib import Path
 from benchmarks.records import ks_of, metrics_of
 from hrec_tf.cli import console
 from hrec_tf.data.log_source import LogSource
-from hrec_tf.recipe import Recipe, best_epoch, evaluate, parse_value, train
+from hrec_tf.fitting import best_epoch, evaluate, train
+from hrec_tf.recipe import Recipe, parse_value
 
 TRIALS = Path(__file__).with_name("trials.txt")
 

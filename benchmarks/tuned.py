@@ -36,7 +36,8 @@ from hrec_tf.cli import console
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import write_whole
 from hrec_tf.data.log_source import LogSource, PreparedLog
-from hrec_tf.recipe import Recipe, evaluate, train
+from hrec_tf.fitting import evaluate, train
+from hrec_tf.recipe import Recipe
 from hrec_tf.tuning import Space, Tuned, tune
 
 RECORDS, RECIPES = DOCS / "tuning.json", DOCS.parent / "hrec_tf" / "recipes"

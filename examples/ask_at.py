@@ -9,7 +9,8 @@ import argparse
 import numpy as np
 
 from hrec_tf.data.log_source import LogSource
-from hrec_tf.recipe import Recipe, train
+from hrec_tf.fitting import train
+from hrec_tf.recipe import Recipe
 from hrec_tf.recommender import Recommender
 
 parser = argparse.ArgumentParser(description=__doc__)

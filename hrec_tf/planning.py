@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hrec_tf import recipe as recipes
+from hrec_tf import fitting
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
 from hrec_tf.evaluation.playing import ROWS_AT_ONCE, SCORE_BYTES
@@ -106,7 +106,7 @@ def plan(
             f"`recipe` is one of {recipe.model}, but a baseline is counted in one go, so there is "
             "nothing to plan. Pass a model that is trained, e.g. hrnn-init."
         )
-    model, stream = recipes.ready_to_train(recipe, histories, seed=seed, features=features)
+    model, stream = fitting.ready_to_train(recipe, histories, seed=seed, features=features)
     compiling, speed = model.probe(stream, seconds=seconds)
     in_bytes = [(weight.shape, _bytes_of(weight)) for weight in model.weights]
     has_row_for_items = [shape[:1] == (model.num_items + 1,) for shape, _ in in_bytes]
@@ -122,7 +122,7 @@ def plan(
         model=recipe.name,
         events=histories.num_events,
         items=histories.num_items,
-        pairs=recipes.num_pairs(recipe, histories),
+        pairs=fitting.num_pairs(recipe, histories),
         epochs=recipe.epochs or 0,
         table_bytes=tables,
         other_bytes=sum(size for _, size in in_bytes) - tables,

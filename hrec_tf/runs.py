@@ -36,7 +36,8 @@ from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FeatureSchemas
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.vocabulary import Vocabulary
-from hrec_tf.recipe import Recipe, train
+from hrec_tf.fitting import train
+from hrec_tf.recipe import Recipe
 from hrec_tf.recipes.keys import WIDTHS
 
 KIND = "run"
@@ -170,7 +171,7 @@ def save(
 
     Args:
         path: the folder to make.
-        fitted: what `hrec_tf.recipe.train` returned.
+        fitted: what `hrec_tf.fitting.train` returned.
         recipe: its recipe; written with every default.
         log: where the log came from.
         seed: of the run.

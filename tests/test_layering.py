@@ -21,6 +21,7 @@ ROWS = (
     {"registry"},
     {"recipes"},
     {"recipe"},
+    {"fitting"},
     {"model_card", "planning", "weight_files"},
     {"runs"},
     {"recommender_files"},

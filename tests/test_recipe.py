@@ -7,17 +7,8 @@ import pytest
 
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.recent_counts import recent_shares
-from hrec_tf.recipe import (
-    Recipe,
-    best_epoch,
-    count_held_out,
-    evaluate,
-    num_pairs,
-    parse_value,
-    train,
-    with_chosen,
-    with_shared_changes,
-)
+from hrec_tf.fitting import best_epoch, count_held_out, evaluate, num_pairs, train, with_chosen
+from hrec_tf.recipe import Recipe, parse_value, with_shared_changes
 from hrec_tf.training import Checkpoint
 from hrec_tf.training.head_weights import WEIGHTS
 from tests.reference import prefix_mean

@@ -14,7 +14,8 @@ import pytest
 
 from hrec_tf import manifest, runs, weight_files
 from hrec_tf.data.log_source import LogSource
-from hrec_tf.recipe import Recipe, evaluate, train
+from hrec_tf.fitting import evaluate, train
+from hrec_tf.recipe import Recipe
 from tests.reference.full_disk import file_size_limit
 from tests.reference.tiny_log import COLUMNS, write_ring_log
 

@@ -17,8 +17,7 @@ def evaluate(
 ) -> None:
     """Evaluates a trained model on the test sessions of its log."""
     console.import_tensorflow()
-    from hrec_tf import recipe as recipes
-    from hrec_tf import runs
+    from hrec_tf import fitting, runs
 
     progress = console.Progress()
     held = runs.load(run)
@@ -35,7 +34,7 @@ def evaluate(
         )
     with progress.watch(f"evaluating {held.recipe.name}"):
         fitted = held.fitted(prepared.train)
-        found = recipes.evaluate(held.recipe, fitted, prepared.test, **ranking.changes())
+        found = fitting.evaluate(held.recipe, fitted, prepared.test, **ranking.changes())
     if json:
         about = {"run": run, "model": held.recipe.model, "split": held.log.split_label}
         same = {"same_test_sessions": same_points}

@@ -63,8 +63,7 @@ def train(
     TensorBoard can show.
     """
     console.import_tensorflow()
-    from hrec_tf import recipe as recipes
-    from hrec_tf import runs
+    from hrec_tf import fitting, runs
     from hrec_tf.reporting.report import report_of_run
 
     source = log.source()
@@ -89,7 +88,7 @@ def train(
         with progress.watch(f"training {recipe.name}") as show:
             callbacks = _callbacks(recipe, histories, unfinished, show)
             begin = time.perf_counter()
-            fitted = recipes.train(
+            fitted = fitting.train(
                 recipe,
                 histories,
                 seed=seed,
@@ -99,12 +98,12 @@ def train(
                 features=prepared.features,
             )
             seconds = checkpoint.seconds if checkpoint else time.perf_counter() - begin
-        recipe = run["recipe"] = recipes.with_chosen(recipe, fitted)
-        recipes.count_held_out(fitted, held_out)
+        recipe = run["recipe"] = fitting.with_chosen(recipe, fitted)
+        fitting.count_held_out(fitted, held_out)
         with progress.watch(f"evaluating {recipe.name}"):
-            evaluation = recipes.evaluate(recipe, fitted, prepared.test)
+            evaluation = fitting.evaluate(recipe, fitted, prepared.test)
         metrics = {**evaluation.summary(), "training_seconds": seconds}
-        best = None if recipe.entry.is_baseline else recipes.best_epoch(recipe, fitted)
+        best = None if recipe.entry.is_baseline else fitting.best_epoch(recipe, fitted)
         if best is not None:
             metrics |= {"epochs": len(fitted.history.history["loss"]), "best_epoch": best}
         own = {"model": model, "seed": seed, "out": out, "validation": validation or None}
@@ -195,7 +194,7 @@ def _refuse_for_baseline(recipe: Any, **options: Any) -> None:
 
 
 def _callbacks(recipe: Any, histories: Any, unfinished: Any, show: Any) -> list[Any]:
-    from hrec_tf.recipe import num_pairs
+    from hrec_tf.fitting import num_pairs
     from hrec_tf.training import EventFiles, TrainingProgress
 
     if unfinished is None:

@@ -83,14 +83,14 @@ class HRNN(NextItemModel):
             0 has none (ours, not the paper's).
         neighbours: K, similar items of each whose scores `NeighbourScores` raise outside training,
             once `set_neighbours` was told them; 0 has none (ours).
-        neighbour_weight: their weight w; None is 0 until one is set, as `hrec_tf.recipe.train`
+        neighbour_weight: their weight w; None is 0 until one is set, as `hrec_tf.fitting.train`
             does by validation.
         popular: items that `RecentScores` raise at any moment, once `set_popular` counted them; 0
             has none (ours). Timestamps must be seconds.
         popular_hours: the half-life of what counts as popular.
         popular_moments: of `hrec_tf.data.recent_counts.num_moments`; "log" in a recipe.
         popular_weight: how many times as much as was learnt they count outside training; None is
-            1 until one is set, as `hrec_tf.recipe.train` does by validation.
+            1 until one is set, as `hrec_tf.fitting.train` does by validation.
         seed: of initial values and dropout.
     """
 

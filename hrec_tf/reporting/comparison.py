@@ -18,7 +18,8 @@ from hrec_tf.evaluation import (
     holm,
     mean_sd,
 )
-from hrec_tf.recipe import Recipe, count_held_out, evaluate, num_pairs, train
+from hrec_tf.fitting import count_held_out, evaluate, num_pairs, train
+from hrec_tf.recipe import Recipe
 from hrec_tf.training import TrainingProgress, best_epoch
 
 Watch = Callable[[str], AbstractContextManager[Callable | None]]

@@ -15,7 +15,8 @@ import optuna
 from hrec_tf import checks
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
-from hrec_tf.recipe import Recipe, best_epoch, evaluate, num_pairs, train
+from hrec_tf.fitting import best_epoch, evaluate, num_pairs, train
+from hrec_tf.recipe import Recipe
 from hrec_tf.recipes.keys import EVALUATION
 from hrec_tf.reporting.comparison import Watch
 from hrec_tf.training import TrainingProgress

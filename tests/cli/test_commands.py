@@ -299,7 +299,7 @@ def test_an_interrupted_run_leaves_nothing(capsys, log, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hrec_tf.recipe.train", interrupted)
+    monkeypatch.setattr("hrec_tf.fitting.train", interrupted)
     out = tmp_path / "runs" / "pop"
     said = complaint(capsys, "train", *log, "--model", "pop", "--out", out, status=130)
     assert said == "Interrupted; no result was written.\n"

@@ -112,10 +112,10 @@ def test_what_does_not_fit_is_named_and_mended():
 
 def test_a_recipe_asks_for_drawn_items():
     recipe = Recipe.from_dict({"model": "pop", "evaluation": {"sampled_negatives": 5, "ks": [3]}})
-    from hrec_tf import recipe as recipes
+    from hrec_tf import fitting
 
     held = histories()
-    found = recipes.evaluate(recipe, recipe.entry.build(num_items=NUM_ITEMS).fit(held), held)
+    found = fitting.evaluate(recipe, recipe.entry.build(num_items=NUM_ITEMS).fit(held), held)
     assert found.ranks.candidates == "sampled=5, strict"
     with pytest.raises(ValueError, match=r"`sampling` was 'sasrec' without `sampled_negatives`"):
         Recipe.from_dict({"model": "pop", "evaluation": {"sampling": "sasrec"}}).check()

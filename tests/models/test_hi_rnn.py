@@ -7,10 +7,11 @@ import tensorflow as tf
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import concatenated_stream, lane_stream
 from hrec_tf.evaluation import rank_model
+from hrec_tf.fitting import ready_to_train
 from hrec_tf.inference import Inference
 from hrec_tf.losses import BinaryCrossEntropy, CrossEntropy
 from hrec_tf.models import HiRNN
-from hrec_tf.recipe import Recipe, ready_to_train
+from hrec_tf.recipe import Recipe
 from hrec_tf.schema import (
     CONCATENATED,
     GAP,

@@ -19,9 +19,10 @@ from hrec_tf.data.simulations import (
     session_openings,
 )
 from hrec_tf.evaluation import perplexity
+from hrec_tf.fitting import train
 from hrec_tf.losses import CrossEntropy, InBatch
 from hrec_tf.models import HRNNMeta
-from hrec_tf.recipe import Recipe, train
+from hrec_tf.recipe import Recipe
 from hrec_tf.recommender import Recommender
 from hrec_tf.schema import IS_STEP, ITEM_IDS, NEXT_GAP, NEXT_SESSION_START, USER_START
 from tests.reference.weights import fill_drawn

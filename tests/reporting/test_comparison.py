@@ -8,7 +8,8 @@ import pytest
 
 from hrec_tf.data import Histories
 from hrec_tf.evaluation import Ranks, paired_wilcoxon, summarise
-from hrec_tf.recipe import Recipe, evaluate
+from hrec_tf.fitting import evaluate
+from hrec_tf.recipe import Recipe
 from hrec_tf.reporting.comparison import Comparison, Result, measure
 from hrec_tf.reporting.tables import Table, comparison_table, p_value, spread
 from tests.reference.made_results import prepared_ring

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hrec_tf.recipe import Recipe, train
+from hrec_tf.fitting import train
+from hrec_tf.recipe import Recipe
 from hrec_tf.training import TrainingProgress, print_status
 from tests.reference.tiny_log import ring_histories
 

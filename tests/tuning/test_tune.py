@@ -10,7 +10,8 @@ from hrec_tf.data import splits
 from hrec_tf.data.event_log import EventLog
 from hrec_tf.data.log_source import PreparedLog
 from hrec_tf.evaluation import ranking
-from hrec_tf.recipe import Recipe, evaluate, train
+from hrec_tf.fitting import evaluate, train
+from hrec_tf.recipe import Recipe
 from hrec_tf.tuning import Choices, Range, Space, objectives, study, tune, tuner
 from tests.reference.made_results import prepared_ring, ring_log
 
