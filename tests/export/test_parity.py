@@ -396,7 +396,7 @@ def test_another_version_of_tensorflow_answers_the_same(name, options, tmp_path)
         "timestamps": [[5, 65]],
         "lengths": [2],
     }
-    at = dict.fromkeys(recommender.inference.context, [95])
+    at = {name: [95] for name in recommender.inference.context}
     history |= at
     seen = history | {"exclude_seen": [True]}
     filters = {"allow": [["42", "1e3"]], "allow_lengths": [2], "deny": [["1e3"]]}
