@@ -51,7 +51,7 @@ METHODS = {
 }
 HEADS = (
     *("reminders", "neighbours", "neighbour_weight"),
-    *("popular", "popular_hours", "popular_moments"),
+    *("popular", "popular_hours", "popular_moments", "popular_weight"),
 )
 """Arguments of HRNN+ that its network alone does not have."""
 

@@ -52,10 +52,11 @@ class Device:
                 self.states = {name: held[name] for name in STATES}
                 return
         numbers = [self.numbers.get(item, 0) for item in self.items]
+        told = {"timestamps": np.array([self.seconds], np.int64)}
+        if "at" in self.recommend.get_input_details():
+            told["at"] = told["timestamps"][:, -1]
         answer = self.recommend(
-            item_ids=np.array([numbers], np.int32),
-            timestamps=np.array([self.seconds], np.int64),
-            exclude_seen=np.array([False]),
+            item_ids=np.array([numbers], np.int32), exclude_seen=np.array([False]), **told
         )
         self.states = {name: answer[name] for name in STATES}
 
@@ -64,7 +65,10 @@ class Device:
         if self.seconds and seconds < self.seconds[-1]:
             raise SystemExit(f"{item}@{seconds} is before the last event: sort events by time.")
         number = np.array([self.numbers.get(item, 0)], np.int32)
-        answer = self.step(item_ids=number, timestamps=np.array([seconds], np.int64), **self.states)
+        told = {"timestamps": np.array([seconds], np.int64), **self.states}
+        if "at" in self.step.get_input_details():  # of a model that is told when it is asked
+            told["at"] = told["timestamps"]
+        answer = self.step(item_ids=number, **told)
         self.states = {name: answer[name] for name in STATES}
         self.items = [*self.items, item][-KEPT_EVENTS:]
         self.seconds = [*self.seconds, seconds][-KEPT_EVENTS:]

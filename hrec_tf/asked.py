@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hrec_tf.schema import FEEDBACK, USER_FEATURES
-from hrec_tf.user_history import UserHistory
+from hrec_tf.user_history import UserHistory, check_time
 
 
 class Asked(NamedTuple):
@@ -74,6 +74,7 @@ def _time_of_asking(one: Asked, history: UserHistory, name: str) -> int:
     last = int(history.timestamps[-1]) if len(history.timestamps) else None
     if one.at is None:
         return 0 if last is None else last
+    check_time(one.at, "at", f"of `{name}`")
     if last is not None and one.at < last:
         raise ValueError(
             f"`at` was {one.at}, but `{name}` has an event at {last}. Ask at a time that is not "

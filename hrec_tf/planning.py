@@ -94,8 +94,8 @@ def plan(
     Args:
         recipe: of a model that is trained by `fit`.
         histories: to train on.
-        seed: see `recipe.train`.
-        features: see `recipe.train`.
+        seed: see `fitting.train`.
+        features: see `fitting.train`.
         seconds: of the try, after compiling.
 
     Raises:

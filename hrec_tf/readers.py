@@ -93,7 +93,8 @@ class StepReader:
             `reads_gaps` has one more, the time of the last known event.
         state_size: width of `state`.
         context: what a question holds beside events and state: nothing, or `at` int64 (batch,),
-            the time of asking, where the model `counts_on`.
+            the time of asking, where the model `counts_on`; 0 says nothing, and the last moment
+            that was counted holds.
         knows_new_users: whether users without a known event may be asked about.
     """
 
@@ -103,8 +104,8 @@ class StepReader:
 
     def __init__(self, model: Any, *, idle_seconds: int, model_number: int):
         self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
-        # Width and type of each part of `state`: hidden, then the model's states.
         self.context: dict[str, int | None] = {"at": None} if model.counts_on else {}
+        # Width and type of each part of `state`: hidden, then the model's states.
         ids, yes = tf.zeros((1,), tf.int32), tf.ones((1,), bool)
         if model.reads_gaps:
             self.info = (*type(self).info, "last_known_timestamp")
@@ -193,8 +194,15 @@ class StepReader:
         )
 
     def _at(self, at: tf.Tensor | None, hidden: tf.Tensor) -> tf.Tensor:
-        """Returns the hidden state as of the time of asking; None is that of the last event."""
-        return hidden if at is None else self._model.asked_at(hidden, _minutes(at))
+        """Returns the hidden state as of the time of asking; None is that of the last event.
+
+        A time of 0, as of histories without times and of new users, says nothing: then the last
+        moment that was counted holds.
+        """
+        if at is None:
+            return hidden
+        minutes = tf.where(at == 0, LATEST_MINUTE, _minutes(at))
+        return self._model.asked_at(hidden, minutes)
 
     def _told(self, gap: tf.Tensor, minute: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns what the model's step takes of the time of an event (batch,)."""

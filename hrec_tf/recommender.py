@@ -154,7 +154,7 @@ class Recommender:
                 served model, which can list no more than these, calls them `allow`.)
             deny: raw ids to leave out, of candidates too.
             at: Unix seconds, the time of asking, for a model that is told how long ago the last
-                event was; the time of the last event if None.
+                event was, or knows what is taken of late; the time of the last event if None.
             feedback: of each event, for a model that reads it: mappings such as
                 `{"rating": 4.0}`, or encoded numbers (events, width).
             user_features: likewise, one mapping or numbers (width,).

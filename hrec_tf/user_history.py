@@ -68,7 +68,7 @@ def read_history(history: Iterable[Any], *, name: str = "history") -> UserHistor
                 f"`{name}` holds {event!r} (row {row}), but an event is (item, Unix seconds). "
                 "Leave out other fields."
             )
-        _check_time(event[1], row, name)
+        check_time(event[1], name, f"row {row}")
     timestamps = np.array([seconds for _, seconds in events], np.int64)
     falls = np.flatnonzero(np.diff(timestamps) < 0)
     if len(falls):
@@ -111,14 +111,20 @@ def session_numbers(timestamps: np.ndarray, idle_minutes: float | None) -> np.nd
     return np.cumsum(gaps > 60 * idle_minutes, dtype=np.int64)
 
 
-def _check_time(seconds: Any, row: int, name: str) -> None:
+def check_time(seconds: Any, name: str, where: str) -> None:
+    """Raises unless a time is whole Unix seconds.
+
+    Args:
+        seconds: the time.
+        name, where: what messages call it.
+    """
     if isinstance(seconds, bool) or not isinstance(seconds, numbers.Integral):
         raise TypeError(
-            f"`{name}` has the time {seconds!r} (row {row}), but times are whole Unix seconds. "
+            f"`{name}` has the time {seconds!r} ({where}), but times are whole Unix seconds. "
             "Pass for example int(moment.timestamp())."
         )
     if abs(int(seconds)) >= LATEST_SECONDS:
         raise ValueError(
-            f"`{name}` has the time {seconds} (row {row}), but times are Unix seconds below "
+            f"`{name}` has the time {seconds} ({where}), but times are Unix seconds below "
             f"{LATEST_SECONDS}. Divide milliseconds by 1000."
         )

@@ -164,8 +164,11 @@ def test_a_new_user_gets_what_is_taken_at_the_time_of_asking(of_the_hour):
     assert found.item_ids.numpy()[0].tolist() == [6, 1, 2]
     np.testing.assert_allclose(found.scores[0], [2 / 3, 1 / 3, 0], atol=1e-6)
     assert found.item_ids.numpy()[1].tolist() == [1, 2, 3]
-    before = one.recommend(*asked, k=3, at=tf.constant([0, 0], tf.int64))
-    assert before.item_ids.numpy().tolist() == [[1, 2, 3]] * 2
+    before = one.recommend(*asked, k=3, at=tf.constant([-60, 0], tf.int64))
+    assert before.item_ids.numpy()[0].tolist() == [1, 2, 3]
+    # A time of 0 says nothing: the last moment holds, at minute 70.
+    shares = np.array([2 ** -(7 / 6), 2 ** -(1 / 6)])
+    np.testing.assert_allclose(before.scores[1, :2], shares[::-1] / shares.sum(), atol=1e-6)
     candidates = tf.constant([[1, 6, 0], [6, 5, 1]])
     scores = one.score(*asked[:3], candidates, at=tf.constant([7_200, 7_200], tf.int64))
     expected = [[1 / 3, 2 / 3, UNFILLED], [2 / 3, 0, 1 / 3]]

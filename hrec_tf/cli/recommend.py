@@ -45,8 +45,8 @@ def recommend(
     at: Annotated[
         int | None,
         typer.Option(
-            help="Unix seconds, the time of asking, of a model that is told how long ago the last "
-            "event was (the time of that event)."
+            help="Unix seconds, the time of asking, of a model that is told it (the time of the "
+            "last event)."
         ),
     ] = None,
     user_features: Annotated[

@@ -145,10 +145,11 @@ class RecentScores(keras.layers.Layer):
 
     def columns(self, minutes):
         """Returns float (..., width), which moment holds at int minutes (...) since 1970."""
-        passed = tf.cast(minutes, tf.int32) - self.first_minute.value
-        return self._numbers.split(
-            tf.clip_by_value(passed // self.step_minutes, 0, self.moments - 1)
-        )
+        # int64, as minutes of the year 6053 less a negative one are no int32.
+        passed = tf.cast(minutes, tf.int64) - tf.cast(self.first_minute.value, tf.int64)
+        passed = tf.clip_by_value(passed, 0, self.moments * self.step_minutes)
+        moment = tf.cast(passed, tf.int32) // self.step_minutes
+        return self._numbers.split(tf.minimum(moment, self.moments - 1))
 
     def call(self, hidden, columns, candidates=None, to_train=False):
         hidden = tf.cast(hidden, self.compute_dtype)

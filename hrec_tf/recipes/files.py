@@ -94,7 +94,7 @@ def read(name_or_path: str | Path) -> dict[str, Any]:
     for recipe, values in content.get("recipes", {}).items():
         if "like" in values:
             checks.require_choice(f"like of recipe {recipe}", values["like"], recipes)
-            values = _merged(recipes[values["like"]], values)
+            values = _merged(recipes[values["like"]] | {"source": source}, values)
         recipes[recipe] = {"source": source, **values, "name": recipe}
     if shared := content.get("evaluation", {}):
         for name, values in recipes.items():
@@ -103,9 +103,15 @@ def read(name_or_path: str | Path) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Returns `base` with the values of another recipe, whose tables are merged into its own."""
-    tables = {
-        key: base.get(key, {}) | value for key, value in values.items() if isinstance(value, dict)
-    }
+    """Returns `base` with the values of another recipe, whose tables are merged into its own.
+
+    A table that names another loss, optimizer or negatives begins anew.
+    """
+    tables = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            of = base.get(key, {})
+            is_other = "name" in value and value["name"] != of.get("name")
+            tables[key] = value if is_other else of | value
     whole = {"model": base["name"], **base, **values, **tables}
     return {key: value for key, value in whole.items() if key != "like"}

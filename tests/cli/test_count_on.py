@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hrec_tf import runs
 from hrec_tf.cli.main import main
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.vocabulary import Vocabulary
@@ -75,3 +76,22 @@ def test_what_cannot_be_counted_is_said(saved, tmp_path, capsys):
     assert main([*command[:-1], str(saved), "--timestamp", "when"]) == 1
     assert "which exists, and runs are never overwritten" in capsys.readouterr().err
     assert not (tmp_path / "now").exists()
+
+
+def test_a_run_names_the_weight_that_was_chosen_and_counted_what_was_held_out(tmp_path, capsys):
+    """Users come one a day; the last days are tested, those before choose the weight."""
+    day = 86_400
+    rows = [(u, 1 + (u + e) % 4, NOON + u * day + 60 * e) for u in range(30) for e in range(4)]
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in rows))
+    out = tmp_path / "run"
+    command = ["train", "--data", str(log), "--min-item-support", "1", "--min-user-sessions", "1"]
+    command += ["--split", "temporal", "--days", "5", "--counts-on", "--model", "hrnn+"]
+    command += ["--epochs", "1", "--num-lanes", "2", "--extra", "2", "--out", str(out)]
+    for setting in ("popular_weight=none", "session_units=3", "user_units=3", "neighbours=2"):
+        command += ["--set", f"arguments.{setting}"]
+    assert main(command) == 0, capsys.readouterr().err
+    run = runs.load(out)
+    model = run.model()
+    assert run.recipe.arguments["popular_weight"] == float(model.heads.recent.weight[0])
+    assert int(model.heads.recent.last_time) == int(run.load_log().train.timestamps.max())

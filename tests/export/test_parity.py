@@ -72,8 +72,6 @@ def recommender_of(case, id_type, idle_minutes=30.0):
     model = case.build()
     fill = fill_drawn if case.is_padded else fill_distinct
     fill(model, scale=0.9)
-    if model.counts_on:  # moments among those of the trials, so that the time of asking matters
-        model.heads.recent.first_minute.assign(trials.BEGIN // 60 + 5)
     supports = np.arange(NUM_ITEMS, 0, -1)
     return Recommender(model, Vocabulary(LISTS[id_type], supports), idle_minutes=idle_minutes)
 
@@ -423,7 +421,8 @@ def test_another_version_of_tensorflow_answers_the_same(name, options, tmp_path)
             np.testing.assert_allclose(found["other"][name], values, rtol=1e-5, atol=1e-6)
         elif name.endswith("/state_info"):
             # The seal is of the bits of a state, which two compilers may round differently.
-            np.testing.assert_array_equal(found["other"][name][:, :3], values[:, :3])
+            theirs, mine = (np.delete(v, 3, axis=1) for v in (found["other"][name], values))
+            np.testing.assert_array_equal(theirs, mine)
             assert found["other"][name][0, 3] != 0
         else:
             np.testing.assert_array_equal(found["other"][name], values)

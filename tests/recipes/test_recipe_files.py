@@ -154,6 +154,7 @@ def test_a_recipe_may_be_like_another_but_for_what_it_says(tmp_path):
         [recipes.smaller]
         like = "small"
         arguments = { user_units = 5 }
+        loss = { name = "bpr" }
         """,
     )
     base, small, smaller = (Recipe.load(path, n) for n in ("hrnn-init", "small", "smaller"))
@@ -161,6 +162,8 @@ def test_a_recipe_may_be_like_another_but_for_what_it_says(tmp_path):
     assert smaller.arguments == small.arguments | {"user_units": 5}
     assert (small.model, small.epochs, smaller.epochs) == ("hrnn-init", 2, 2)
     assert (small.loss, smaller.stream, smaller.name) == (base.loss, base.stream, "smaller")
+    assert len(base.loss) > 1 and smaller.loss == {"name": "bpr"}
+    assert (small.source, smaller.source) == ("ours", "ours")
     with pytest.raises(ValueError, match=r"`like of recipe b` was 'a', but must be one of 'c'"):
         files.read(write(tmp_path, '[recipes.c]\nmodel="pop"\n[recipes.b]\nlike = "a"'))
 

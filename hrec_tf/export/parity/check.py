@@ -96,6 +96,7 @@ def check_parity(
         recommender.idle_minutes,
         seed=seed,
         num_random=num_random,
+        begin=trials.begin_of(recommender.model),
         context=recommender.inference.context,
     )
     context = recommender.inference.context

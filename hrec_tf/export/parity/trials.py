@@ -23,6 +23,7 @@ from hrec_tf.schema import (
     IS_STEP,
     ITEM_IDS,
     LARGEST_GAP,
+    LATEST_MINUTE,
     MINUTE,
     NEXT_GAP,
     NEXT_SESSION_START,
@@ -89,6 +90,7 @@ def make_trials(
     *,
     seed: int,
     num_random: int = NUM_RANDOM,
+    begin: int = BEGIN,
     context: Mapping[str, int | None] = MappingProxyType({}),
 ) -> list[Trial]:
     """Returns histories with every kind of edge, and random ones.
@@ -98,6 +100,7 @@ def make_trials(
         idle_minutes: idle time that ends a session; None if it never does.
         seed: of the items, and of the random histories.
         num_random: how many of these.
+        begin: Unix seconds before the first events.
         context: what questions hold beside events, see `Inference.context`.
     """
     generator = np.random.default_rng(seed)
@@ -105,14 +108,23 @@ def make_trials(
     for known, gaps in _shapes(generator, idle_minutes, num_random):
         drawn = generator.integers(1, num_items + 1, len(known) + 1)
         item_ids = np.where(known, drawn[:-1], PADDING_ID).tolist()
-        times = (BEGIN + np.cumsum(np.array(gaps, np.int64))).tolist()
+        times = (begin + np.cumsum(np.array(gaps, np.int64))).tolist()
         made.append(Trial(item_ids, times, int(drawn[-1])))
     first = int(generator.integers(1, num_items + 1))
     made.append(Trial([first] * 3, [0, 0, 0], first))  # without times; the item again and again
     if num_items <= LONG:  # whoever has seen all items is left without a candidate
         every = (1 + generator.permutation(num_items)).tolist()
-        made.append(Trial(every, [BEGIN] * num_items, every[0]))
+        made.append(Trial(every, [begin] * num_items, every[0]))
     return [_said_more(trial, context, generator) for trial in made]
+
+
+def begin_of(model: Any) -> int:
+    """When trials of a model begin: among the moments of a popularity of the hour."""
+    if not model.counts_on:
+        return BEGIN
+    recent = model.heads.recent
+    half = recent.moments * recent.step_minutes // 2
+    return (int(recent.first_minute) + half) * SECONDS_PER_MINUTE
 
 
 def _said_more(trial: Trial, context: Mapping[str, int | None], generator: Any) -> Trial:
@@ -220,17 +232,22 @@ def keras_scores(
             )
             rows.append(model.score(hidden).numpy()[0])
         elif model.counts_on:
-            rows.append(_shares_at(model, trial.at) + TIE_BREAK * popularity)
+            rows.append(_shares_at(model, _minute_of_asking(trial)) + TIE_BREAK * popularity)
         else:
             rows.append(popularity)
     return np.array(rows)
 
 
-def _shares_at(model: Any, at: int) -> np.ndarray:
-    """Returns float32 (num_items,), what was taken of late at a time."""
+def _minute_of_asking(trial: Trial) -> int:
+    """The minute that a model is told; of a time of 0, which says nothing, the latest."""
+    return trial.at // SECONDS_PER_MINUTE if trial.at else LATEST_MINUTE
+
+
+def _shares_at(model: Any, minute: int) -> np.ndarray:
+    """Returns float32 (num_items,), what was taken of late at a minute."""
     recent = model.heads.recent
     counted = recent.held_shares()
-    moment = (at // SECONDS_PER_MINUTE - counted.first_minute) // recent.step_minutes
+    moment = (minute - counted.first_minute) // recent.step_minutes
     moment = min(max(moment, 0), len(counted.shares) - 1)
     shares = np.zeros(model.num_items + 1, np.float32)
     np.add.at(shares, counted.item_ids[moment], counted.shares[moment])
@@ -281,7 +298,7 @@ def _lane(model: Any, trial: Trial, idle_minutes: float | None) -> dict[str, lis
         previous = session[-1]
     if model.counts_on and events[ITEM_IDS]:
         # Of a minute nothing is kept but what is popular then: the last one is that of asking.
-        events[MINUTE][-1] = trial.at // SECONDS_PER_MINUTE
+        events[MINUTE][-1] = _minute_of_asking(trial)
     return events
 
 
