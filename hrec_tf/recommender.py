@@ -19,7 +19,13 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.inference import UNFILLED, Inference
 from hrec_tf.models.explanation import ExplainedHistory, require_explains
 from hrec_tf.schema import FEEDBACK, ITEM, USER_FEATURES, Recommendation
-from hrec_tf.user_history import UserHistory, last_session, read_history, session_numbers
+from hrec_tf.user_history import (
+    UserHistory,
+    check_time,
+    last_session,
+    read_history,
+    session_numbers,
+)
 
 
 class Recommender:
@@ -458,10 +464,5 @@ def _pair(row: int, event: Any) -> tuple[Any, int]:
             f"`events` has {event!r} at row {row}, but each must be a pair. Pass (raw id, Unix "
             "seconds)."
         )
-    raw_id, seconds = event
-    if isinstance(seconds, bool) or not isinstance(seconds, int | np.integer):
-        raise TypeError(
-            f"`events` has the time {seconds!r} at row {row}, but it must be whole Unix seconds. "
-            "Convert it."
-        )
-    return raw_id, int(seconds)
+    check_time(event[1], "events", f"row {row}")
+    return event[0], int(event[1])

@@ -31,12 +31,18 @@ def test_a_model_that_is_told_nothing_has_no_inputs():
     assert context_inputs([Asked()], HISTORIES[:1], ["a"], {}, columns=3) == {}
 
 
+def test_a_time_of_asking_is_whole_seconds():
+    with pytest.raises(TypeError, match=r"`at` has the time 95\.7 \(of `a`\), but times are whole"):
+        context_inputs([Asked(at=95.7)], HISTORIES[:1], ["a"], {"at": None}, columns=3)
+
+
 @pytest.mark.parametrize(
     ("asked", "widths", "message"),
     [
         (Asked(at=100), {}, "`at` was passed for `a`, but this model does not read it"),
         (Asked(feedback=FEEDBACK), {"at": None}, "`feedback` was passed"),
         (Asked(at=89), {"at": None}, "`at` was 89, but `a` has an event at 90"),
+        (Asked(at=10**12), {"at": None}, "`at` has the time 1000000000000 (of `a`), but times"),
         (Asked(), {"feedback": 2}, "`feedback` was not passed for `a`"),
         (Asked(), {"user_features": 2}, "`user_features` was not passed"),
         (Asked(feedback=FEEDBACK[1:]), {"feedback": 2}, "shape (2, 2)"),

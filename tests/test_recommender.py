@@ -191,9 +191,18 @@ def test_events_of_others_are_counted_and_lists_follow():
     ("events", "error", "message"),
     [
         ([], ValueError, "`events` is empty. Pass"),
-        ([("tea", 0.5)], TypeError, "`events` has the time 0.5 at row 0, but .* Convert it"),
+        (
+            [("tea", 0.5)],
+            TypeError,
+            r"`events` has the time 0\.5 \(row 0\), but .* Pass for example int",
+        ),
         (["ab"], TypeError, "`events` has 'ab' at row 0, but each must be a pair. Pass"),
-        ([("tea", NOON * 1000)], ValueError, r"the time 1700000000000 at row 0, .* a day from now"),
+        (
+            [("tea", NOON * 1000)],
+            ValueError,
+            r"time 1700000000000 \(row 0\), .* Divide milliseconds",
+        ),
+        ([("tea", NOON * 50)], ValueError, r"the time 85000000000 at row 0, .* a day from now"),
         ([(5, NOON)], TypeError, "In `events`: "),
     ],
 )

@@ -43,7 +43,8 @@ def count_on(
     with console.Progress().watch(f"loading {run}"):
         recommender = Recommender.load(run)
     said = {ITEM: item, TIMESTAMP: timestamp, "timestamp_unit": timestamp_unit}
-    reading = _reading_of(run) | {name: value for name, value in said.items() if value is not None}
+    reading = _reading_of(run, events)
+    reading |= {name: value for name, value in said.items() if value is not None}
     taken, notes = _read(events, recommender, reading)
     counted = recommender.count_on(list(taken.rows()))
     path = recommender.save(out)
@@ -58,8 +59,8 @@ def count_on(
     )
 
 
-def _reading_of(run: str) -> dict[str, Any]:
-    """How the columns of the training log were called, where the folder knows."""
+def _reading_of(run: str, events: str) -> dict[str, Any]:
+    """How the training log was read, where the folder knows; of a like file, its form too."""
     from hrec_tf import runs
     from hrec_tf.data import catalogue
 
@@ -67,7 +68,10 @@ def _reading_of(run: str) -> dict[str, Any]:
         return {}
     log = runs.load(run).log
     reading = catalogue.entry(log.data).reading if log.is_named else log.reading
-    return {name: of for name in (ITEM, TIMESTAMP, "timestamp_unit") if (of := reading.get(name))}
+    names = [ITEM, TIMESTAMP, "timestamp_unit"]
+    if not log.is_named and Path(log.data).suffixes == Path(events).suffixes:
+        names += ["columns", "separator", "format"]
+    return {name: of for name in names if (of := reading.get(name))}
 
 
 def _read(path: str, recommender: "Recommender", reading: dict[str, Any]) -> Any:

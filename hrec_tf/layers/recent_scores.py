@@ -1,5 +1,8 @@
 """Popularity of the hour inside a model's graph: what many took just before an event."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import tensorflow as tf
 
@@ -84,12 +87,15 @@ class RecentScores(keras.layers.Layer):
         )
         self.gate_bias = self.add_weight(name="gate_bias", shape=(1,), initializer="zeros")
 
-    def count(self, histories: Histories, *, goes_on: bool = False) -> None:
+    def count(self, histories: Histories, *, goes_on: bool = False) -> int:
         """Counts what was taken often, moment by moment; the last R moments are kept.
 
         Args:
             histories: whose times are seconds.
             goes_on: whether to count on top of what is held, from the event after its last one.
+
+        Returns:
+            How many events were counted.
 
         Raises:
             ValueError: other items than the layer was made for, or times beyond int32 minutes.
@@ -105,14 +111,43 @@ class RecentScores(keras.layers.Layer):
                 f"`histories` has the time {last}, which is no Unix second: minutes are int32. "
                 "Pass seconds, not e.g. nanoseconds."
             )
+        before = self.held_shares() if goes_on else None
         found = recent_shares(
             histories,
             size=self.size,
             hours=self.hours,
             moments=self.moments,
-            after=self.held_shares() if goes_on else None,
+            after=before,
         )
         self.set_shares(found)
+        return (
+            int((histories.timestamps > before.last_time).sum())
+            if before
+            else len(histories.timestamps)
+        )
+
+    @contextmanager
+    def counting_on(self, histories: Histories) -> Iterator[None]:
+        """While it lasts, `histories` are counted on top; see `hrec_tf.models.HRNN.counting_on`."""
+        held = self.held_shares()
+        if not self.count(histories, goes_on=True):
+            raise ValueError(
+                f"`histories` have no event after {held.last_time} (Unix seconds), the last one "
+                "that was counted, so that nothing would count on. Split the log by time, or leave "
+                "it out."
+            )
+        try:
+            # The first moment that is kept is empty.
+            kept = int(self.first_minute) + self.step_minutes
+            if kept > held.last_time // SECONDS_PER_MINUTE:
+                raise ValueError(
+                    f"`histories` last longer than the {self.moments} moments that the model "
+                    "keeps, so that what was popular at the first of them would be forgotten. "
+                    "Evaluate fewer at once, or train with more popular_moments."
+                )
+            yield
+        finally:
+            self.set_shares(held)
 
     def held_shares(self) -> RecentShares:
         """Returns what `count` found, or was set."""

@@ -1,6 +1,5 @@
 """HRNN: personalised session-based recommendations."""
 
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -25,7 +24,6 @@ from hrec_tf.schema import (
     ITEM_IDS,
     MINUTE,
     PADDING_ID,
-    SECONDS_PER_MINUTE,
     SESSION_START,
     USER_PARALLEL,
     USER_START,
@@ -230,12 +228,8 @@ class HRNN(NextItemModel):
         Raises:
             ValueError: a model with popular=0, or of other items.
         """
-        recent = self._recent("count_on")
-        num_new = int((histories.timestamps > int(recent.last_time)).sum())
-        recent.count(histories, goes_on=True)
-        return num_new
+        return self._recent("count_on").count(histories, goes_on=True)
 
-    @contextmanager
     def counting_on(self, histories):
         """While it lasts, `histories` are counted, too; then the counts are what they were.
 
@@ -254,24 +248,7 @@ class HRNN(NextItemModel):
             with model.counting_on(log.test):
                 found = hrec_tf.evaluation.evaluate(model, log.test)
         """
-        recent = self._recent("counting_on")
-        held, first = recent.held_shares(), int(recent.last_time)
-        if not self.count_on(histories):
-            raise ValueError(
-                f"`histories` have no event after {first} (Unix seconds), the last one that was "
-                "counted, so that nothing would count on. Split the log by time, or leave it out."
-            )
-        try:
-            # The first moment that is kept is empty.
-            if int(recent.first_minute) + recent.step_minutes > first // SECONDS_PER_MINUTE:
-                raise ValueError(
-                    f"`histories` last longer than the {recent.moments} moments that the model "
-                    "keeps, so that what was popular at the first of them would be forgotten. "
-                    "Evaluate fewer at once, or train with more popular_moments."
-                )
-            yield
-        finally:
-            recent.set_shares(held)
+        return self._recent("counting_on").counting_on(histories)
 
     def _recent(self, asked):
         recent = None if self.heads is None else self.heads.recent

@@ -83,9 +83,10 @@ def test_a_run_names_the_weight_that_was_chosen_and_counted_what_was_held_out(tm
     day = 86_400
     rows = [(u, 1 + (u + e) % 4, NOON + u * day + 60 * e) for u in range(30) for e in range(4)]
     log = tmp_path / "log.csv"
-    log.write_text("user,item,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in rows))
+    log.write_text("user;product;time\n" + "".join(f"{u};{i};{t}\n" for u, i, t in rows))
     out = tmp_path / "run"
     command = ["train", "--data", str(log), "--min-item-support", "1", "--min-user-sessions", "1"]
+    command += ["--item", "product", "--timestamp", "time", "--separator", ";"]
     command += ["--split", "temporal", "--days", "5", "--counts-on", "--model", "hrnn+"]
     command += ["--epochs", "1", "--num-lanes", "2", "--extra", "2", "--out", str(out)]
     for setting in ("popular_weight=none", "session_units=3", "user_units=3", "neighbours=2"):
@@ -95,3 +96,7 @@ def test_a_run_names_the_weight_that_was_chosen_and_counted_what_was_held_out(tm
     model = run.model()
     assert run.recipe.arguments["popular_weight"] == float(model.heads.recent.weight[0])
     assert int(model.heads.recent.last_time) == int(run.load_log().train.timestamps.max())
+    # The log itself, read as for training: new are the test's 20, and one that the cut left out.
+    command = ["count-on", str(out), "--events", str(log), "--out", str(tmp_path / "now")]
+    assert main(command) == 0
+    assert "21 of 120 events counted" in capsys.readouterr().out
