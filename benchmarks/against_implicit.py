@@ -4,9 +4,9 @@
 
 PYTHON is an interpreter with implicit (`benchmarks/README.md`), the log ml-100k (HREC_DATA) without
 its last two events of each user. 100 factors with biases, 20 epochs, an example an event and epoch:
-implicit goes through them one by one in all its threads at once, without locks; here blocks of 64
-share their parameters. Each round runs both in processes of their own, one after the other, and
-each fits twice; speeds are those of the second fit, when ours is compiled.
+both go through them one by one, implicit in all its threads at once, without locks, ours in one.
+Each round runs both in processes of their own, one after the other, and each fits twice; speeds are
+those of the second fit, when ours is compiled.
 """
 
 import argparse
@@ -26,9 +26,8 @@ CONFIG = "BPR-MF, 100 factors, ml-100k"
 FACTORS, EPOCHS = 100, 20
 TARGET = 1.0
 NOTE = (
-    "implicit's threads write to the same factors without locks; ours is one thread, whose result "
-    "a seed repeats. NumPy and TensorFlow without XLA were tried and were slower; blocks of 256 "
-    "instead of 64 are faster, and another descent."
+    "Both step after every example. implicit's threads write to the same factors without locks; "
+    "ours is one thread, whose result a seed repeats."
 )
 
 DRIVER = """

@@ -26,8 +26,8 @@ class BPRMF(PairwiseBaseline):
 
     Source: Rendle et al., UAI 2009, arXiv:1205.2618, and the GRU4Rec authors' baseline as kept
     in rn5l/session-rec, where a new session takes the mean. That code holds biases but never
-    moves them (here `item_bias=False`); draws j from the first events of the log, as many as
-    there are items; and descends example by example (here `block_size=1`).
+    moves them (here `item_bias=False`), and draws j from the first events of the log, as many as
+    there are items.
 
     Args:
         user: what u is: "session", "user" or "known_user".

@@ -17,8 +17,8 @@ class PairwiseBaseline(Baseline):
         loss = Σ -log σ(x_ei - x_ej) + ½ λ_c |c_e|² + ½ λ_v (|v_i|² + |v_j|² + b_i² + b_j²)
 
     An event with item i is an example once an epoch, in an order drawn anew, with an item j drawn
-    uniformly from all, i included. Each part of c_e is a row of a table of its own, such as the
-    user's or the item's before.
+    uniformly from all, i included; parameters move after each example, in float32. Each part of
+    c_e is a row of a table of its own, such as the user's or the item's before.
 
     A subclass says what an event's rows are (`_examples`), and defines `_score`.
 
@@ -31,9 +31,6 @@ class PairwiseBaseline(Baseline):
         context_l2, item_l2: λ_c and λ_v.
         init_range: vectors start uniform in ± this, biases at 0.
         item_bias: False keeps b at 0.
-        block_size: examples whose gradients are taken at the same parameters and then added,
-            instead of one after the other. Not from the source: it is for speed, as is that
-            training is in float32.
         seed: of start, order and draws.
 
     Attributes:
@@ -57,7 +54,6 @@ class PairwiseBaseline(Baseline):
         item_l2: float = 0.0,
         init_range: float = 0.05,
         item_bias: bool = True,
-        block_size: int = 64,
         seed: int = 0,
     ) -> None:
         self.factors = checks.require_positive_int(
@@ -75,9 +71,6 @@ class PairwiseBaseline(Baseline):
             "init_range", init_range, minimum=0, mend="Pass e.g. 0.05."
         )
         self.item_bias = item_bias
-        self.block_size = checks.require_positive_int(
-            "block_size", block_size, mend="Pass the examples of a block, e.g. 64."
-        )
         self.seed = checks.require_int_at_least("seed", seed, minimum=0, mend="Pass e.g. 0.")
 
     @abstractmethod
@@ -101,77 +94,65 @@ class PairwiseBaseline(Baseline):
             )
         )
         self.item_biases = np.zeros(histories.num_items)
-        whole = len(items) - len(items) % self.block_size
         for _ in range(self.epochs):
             order = rng.permutation(len(items))
             others = rng.integers(histories.num_items, size=len(items))
-            for part in (slice(whole), slice(whole, None)):
-                examples = order[part]
-                rows = [rows[examples] for rows, _ in parts]
-                self._descend(rows, items[examples], others[part])
+            self._descend([rows[order] for rows, _ in parts], items[order], others)
         learnt = (*self.context_vectors, self.item_vectors, self.item_biases)
         if not all(np.isfinite(values).all() for values in learnt):
             raise ValueError(
-                f"`learning_rate` was {self.learning_rate} with blocks of {self.block_size}, and "
-                "the vectors grew beyond all numbers. Pass a smaller rate, e.g. 0.01."
+                f"`learning_rate` was {self.learning_rate}, and the vectors grew beyond "
+                "all numbers. Pass a smaller rate, e.g. 0.01."
             )
 
     def _descend(self, rows: list[np.ndarray], taken: np.ndarray, others: np.ndarray) -> None:
-        """Moves vectors and biases by examples, block after block: rows of c, of i and of j."""
-        if not len(taken):
-            return
-        size = min(self.block_size, len(taken))
-        blocks = [values.reshape(-1, size).astype(np.int32) for values in (*rows, taken, others)]
-        tables = [*self.context_vectors, self.item_vectors, self.item_biases]
-        rates = (self.learning_rate, self.context_l2, self.item_l2, self.item_bias)
+        """Moves vectors and biases by one example after the other: rows of c, of i and of j."""
         with np.errstate(over="ignore"):  # a bad learning rate is told after training
-            held = [np.asarray(table, np.float32) for table in tables]
-            moved = _program()(held, blocks, np.array(rates, np.float32))
-        *self.context_vectors, self.item_vectors, self.item_biases = (
-            np.asarray(table, np.float64) for table in moved
+            contexts = tuple(np.array(part, np.float32) for part in self.context_vectors)
+            v, b = (np.array(of, np.float32) for of in (self.item_vectors, self.item_biases))
+            rates = np.array((self.learning_rate, self.context_l2, self.item_l2), np.float32)
+        _compiled_descent()(
+            contexts,
+            v.reshape(len(v), len(contexts), -1),  # a view
+            b,
+            tuple(rows),
+            taken,
+            others,
+            *rates,
+            self.item_bias,
         )
+        self.context_vectors = [np.asarray(part, np.float64) for part in contexts]
+        self.item_vectors, self.item_biases = (np.asarray(of, np.float64) for of in (v, b))
 
 
 @cache
-def _program() -> Any:
-    """Returns the descent over all blocks as one program, compiled for each size of its tables."""
-    import tensorflow as tf
+def _compiled_descent() -> Any:
+    """Returns the descent, compiled at its first call: in place, on tables of float32."""
+    import numba
 
-    @tf.function(autograph=False, jit_compile=True)
-    def descend(tables, blocks, rates):
-        step, context_l2, item_l2, bias_share = tf.unstack(rates)
-        parts = len(tables) - 2
-        factors = tables[0].shape[1]
-
-        def body(k, tables):
-            *contexts, item_vectors, item_biases = tables
-            *rows, taken, others = (block[k] for block in blocks)
-            items = tf.concat([taken, others], 0)
-            c = tf.concat([tf.gather(*held) for held in zip(contexts, rows, strict=True)], 1)
-            v, b = tf.gather(item_vectors, items), tf.gather(item_biases, items)
-            v_taken, v_others = tf.split(v, 2)
-            b_taken, b_others = tf.split(b, 2)
-            v_ahead = v_taken - v_others
+    # Sums of many products may be added in any order, several at a time.
+    @numba.njit(fastmath={"reassoc", "contract"}, error_model="numpy")
+    def descend(contexts, v, b, rows, taken, others, step, context_l2, item_l2, item_bias):
+        for k in range(len(taken)):
+            i, j = taken[k], others[k]
+            x = b[i] - b[j]
+            for part in range(len(contexts)):
+                c, v_i, v_j = contexts[part][rows[part][k]], v[i, part], v[j, part]
+                for f in range(len(c)):
+                    x += c[f] * (v_i[f] - v_j[f])
             # -log σ(x) falls with x at the rate σ(-x).
-            x = b_taken - b_others + tf.reduce_sum(c * v_ahead, axis=1)
-            rate = step * tf.sigmoid(-x)
-            rate_of_items = tf.concat([rate, -rate], 0)
-            c_step = rate[:, None] * v_ahead - step * context_l2 * c
-            v_step = rate_of_items[:, None] * tf.tile(c, (2, 1)) - step * item_l2 * v
-            b_step = bias_share * (rate_of_items - step * item_l2 * b)
-            moved = [
-                tf.tensor_scatter_nd_add(
-                    contexts[part],
-                    rows[part][:, None],
-                    c_step[:, part * factors : (part + 1) * factors],
-                )
-                for part in range(parts)
-            ]
-            moved.append(tf.tensor_scatter_nd_add(item_vectors, items[:, None], v_step))
-            moved.append(tf.tensor_scatter_nd_add(item_biases, items[:, None], b_step))
-            return k + 1, moved
-
-        number = blocks[0].shape[0]
-        return tf.while_loop(lambda k, _: k < number, body, (tf.constant(0), tables))[1]
+            rate = step / (np.float32(1) + np.exp(x))
+            for part in range(len(contexts)):
+                c, v_i, v_j = contexts[part][rows[part][k]], v[i, part], v[j, part]
+                for f in range(len(c)):
+                    c_f, ahead = c[f], v_i[f] - v_j[f]
+                    shrunk_i, shrunk_j = step * item_l2 * v_i[f], step * item_l2 * v_j[f]
+                    c[f] += rate * ahead - step * context_l2 * c_f
+                    v_i[f] += rate * c_f - shrunk_i
+                    v_j[f] -= rate * c_f + shrunk_j
+            if item_bias:
+                shrunk_i, shrunk_j = step * item_l2 * b[i], step * item_l2 * b[j]
+                b[i] += rate - shrunk_i
+                b[j] -= rate + shrunk_j
 
     return descend

@@ -26,10 +26,10 @@ def known(users, num_items=6, first=1):
 @pytest.mark.parametrize("cls", [FMC, FPMC])
 @settings(deadline=None, max_examples=8)
 @given(users=users_strategy, others=users_strategy, l2=st.sampled_from([0.0, 0.2]))
-def test_example_by_example_it_equals_the_slow_loops(cls, users, others, l2):
+def test_it_equals_the_slow_loops(cls, users, others, l2):
     training, histories = known(users), known(others, first=2)
     options = {"factors": 3, "learning_rate": 0.3, "epochs": 2, "item_l2": l2 / 2}
-    model = cls(**options, context_l2=l2, init_range=0.5, seed=4, block_size=1).fit(training)
+    model = cls(**options, context_l2=l2, init_range=0.5, seed=4).fit(training)
     p, before, v, b = slow.fpmc(
         training, **options, l2=l2, init_range=0.5, seed=4, with_users=cls is FPMC
     )
@@ -50,7 +50,7 @@ def test_example_by_example_it_equals_the_slow_loops(cls, users, others, l2):
 def test_without_user_vectors_fpmc_is_fmc():
     """equations G.7: p = 0."""
     training = known(USERS)
-    fpmc, fmc = (cls(factors=3, block_size=2).fit(training) for cls in (FPMC, FMC))
+    fpmc, fmc = (cls(factors=3).fit(training) for cls in (FPMC, FMC))
     of_users, before = fpmc.context_vectors
     of_users[:] = 0
     fmc.context_vectors = [before]
