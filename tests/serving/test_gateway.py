@@ -179,6 +179,9 @@ def test_what_is_no_event_is_refused_and_nothing_is_kept(gateway, store, body, m
         ("GET", "/recommendations?user=a&user=b", 400, "The query names a value twice"),
         ("GET", "/recommendations?user=a&exclude_seen=1", 400, "must be true or false"),
         ("GET", "/recommendations?user=a&exclude=1", 400, "Did you mean 'exclude_seen'?"),
+        ("GET", "/recommendations?user=a&at=soon", 400, "`at` was 'soon', but must be whole Unix"),
+        ("GET", f"/recommendations?user=a&at={2**63}", 400, "must be whole Unix seconds"),
+        ("GET", f"/recommendations?user=a&at={NOON}", 400, "`at` was passed for `history`, but"),
         ("GET", "/nothing", 404, "Known are POST /events"),
         ("GET", "/events", 405, "Use one that it answers"),
     ],
@@ -277,6 +280,7 @@ def test_grpc_answers_as_http_does(gateway, client, store):
             (lambda: add_events(events=events), "`user` was '', but must be text"),
             (lambda: add_events(user="gus", events=events, k=-1), "`k` was -1"),
             (lambda: add_events(user="gus", events=events, exclude_seen=True), "without `k`"),
+            (lambda: recommend(user="gus", at=NOON), "`at` was passed for `history`, but"),
         ):
             with pytest.raises(grpc.RpcError) as caught:
                 call()

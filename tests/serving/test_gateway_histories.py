@@ -363,6 +363,37 @@ def test_feedback_is_kept_stepped_and_replayed(asked_with_feedback):
     assert status == 400 and "`feedback` has 0 numbers (event 0)" in content["error"]
 
 
+@pytest.mark.parametrize("user", ["bob", "zoe"])
+def test_a_list_is_that_of_the_time_of_asking(asked_with_feedback, user):
+    gateway, client = asked_with_feedback
+    history, numbers = [("tea", NOON), ("jam", NOON + 60)], np.array([[0.5, -1.0], [1.0, 2.0]])
+    options: dict = {"exclude_seen": False}
+    if user == "bob":
+        rows = zip(history, numbers.tolist(), strict=True)
+        events = [
+            {"user": user, "item": item, "timestamp": second, "feedback": feedback}
+            for (item, second), feedback in rows
+        ]
+        assert ask(gateway.port, "POST", "/events", {"events": events})[0] == 200
+    else:
+        history, numbers = [], None
+    found = []
+    for at in (NOON + 60, NOON + 90_000):
+        status, content = ask(gateway.port, "GET", f"/recommendations?user={user}&at={at}")
+        assert status == 200, content
+        found.append(pairs(content))
+        wanted = client.recommend(history, at=at, feedback=numbers, **options)
+        assert [item for item, _ in found[-1]] == [item for item, _ in wanted]
+        scores = [score for _, score in found[-1]], [score for _, score in wanted]
+        np.testing.assert_allclose(*scores, **FLOAT32_NOISE)
+    last = pairs(ask(gateway.port, "GET", f"/recommendations?user={user}")[1])
+    assert [item for item, _ in last] == [item for item, _ in found[0]]
+    if history:
+        assert [score for _, score in found[0]] != [score for _, score in found[1]]
+        status, content = ask(gateway.port, "GET", f"/recommendations?user={user}&at={NOON}")
+        assert status == 400 and f"`at` was {NOON}, but `history` has" in content["error"]
+
+
 def test_a_model_that_reads_user_features_is_not_served():
     inputs = {"user_features": ("float32", (-1, 3))}
     metadata = Metadata("shop", 7, "string", 5, 0, 0, {"recommend": {"inputs": inputs}}, {})

@@ -74,8 +74,7 @@ class _Door:
 
     async def recommend(self, request: Any) -> Any:
         async def asked() -> Any:
-            user, k, exclude_seen = read_query(request.query)
-            answer = await self._users.recommend(user, k, exclude_seen)
+            answer = await self._users.recommend(*read_query(request.query))
             return _json(_listed(answer, with_items=True))
 
         return await self._answer("/recommendations", request, asked)

@@ -1,6 +1,7 @@
 """What a gateway is asked over HTTP, read from JSON and from the query of an address."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ MAX_EVENTS = 1000
 """Events of one request."""
 _OF_EVENT = ("user", "item", "timestamp", "event", "feedback")
 _OF_LIST = ("k", "exclude_seen")
+_DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
@@ -23,6 +25,15 @@ class NewEvents(NamedTuple):
     events: tuple[Event, ...]
     k: int | None
     exclude_seen: bool
+
+
+class WantedList(NamedTuple):
+    """The list that a user wants; `k` None for the longest, `at` None for after the last event."""
+
+    user: str
+    k: int | None
+    exclude_seen: bool
+    at: int | None
 
 
 def read_events(body: bytes) -> NewEvents:
@@ -73,20 +84,20 @@ def read_events(body: bytes) -> NewEvents:
     return NewEvents(users.pop(), tuple(event for _, event in read), k, exclude_seen)
 
 
-def read_query(query: Mapping[str, Any]) -> tuple[str, int | None, bool]:
-    """Reads the query of `GET /recommendations`: the user, `k` and whether to leave out seen ones.
+def read_query(query: Mapping[str, Any]) -> WantedList:
+    """Reads the query of `GET /recommendations`.
 
     Raises:
         ValueError: a name that is unknown, missing or there twice, or a value of another type.
 
     Example:
         >>> read_query({"user": "u1", "k": "10"})
-        ('u1', 10, False)
+        WantedList(user='u1', k=10, exclude_seen=False, at=None)
     """
-    _require_known(query, "the query", ("user", *_OF_LIST))
+    _require_known(query, "the query", ("user", *_OF_LIST, "at"))
     if len(set(query)) < len(query):
         raise ValueError("The query names a value twice, of which one would be lost. Name it once.")
-    k, exclude_seen = query.get("k"), query.get("exclude_seen", "false")
+    k, exclude_seen, at = query.get("k"), query.get("exclude_seen", "false"), query.get("at")
     if k is not None and not (k.isascii() and k.isdecimal() and 0 < len(k) < 10 and int(k)):
         raise ValueError(f"`k` was {_shown(k)}, but must be a positive whole number. Ask k=10.")
     if exclude_seen not in ("true", "false"):
@@ -94,7 +105,17 @@ def read_query(query: Mapping[str, Any]) -> tuple[str, int | None, bool]:
             f"`exclude_seen` was {_shown(exclude_seen)}, but must be true or false. Leave it out "
             "for false."
         )
-    return read_id(query.get("user"), "user"), None if k is None else int(k), exclude_seen == "true"
+    if at is not None and not (_DECIMAL.fullmatch(at) and _LOWEST <= int(at) <= _HIGHEST):
+        raise ValueError(
+            f"`at` was {_shown(at)}, but must be whole Unix seconds, the time of asking. Ask for "
+            "example at=1700000000, or leave it out."
+        )
+    return WantedList(
+        read_id(query.get("user"), "user"),
+        None if k is None else int(k),
+        exclude_seen == "true",
+        None if at is None else int(at),
+    )
 
 
 def read_id(value: Any, name: str) -> str:

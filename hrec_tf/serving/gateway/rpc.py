@@ -44,7 +44,12 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "items": (4, "*RecommendedItem"),
         "model_version": (5, "int64"),
     },
-    "RecommendRequest": {"user": (1, "string"), "k": (2, "int32"), "exclude_seen": (3, "bool")},
+    "RecommendRequest": {
+        "user": (1, "string"),
+        "k": (2, "int32"),
+        "exclude_seen": (3, "bool"),
+        "at": (4, "int64"),
+    },
     "RecommendResponse": {"items": (1, "*RecommendedItem"), "model_version": (2, "int64")},
     "ForgetUserRequest": {"user": (1, "string")},
     "ForgetUserResponse": {"forgotten": (1, "bool")},
@@ -100,7 +105,7 @@ class _Door:
 
     async def recommend(self, request: Any) -> Any:
         user, k = read_id(request.user, "user"), _read_k(request.k)
-        answer = await self._users.recommend(user, k, request.exclude_seen)
+        answer = await self._users.recommend(user, k, request.exclude_seen, request.at or None)
         return CLASSES["RecommendResponse"](**_listed(answer))
 
     async def forget(self, request: Any) -> Any:

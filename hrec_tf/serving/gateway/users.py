@@ -119,14 +119,26 @@ class Users:
         )
 
     async def recommend(
-        self, user: str, k: int | None = None, exclude_seen: bool = False
+        self,
+        user: str,
+        k: int | None = None,
+        exclude_seen: bool = False,
+        at: int | None = None,
     ) -> Answer:
         """Returns the list of a user; that of a new one where nothing is kept.
 
         While the model is away, the list after the last event is still known.
 
+        Args:
+            user: who.
+            k: length of the list; None for the longest that is kept.
+            exclude_seen: leave the items of the history out of it.
+            at: Unix seconds, the time of asking, for a model that is told it; None for the list
+                after the last event.
+
         Raises:
-            ValueError: `k` is above that of the model.
+            ValueError: `k` is above that of the model, or `at` lies before the last event, or
+                this model is not told it.
             ServingError, StoreError: the model or the store is away.
         """
         async with self._turn_of(user):
@@ -137,9 +149,9 @@ class Users:
                     with suppress(StoreError):  # a full store keeps no replay, but has told of it
                         if not await self._store.put(user, pack(after), held):
                             self._metrics.conflicts.inc()  # who changed it has written a newer one
-                return Answer(*await self._list(after, k, exclude_seen))
+                return Answer(*await self._list(after, k, exclude_seen, at))
         version, items = await self._on_newest(
-            lambda client: self._recommended(client, (), k, exclude_seen)
+            lambda client: self._recommended(client, (), k, exclude_seen, at)
         )
         return Answer(version, tuple(items))
 
@@ -271,16 +283,16 @@ class Users:
         return await self._replay(record.events, record.is_cut)
 
     async def _list(
-        self, record: Record, k: int | None, exclude_seen: bool
+        self, record: Record, k: int | None, exclude_seen: bool, at: int | None = None
     ) -> tuple[int, tuple[Recommendation, ...]]:
         seen = {event.item for event in record.events} if exclude_seen else set()
         left = tuple(one for one in record.items if one.item not in seen)
         wanted = len(record.items) if k is None else k
-        if len(left) >= wanted:
+        if at is None and len(left) >= wanted:
             return record.version, left[:wanted]
 
         def asked_again(client: AsyncClient) -> Awaitable[list[Recommendation]]:
-            return self._recommended(client, record.events, k, exclude_seen)
+            return self._recommended(client, record.events, k, exclude_seen, at)
 
         client = await self._versions.client_of(record.version)
         try:
@@ -294,12 +306,17 @@ class Users:
         return version, tuple(items)
 
     async def _recommended(
-        self, client: AsyncClient, events: tuple[Event, ...], k: int | None, exclude_seen: bool
+        self,
+        client: AsyncClient,
+        events: tuple[Event, ...],
+        k: int | None,
+        exclude_seen: bool,
+        at: int | None = None,
     ) -> list[Recommendation]:
         history, feedback = _history_of(events)
         self._metrics.model_calls.labels("recommend").inc()
         async with self._calls:
-            return await client.recommend(history, k, exclude_seen, feedback=feedback)
+            return await client.recommend(history, k, exclude_seen, at=at, feedback=feedback)
 
     async def _on_newest(
         self, ask: Callable[[AsyncClient], Awaitable[_Found]]
