@@ -170,6 +170,7 @@ class Recipe:
         known = ("name", "model", "source", *keys.NUMBERS, *SECTIONS)
         for key in values:
             checks.require_choice(f"key of recipe {name}", key, known)
+        keys.require_tables(values, SECTIONS, f"recipe {name}")
         row = registry.entry(str(values.get("model", name)))
         if row.kind == registry.RATING:
             raise ValueError(

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hrec_tf import checks
+from hrec_tf.recipes import keys
 
 _KEYS = ("source", "data", "extends", "keep", "evaluation", "recipes")
 
@@ -85,6 +86,10 @@ def read(name_or_path: str | Path) -> dict[str, Any]:
         content = {"recipes": {single: content}}
     for key in content:
         checks.require_choice(f"key of {name}", key, _KEYS)
+    keys.require_tables(content, ("recipes", "evaluation"), name)
+    keys.require_tables(
+        content.get("recipes", {}), content.get("recipes", {}), f"recipes of {name}"
+    )
     base = read(content["extends"]) if "extends" in content else {"recipes": {}}
     kept = content.get("keep", tuple(base["recipes"]))
     for recipe in kept:
@@ -92,6 +97,7 @@ def read(name_or_path: str | Path) -> dict[str, Any]:
     source = content.get("source", base.get("source", ""))
     recipes = {recipe: base["recipes"][recipe] for recipe in kept}
     for recipe, values in content.get("recipes", {}).items():
+        keys.require_tables(values, keys.SECTIONS, f"recipe {recipe} of {name}")
         if "like" in values:
             checks.require_choice(f"like of recipe {recipe}", values["like"], recipes)
             values = _merged(recipes[values["like"]] | {"source": source}, values)

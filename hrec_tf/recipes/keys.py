@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hrec_tf import registry
@@ -13,6 +13,17 @@ SECTIONS = ("arguments", "optimizer", "loss", "negatives", "stream", "evaluation
 NUMBERS = ("epochs", "patience", "average_from")
 """Keys beside the sections, of what is trained."""
 TRAINING_SECTIONS = ("optimizer", "loss", "negatives", "stream")
+
+
+def require_tables(values: Any, names: Iterable[str], of: str) -> None:
+    """Raises ValueError where a part of values that must be a table is something else."""
+    for name in names:
+        if not isinstance(values.get(name, {}), Mapping):
+            raise ValueError(
+                f"`{name}` of {of} was {values[name]!r}, but must be a table. Write e.g. "
+                f"{name} = {{ }}, or leave it out."
+            )
+
 
 CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 OPTIMIZERS = {

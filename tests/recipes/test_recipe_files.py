@@ -168,6 +168,26 @@ def test_a_recipe_may_be_like_another_but_for_what_it_says(tmp_path):
         files.read(write(tmp_path, '[recipes.c]\nmodel="pop"\n[recipes.b]\nlike = "a"'))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recipes = 3", "`recipes` of .* was 3, but must be a table"),
+        ("[recipes]\na = 3", "`a` of recipes of .* was 3, but must be a table"),
+        ("evaluation = 3\n[recipes.a]\nmodel = 'pop'", "`evaluation` of .* was 3, but"),
+        ("[recipes.a]\nmodel = 'pop'\nevaluation = 3", "`evaluation` of recipe a of .* was 3, but"),
+        ("model = 'pop'\narguments = 3", "`arguments` of recipe pop of .* was 3, but must be a"),
+    ],
+)
+def test_what_is_no_table_is_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        files.read(write(tmp_path, text))
+
+
+def test_a_recipe_of_python_is_told_the_same():
+    with pytest.raises(ValueError, match=r"`arguments` of recipe pop was 3, but must be a table"):
+        Recipe.from_dict({"model": "pop", "arguments": 3})
+
+
 def write(folder, text):
     path = folder / "own.toml"
     path.write_text(text, encoding="utf-8")

@@ -84,6 +84,8 @@ def send(client, content):
 def test_bodies_for_rest_fit_the_signature(client):
     sent = send(client, request.body([("tea", 5), ("a@b", 6)], {}))
     assert sent["lengths"].tolist() == [2]
+    told = request.body([("tea", 5), ("jam", 6)], {"item_ids": {}, "at": {}})["inputs"]
+    assert told["at"] == [6] and request.body([], {"at": {}})["inputs"]["at"] == [0]
     assert request.read_event("a@b@7") == ("a@b", 7)
     script = (FOLDER / "request.sh").read_text(encoding="utf-8")
     send(client, json.loads(script.split("<<'JSON'\n")[1].split("JSON\n")[0]))

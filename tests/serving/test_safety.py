@@ -1,12 +1,15 @@
 """Who may ask, how it is kept secret, and what a server tells of its health while it ends."""
 
 import asyncio
+import runpy
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import grpc
 import pytest
@@ -76,6 +79,20 @@ def test_an_encrypted_server_is_asked_by_who_knows_its_authority(toy_base, files
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         with pytest.raises(OSError):
             urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}/health", timeout=5)
+
+
+def test_the_example_of_grpc_asks_over_tls(toy_base, files, monkeypatch, capsys):
+    path = Path(__file__).parents[2] / "examples" / "serve_grpc.py"
+    tls = TLS(files / "server.key", files / "server.pem")
+    with Server(toy_base, tls=tls) as server:
+        asked = ["--address", f"127.0.0.1:{server.port}"]
+        monkeypatch.setattr(
+            sys, "argv", [str(path), *asked, "--tls-servers", str(files / "authority.pem")]
+        )
+        # The model there knows none of the products that are asked about, and lists its own.
+        with pytest.raises(KeyError, match=r"tea"):
+            runpy.run_path(str(path), run_name="__main__")
+    assert "before: [], now" in capsys.readouterr().out
 
 
 def test_clients_without_a_certificate_of_the_authority_are_turned_away(toy_base, files):
