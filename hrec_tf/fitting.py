@@ -65,7 +65,10 @@ def train(
                     f"`{name}` was passed, but {recipe.model} is counted in one go, so it would "
                     "be ignored. Leave it out."
                 )
-        baseline = recipe.entry.build(num_items=histories.num_items, seed=seed, **recipe.arguments)
+        arguments = dict(recipe.arguments)
+        if keys.ITEM_FEATURES in recipe.entry.settings() and features and features.items:
+            arguments[keys.ITEM_FEATURES] = features.items.values
+        baseline = recipe.entry.build(num_items=histories.num_items, seed=seed, **arguments)
         return baseline.fit(histories)
     if recipe.chosen_weights and validation is None:
         name = recipe.chosen_weights[0]

@@ -33,7 +33,7 @@ from hrec_tf import __version__, checks, manifest, model_card, weight_files
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.histories import Histories
-from hrec_tf.data.log_features import FeatureSchemas
+from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.fitting import train
@@ -107,14 +107,18 @@ class Run:
             )
         return prepared
 
-    def fitted(self, train_histories: Histories) -> Any:
+    def fitted(self, train_histories: Histories, features: LogFeatures | None = None) -> Any:
         """Returns the trained model, or the baseline, counted on its training histories.
+
+        Args:
+            train_histories: of the training log.
+            features: of the log, for a baseline that reads them.
 
         Raises:
             ValueError: weights that do not fit the settings.
         """
         if self.recipe.entry.is_baseline:
-            return train(self.recipe, train_histories, seed=self.seed)
+            return train(self.recipe, train_histories, seed=self.seed, features=features)
         return self.model()
 
     def model(self) -> Any:

@@ -5,7 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hrec_tf.baselines import PopularityFM
+from hrec_tf.data.features import FeatureSchema, FeatureTable
 from hrec_tf.data.histories import Histories
+from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
 from hrec_tf.data.recent_counts import recent_shares
 from hrec_tf.fitting import best_epoch, count_held_out, evaluate, num_pairs, train, with_chosen
 from hrec_tf.recipe import Recipe, parse_value, with_shared_changes
@@ -261,6 +264,23 @@ def test_training_by_recipe_learns_and_ranks_with_validation():
     found = evaluate(recipe, model, histories)
     assert found.metrics["Recall@1"] > 0.5
     assert evaluate(recipe, model, histories, ties="standard").ties == "standard"
+
+
+def test_a_baseline_of_features_is_given_those_of_the_log():
+    histories = Histories.from_lists([[[1, 2, 1, 2, 3]]])
+    schema = FeatureSchema.infer({"price": [1.0, 2.0, 9.0]})
+    table = FeatureTable(schema, np.array([[0.0], [1.0], [-1.0], [0.5]], np.float32))
+    features = LogFeatures(FeatureSchemas(items=schema), items=table)
+    recipe = Recipe.load("ma_narayanaswamy", "pop-fm")
+    found = train(recipe, histories, seed=3, features=features).score(histories, [1])
+    expected = PopularityFM(table.values, seed=3).fit(histories).score(histories, [1])
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    without = train(recipe, histories, seed=3).score(histories, [1])
+    alone = PopularityFM().fit(histories).score(histories, [1])
+    np.testing.assert_allclose(without, alone, rtol=1e-9)
+    assert np.abs(found - without).max() > 0.1
+    with pytest.raises(ValueError, match=r"`item_features` is no key of the recipe 'pop-fm'"):
+        recipe.with_changes({"item_features": 3})
 
 
 @pytest.mark.integration

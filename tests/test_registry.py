@@ -17,7 +17,7 @@ from hrec_tf.recipe import Recipe
 from hrec_tf.schema import ALIGNED, ITEM_IDS, SESSION_START, USER_IDS, USER_START
 
 NAMES = (
-    *("pop", "recent-pop", "s-pop", "ppop", "item-knn"),
+    *("pop", "recent-pop", "smoothed-pop", "pop-fm", "s-pop", "ppop", "item-knn"),
     *("bpr-mf", "fmc", "fpmc", "coevent-mf"),
     *("sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     *("gru4rec", "gru4rec+", "lstm4rec", "stacked-gru", "rnn-concat", "hrnn-init", "hrnn-all"),
@@ -32,7 +32,7 @@ RATING_NAMES = ("global-average", "rolling-average", "fm", "i-autorec")
 
 def test_names_of_the_zoo():
     assert registry.names() == NAMES
-    assert registry.names("baseline") == NAMES[:15]
+    assert registry.names("baseline") == NAMES[:17]
     assert registry.names("rating") == RATING_NAMES
 
 
@@ -76,19 +76,22 @@ SECOND = 4 * 3600
 PAST, OTHER_PAST = [1, 2], [5, 6]
 
 
-def scores_after(row, past, times, user_id=1):
-    """Scores after two sessions, of a baseline or a network with fresh weights."""
+def scores_after(row, past, times, user_id=1, days=1):
+    """Scores after two sessions, of a baseline or a network with fresh weights.
+
+    Between what a baseline is trained on lie days.
+    """
     events = [*past, 3, 4]
     if row.is_baseline:
         training = Histories.from_lists([[[1, 2, 5, 4], [3, 4, 6]], [[5, 6, 1], [4, 2, 3]]])
         training = replace(
-            training, user_ids=np.array([1, 2]), timestamps=training.timestamps * 86_400
+            training, user_ids=np.array([1, 2]), timestamps=training.timestamps * 86_400 * days
         )
         asked = Histories.from_lists([[past, [3, 4, 1]]], num_items=6)
         asked = replace(
             asked,
             user_ids=np.array([user_id]),
-            timestamps=np.array([*times, times[-1]]) + 86_400 * 20,
+            timestamps=np.array([*times, times[-1]]) + 86_400 * 20 * days,
         )
         return row.build(num_items=6, seed=1).fit(training).score(asked, [4])[0]
     model = row.build(num_items=6, seed=1, **needed(row))
@@ -119,13 +122,13 @@ def test_what_a_row_reads_is_what_changes_its_scores(name):
     scores = scores_after(row, PAST, times)
     found = {
         "past": scores_after(row, OTHER_PAST, times),
-        "times": scores_after(row, PAST, [0, 600, SECOND + 90_000, SECOND + 91_000]),
+        "times": scores_after(row, PAST, [0, 600, SECOND + 90_000, SECOND + 91_000], days=2),
     }
     if not row.is_served:
         found["user"] = scores_after(row, PAST, times, user_id=2)
     matter = {kind for kind, others in found.items() if np.abs(others - scores).max() > 1e-7}
     assert matter == set(row.reads) & set(found)
-    assert ("features" in row.reads) == ("num_item_features" in row.settings())
+    assert ("features" in row.reads) == any("item_features" in one for one in row.settings())
     assert row.reads_long_histories == (row.has_step and "past" in matter)
     assert set(row.reads) <= set(registry.READS)
     if row.is_served:
@@ -134,7 +137,7 @@ def test_what_a_row_reads_is_what_changes_its_scores(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NAMES if "features" in registry.entry(name).reads]
+    "name", [name for name in registry.names("model") if "features" in registry.entry(name).reads]
 )
 def test_an_item_that_training_never_saw_is_scored_by_its_features(name):
     """The column "cold items"; none other is told which items are cold."""
@@ -157,6 +160,19 @@ def test_an_item_that_training_never_saw_is_scored_by_its_features(name):
     np.testing.assert_array_equal(scores[0][:5], scores[1][:5])
     assert np.isfinite(scores).all()
     assert scores[0][5] != scores[1][5]
+
+
+def test_a_baseline_with_features_scores_what_it_never_saw_by_them():
+    rows = [registry.entry(name) for name in registry.names("baseline")]
+    training = Histories.from_lists([[[1, 2, 1, 2, 3]]], num_items=4)
+    for row in (row for row in rows if "features" in row.reads):
+        found = []
+        for of_cold in (-1.0, 1.0):
+            features = np.array([[0.0], [1.0], [-1.0], [0.5], [of_cold]])
+            fitted = row.build(num_items=4, seed=1, item_features=features).fit(training)
+            found.append(fitted.score(training, [1])[0])
+        assert found[0][3] > found[1][3]  # after item 1 came item 2, whose feature is negative
+        assert row.name == "pop-fm"
 
 
 def test_documentation_is_what_the_registry_writes():
@@ -207,5 +223,5 @@ def test_a_seed_is_for_what_draws():
     assert registry.entry("bpr-mf").build(num_items=7).seed == 0
     assert not hasattr(registry.entry("pop").build(num_items=7, seed=3), "seed")
     random = {name for name in NAMES if registry.entry(name).is_random}
-    assert random == {"bpr-mf", "fmc", "fpmc", "coevent-mf", *registry.names("model")}
+    assert random == {"bpr-mf", "fmc", "fpmc", "coevent-mf", "pop-fm", *registry.names("model")}
     assert "seed" not in registry.entry("bpr-mf").settings()

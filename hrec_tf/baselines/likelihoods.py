@@ -52,7 +52,8 @@ class PopularityFM(Baseline):
     future items". Inferred here: its exact form, and how it is trained.
 
     Args:
-        item_features: float (num_items + 1, F), item id i in row i, as `FeatureTable.values`.
+        item_features: float (num_items + 1, F), item id i in row i, as `FeatureTable.values`;
+            `hrec_tf.fitting.train` passes those of the log. None: there are none.
         factors: columns of V and Q.
         learning_rate: of Adam.
         epochs: rounds over the last items.
@@ -72,7 +73,7 @@ class PopularityFM(Baseline):
 
     def __init__(
         self,
-        item_features: np.ndarray,
+        item_features: np.ndarray | None = None,
         *,
         factors: int = 16,
         learning_rate: float = 0.05,
@@ -81,7 +82,7 @@ class PopularityFM(Baseline):
         batch_size: int = 512,
         seed: int = 0,
     ) -> None:
-        self.item_features = require_item_features(item_features)
+        self._given = None if item_features is None else require_item_features(item_features)
         self.factors = checks.require_positive_int(
             "factors", factors, mend="Pass the columns of V and Q, e.g. 16."
         )
@@ -91,6 +92,8 @@ class PopularityFM(Baseline):
         )
 
     def _fit(self, histories: Histories) -> None:
+        none = np.zeros((histories.num_items + 1, 0))
+        self.item_features = none if self._given is None else self._given
         require_row_per_item(self.item_features, histories.num_items)
         counts = _pair_counts(histories)
         last_items = np.flatnonzero(np.diff(counts.indptr))

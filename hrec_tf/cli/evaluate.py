@@ -33,7 +33,7 @@ def evaluate(
             soft_wrap=True,
         )
     with progress.watch(f"evaluating {held.recipe.name}"):
-        fitted = held.fitted(prepared.train)
+        fitted = held.fitted(prepared.train, prepared.features)
         found = fitting.evaluate(held.recipe, fitted, prepared.test, **ranking.changes())
     if json:
         about = {"run": run, "model": held.recipe.model, "split": held.log.split_label}

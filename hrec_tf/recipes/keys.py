@@ -80,6 +80,9 @@ WIDTHS = {
 }
 """Arguments that may be "log": the width of that part of a log's features."""
 
+ITEM_FEATURES = "item_features"
+"""An argument of baselines that no recipe sets: `hrec_tf.fitting` passes what the log has."""
+
 MOMENTS = ("gap_mean", "gap_sd")
 """Arguments that may be "log": what `hrec_tf.data.gaps.gap_moments` finds in training histories."""
 
@@ -110,7 +113,7 @@ def defaults(section: str, held: Mapping[str, Any], row: registry.Entry) -> dict
         row: the model's row in the registry.
     """
     if section == "arguments":
-        return row.settings()
+        return {name: value for name, value in row.settings().items() if name != ITEM_FEATURES}
     if section == "evaluation":
         return dict(EVALUATION)
     if section == "stream":

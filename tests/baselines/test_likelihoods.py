@@ -122,6 +122,14 @@ def test_without_features_it_starts_as_popularity():
     np.testing.assert_array_equal(model.score(TRAINING, [0, 4]), popular.score(TRAINING, [0, 4]))
 
 
+def test_where_a_log_has_no_features_it_ranks_as_popularity():
+    model = PopularityFM(learning_rate=0.001, epochs=2).fit(TRAINING)
+    popular = PopularityLikelihood().fit(TRAINING).score(TRAINING, [0])[0]
+    scores = model.score(TRAINING, [0, 4])
+    np.testing.assert_array_equal(scores[0], scores[1])
+    np.testing.assert_allclose(scores[0], popular, atol=0.01)
+
+
 def test_without_vectors_every_target_gets_the_same():
     model = drawn()
     model.V = np.zeros_like(model.V)
