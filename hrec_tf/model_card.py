@@ -62,6 +62,7 @@ def _what_it_is(recipe: Recipe, seed: int) -> list[str]:
         f"`{row.name}`: {row.about}.",
         "",
         f"- Source: {row.paper}",
+        *([f"- Inferred, as its source does not say: {row.inferred}"] if row.inferred else []),
         f"- Recipe: {recipe.name}{f' ({recipe.source})' if recipe.source else ''}",
         f"- Made by hrec_tf, {how}, seed {seed}",
     ]

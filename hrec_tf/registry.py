@@ -64,6 +64,7 @@ class Entry:
         reads: of `READS`, what it makes use of beside the session's items: "past", the user's
             earlier sessions; "user", who of the training users it is; "times"; "features", of
             items and users, and feedback.
+        inferred: what its source does not say, and we had to choose; empty where it says all.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Entry:
     variants: Mapping[str, tuple] = field(default_factory=lambda: MappingProxyType({}))
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     reads: tuple[str, ...] = ()
+    inferred: str = ""
 
     @property
     def is_baseline(self) -> bool:
@@ -211,8 +213,13 @@ def to_markdown() -> str:
         *(_abilities_row(row) for row in _ZOO.values() if row.kind != RATING),
     ]
     for kind, heading in ((MODEL, "Networks"), (BASELINE, "Baselines")):
-        lines += ["", f"## {heading}", "", "| name | class | stream | what it is | source |"]
-        lines += ["|---|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {heading}",
+            "",
+            "| name | class | stream | what it is | source | inferred |",
+        ]
+        lines += ["|---|---|---|---|---|---|"]
         lines += [_markdown_row(row) for row in _ZOO.values() if row.kind == kind]
     return "\n".join([*lines, *_rating_lines()]) + "\n"
 
@@ -245,11 +252,11 @@ def _rating_lines() -> list[str]:
         '`registry.entry("fm").build(num_items=n).fit(train)`, measured by',
         "`hrec_tf.evaluation.rating_errors(fitted, test)`, as HRNN-meta with `rating_weight` is.",
         "",
-        "| name | class | what it is | use it for | source |",
-        "|---|---|---|---|---|",
+        "| name | class | what it is | use it for | source | inferred |",
+        "|---|---|---|---|---|---|",
         *(
             f"| `{row.name}` | `{row.place.replace(':', '.')}` | {row.title}: {row.about} "
-            f"| {row.use} | {row.paper} |"
+            f"| {row.use} | {row.paper} | {row.inferred or '–'} |"
             for row in rows
         ),
     ]
@@ -261,7 +268,7 @@ def _markdown_row(row: Entry) -> str:
     module, name = row.place.split(":")
     return (
         f"| `{row.name}` | `{module}.{name}{f'({set_here})' if set_here else ''}` "
-        f"| {row.layout or '–'} | {row.title}: {row.about} | {row.paper} |"
+        f"| {row.layout or '–'} | {row.title}: {row.about} | {row.paper} | {row.inferred or '–'} |"
     )
 
 
@@ -274,11 +281,13 @@ def _baseline(
     *,
     use: str,
     reads: tuple[str, ...] = (),
+    inferred: str = "",
     **defaults: Any,
 ) -> Entry:
     place = f"hrec_tf.baselines:{cls}"
+    more: dict[str, Any] = {"reads": reads, "inferred": inferred}
     own = MappingProxyType(defaults)
-    return Entry(name, title, BASELINE, place, None, paper, about, use, defaults=own, reads=reads)
+    return Entry(name, title, BASELINE, place, None, paper, about, use, defaults=own, **more)
 
 
 def _hcrnn(
@@ -288,8 +297,11 @@ def _hcrnn(
     return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _HCRNN, about, use, held)
 
 
-def _rating(name: str, title: str, cls: str, paper: str, about: str, *, use: str) -> Entry:
-    return Entry(name, title, RATING, f"hrec_tf.baselines:{cls}", None, paper, about, use)
+def _rating(
+    name: str, title: str, cls: str, paper: str, about: str, *, use: str, inferred: str = ""
+) -> Entry:
+    place = f"hrec_tf.baselines:{cls}"
+    return Entry(name, title, RATING, place, None, paper, about, use, inferred=inferred)
 
 
 _ZOO = {
@@ -307,9 +319,10 @@ _ZOO = {
             "recent-pop",
             "Recent POP",
             "RecentPopularity",
-            "Ji et al., SIGIR 2020, arXiv:2005.13829; half-life inferred",
+            "Ji et al., SIGIR 2020, arXiv:2005.13829",
             "the items most frequent of late, for everybody; events count less the older they are",
             reads=("times",),
+            inferred="decay without steps, the half-life of 24 hours",
             use="the floor of news and fashions, whose items come and go",
         ),
         _baseline(
@@ -324,9 +337,10 @@ _ZOO = {
             "pop-fm",
             "POP + FM",
             "PopularityFM",
-            f"{_MA}; in part inferred",
+            _MA,
             "popularity, and how features of an item go with those of the last item",
             reads=("features",),
+            inferred="its exact form, and how it is trained",
             use="items with features and few events; what HRNN-meta must beat there",
         ),
         _baseline(
@@ -344,6 +358,7 @@ _ZOO = {
             _QUADRANA,
             "the user's own most frequent items",
             reads=("past",),
+            inferred="the tie-break by popularity, and that events of the session so far count",
             use="people who return to their own items, as to places, food or music",
         ),
         _baseline(
@@ -352,6 +367,8 @@ _ZOO = {
             "ItemKNN",
             _QUADRANA,
             "items that share sessions with the last",
+            inferred="which of equal similarities stay at the cut, and that repeats count again in "
+            "query='session'",
             use="a first system within minutes, from what is taken together",
         ),
         _baseline(
@@ -377,14 +394,16 @@ _ZOO = {
             _RENDLE,
             "FMC with a vector for each user that training had",
             reads=("user",),
+            inferred="the vector of a user whom training did not have: the mean of all",
             use="the same with a closed set of users, as in the tables of papers",
         ),
         _baseline(
             "coevent-mf",
             "CoEvent MF",
             "CoEventMF",
-            "Villatel et al. 2018, arXiv:1807.09142; in part inferred",
+            "Villatel et al. 2018, arXiv:1807.09142",
             "items near the session's, in factors of co-occurrences",
+            inferred="all but its name: the loss is that of Hu et al., ICDM 2008",
             use="vectors of items from what is taken together",
         ),
         _baseline(
@@ -410,6 +429,7 @@ _ZOO = {
             _STAN,
             "SKNN that weighs places, age, nearness to what is shared",
             reads=("times",),
+            inferred="that a training session which ended after the time of asking has age 0",
             use="the same where times are known and items age, as news",
         ),
         _baseline(
@@ -421,6 +441,7 @@ _ZOO = {
             reads=("past",),
             extend=5,
             boost=2.0,
+            inferred="that users who are new to training have own sessions, too",
             use="sessions of one or two events, of people who return",
         ),
         _baseline(
@@ -432,6 +453,7 @@ _ZOO = {
             reads=("past",),
             extend=5,
             boost=2.0,
+            inferred="that users who are new to training have own sessions, too",
             use="the same, where the last events say more",
         ),
         _baseline(
@@ -443,6 +465,7 @@ _ZOO = {
             reads=("past", "times"),
             extend=5,
             boost=2.0,
+            inferred="that users who are new to training have own sessions, too; ages as in STAN",
             use="the same, where items age",
         ),
         Entry(
@@ -482,8 +505,9 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:StackedGRU",
             SESSION_PARALLEL,
-            "Villatel et al. 2018, arXiv:1807.09142; in part inferred",
+            "Villatel et al. 2018, arXiv:1807.09142",
             "layer-normalised GRUs, one above the other, with tied item vectors",
+            inferred="sizes, the form of the GRU, the residual",
             use="long sessions with events enough for deeper networks",
         ),
         Entry(
@@ -537,6 +561,8 @@ _ZOO = {
                 {"sequence_model": ("lstm", "tcn", "tcn-gru", "transformer")}
             ),
             reads=("past", "times", "features"),
+            inferred="all sizes; the order in tcn-gru, norms of the Transformer, the form of the "
+            "item bias",
             use="features of items, items never seen, feedback, or times that matter",
         ),
         Entry(
@@ -549,6 +575,7 @@ _ZOO = {
             "the same inputs and decoder on the cell of HRNN Init, to compare with",
             arguments=MappingProxyType({"sequence_model": "hrnn", "num_layers": 1}),
             reads=("past", "times", "features"),
+            inferred="all sizes; the form of the item bias",
             use="seeing what HRNN-meta's one recurrence loses to a hierarchy",
         ),
         Entry(
@@ -557,9 +584,11 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:UserGRU",
             CONCATENATED,
-            "Donkers et al., RecSys 2017, doi:10.1145/3109859.3109877; reconstructed",
+            "Donkers et al., RecSys 2017, doi:10.1145/3109859.3109877",
             "a GRU with a vector of each user in its gates; trained and evaluated, not exported",
             reads=("past", "user"),
+            inferred="the equations, from their idea; the vector of a user whom training did not "
+            "have: the mean of all",
             use="research on a closed set of users with long histories",
         ),
         Entry(
@@ -571,6 +600,7 @@ _ZOO = {
             "Ko et al., ACML 2016",
             "a GRU whose matrices are each user's own; trained and evaluated, not exported",
             reads=("past", "user"),
+            inferred="the matrices of a user whom training did not have: the mean of all",
             use="research on few users with very long histories, as of listening",
         ),
         Entry(
@@ -579,9 +609,10 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:HiRNN",
             CONCATENATED,
-            "Choe, Kang and Jung, 2021; reconstructed",
+            "Choe, Kang and Jung, 2021",
             "a GRU over the events of a segment, restarted by one over segments, that reads gaps",
             reads=("past", "times"),
+            inferred="every equation: two layers, order and time intervals are what is known",
             use="histories without sessions, where gaps tell what belongs together",
         ),
         Entry(
@@ -590,10 +621,12 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:HMRNN",
             CONCATENATED,
-            "Chung et al., arXiv:1609.01704; on items inferred",
+            "Chung et al., arXiv:1609.01704",
             "layers of LSTM that learn where the segments of a history end",
             defaults=MappingProxyType({"use_gaps": True}),
             reads=("past", "times"),
+            inferred="reading items, gaps, supervision and sparsity, the scores; when an end is "
+            "decided",
             use="finding the segments of histories; `hrec explain` draws them",
         ),
         Entry(
@@ -602,9 +635,11 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:HSLSTM",
             CONCATENATED,
-            "Zhang, Huang and Zhao, AAAI 2018; its use for items is inferred",
+            "Zhang, Huang and Zhao, AAAI 2018",
             "an LSTM over segments that a policy cuts, and one over the events of the last",
             reads=("past", "times"),
+            inferred="all of its use for items: rewards, their baseline, the entropy, the output; "
+            "when an end is decided",
             use="finding the segments by what they win in prediction; drawn, too",
         ),
         Entry(
@@ -627,6 +662,7 @@ _ZOO = {
             _SONG,
             "the same with an LSTM in place of the GRU",
             arguments=MappingProxyType({"cell": "lstm"}),
+            inferred="the cell: the LSTM4REC of the paper is not in its code",
             use="repeating the tables of the HCRNN paper",
         ),
         Entry(
@@ -655,8 +691,9 @@ _ZOO = {
             MODEL,
             "hrec_tf.models:RNNBPM",
             PREFIXES,
-            "Qu et al. 2018; reconstructed",
+            "Qu et al. 2018",
             "networks over all, the last and the popular events of a prefix, and one that combines",
+            inferred="equations, sizes and stages, from its abstract",
             use="sessions of buyers with a head of popular items, as in its paper",
         ),
         _hcrnn(
@@ -710,8 +747,9 @@ _ZOO = {
             "rolling-average",
             "Rolling average",
             "RollingAverage",
-            f"{_MA}; in part inferred",
+            _MA,
             "between the item's mean and the user's so far",
+            inferred="what stands in for a mean that there is not",
             use="what a network of ratings must beat",
         ),
         _rating(

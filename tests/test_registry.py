@@ -1,5 +1,6 @@
 """The zoo: every row can be built, says what it is, and is in docs/models.md."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +174,20 @@ def test_a_baseline_with_features_scores_what_it_never_saw_by_them():
             found.append(fitted.score(training, [1])[0])
         assert found[0][3] > found[1][3]  # after item 1 came item 2, whose feature is negative
         assert row.name == "pop-fm"
+
+
+def test_what_is_inferred_is_said_of_classes_and_of_rows_alike():
+    said: dict[type, list[bool]] = {}
+    for name in (*registry.names(), *registry.names("rating")):
+        row = registry.entry(name)
+        said.setdefault(row.load_class(), []).append(bool(row.inferred))
+        assert not re.search("inferred|reconstructed", row.paper)
+    for cls, rows in said.items():
+        said_by = " ".join(
+            of.__doc__ or "" for of in cls.__mro__ if of.__module__.startswith("hrec")
+        )
+        says_so = re.search("inferred|reconstruct", said_by, re.IGNORECASE)
+        assert any(rows) == bool(says_so), cls
 
 
 def test_documentation_is_what_the_registry_writes():
