@@ -11,10 +11,18 @@ from results_by_seed.json. Numbers of other people's code on the same logs are i
 reference_numbers.json.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks import beside_published, by_seed, meta_tables, published, recommending
+from benchmarks import (
+    beside_published,
+    by_seed,
+    log_cautions,
+    meta_tables,
+    published,
+    recommending,
+)
 from benchmarks.beside_published import title_of
 from benchmarks.records import (
     BESIDE,
@@ -33,6 +41,7 @@ from benchmarks.records import (
 )
 from hrec_tf import checks, registry
 from hrec_tf.data import catalogue
+from hrec_tf.recipe import Recipe
 from hrec_tf.recipes import files
 from hrec_tf.reporting.tables import Table, spread
 
@@ -79,8 +88,10 @@ sd is 0. *Ties* is the share of points whose target shares its score with anothe
 time is wall time on the CPU, compilation included; other work on the machine may have
 lengthened it. *Best epoch* is the one whose weights were tested, of a training that validation
 ended. *Coverage@20* is the share of the catalogue that the lists of 20 show, *lists/s* how many a
-second are made of 500 histories, 100 at a time. Of HCRNN the last form stands beside the other
-models of sessions, and those on the way to it on the logs of its paper. Where a log has published
+second are made of 500 histories, 100 at a time; of the user-based GRU and the collaborative RNN,
+which are not served, those of all test points in one go, which is many times as fast. Of HCRNN
+the last form stands beside the other models of sessions, and those on the way to it on the logs of
+its paper. Where a log has published
 numbers of these models at this preparation, they stand beside ours; of the others there are none.
 The commands find the logs in the folder that the environment variable `HREC_DATA` names.
 
@@ -170,6 +181,10 @@ def to_markdown(
         others = [r for r in of_log if not is_own_split(dataset, r["protocol"])]
         theirs = published.table_of(dataset)
         parts.append(f"## {dataset}\n\n{catalogue.entry(dataset).about}\n")
+        if sentences := log_cautions.kept(dataset):
+            parts.append(
+                "\n".join(["To keep in mind:\n", *(f"- {one}" for one in sentences)]) + "\n"
+            )
         for protocol, rows in _by_protocol(here):
             parts.append(_protocol_part(protocol, rows))
             if theirs and theirs["comparable"] and published.is_of(theirs, protocol):
@@ -200,7 +215,25 @@ def _by_protocol(records: list[dict[str, Any]]) -> list[tuple[str, list[dict[str
 
 def _protocol_part(protocol: str, rows: list[dict[str, Any]]) -> str:
     caution = _OF_DRAWN if " sampled (" in protocol else ""
-    return f"{protocol}; {_seeds_text(rows)}.{caution}\n\n{_table(rows).to_markdown()}\n"
+    table, shorter = _table(rows).to_markdown(), _shorter_text(rows)
+    return f"{protocol}; {_seeds_text(rows)}.{caution}\n\n{table}\n{shorter}"
+
+
+def _shorter_text(rows: list[dict[str, Any]]) -> str:
+    """Says which recipes were trained for fewer epochs than they have."""
+    shorter: dict[str, list[str]] = {}
+    for recipe, (data, command) in {
+        r["recipe"]: (r["dataset"], r["command"]) for r in rows
+    }.items():
+        if asked := re.search(r" --epochs (\d+)", command):
+            whole = Recipe.for_data(data, recipe).epochs
+            if whole and int(asked[1]) < whole:
+                shorter.setdefault(asked[1], []).append(f"{whole} ({recipe})")
+    return "".join(
+        f"\nFewer epochs than the recipe has, for time: {epochs} of {', '.join(recipes)}. More may "
+        "raise them.\n"
+        for epochs, recipes in shorter.items()
+    )
 
 
 def _commands_part(records: list[dict[str, Any]], more: Sequence[str] = ()) -> list[str]:

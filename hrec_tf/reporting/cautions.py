@@ -48,10 +48,18 @@ def cautions(comparison: Comparison, prepared: PreparedLog, source: LogSource) -
         *_of_seeds_and_sessions(comparison),
         *_of_methods(comparison, source),
         *_of_held_back_sessions(comparison, prepared),
-        *_of_filters(prepared.split),
-        *_of_split(prepared.split, source.split_name),
-        *_of_sequences(prepared.split),
+        *of_log(prepared.split, source.split_name),
     ]
+
+
+def of_log(split: Split, split_name: str) -> list[str]:
+    """Returns the sentences that hold for any method: of what is left of a log, and of its split.
+
+    Args:
+        split: of the prepared log.
+        split_name: how it was split, as `LogSource.split_name`.
+    """
+    return [*_of_filters(split), *_of_split(split, split_name), *_of_sequences(split)]
 
 
 def preparation_steps(split: Split) -> tuple[FilterStep, ...]:

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks import by_seed, measure, published, recommending, report
+from benchmarks import by_seed, log_cautions, measure, published, recommending, report
 from benchmarks.records import as_json, metrics_of, read, write
+from hrec_tf.recipe import Recipe
 
 RECORD = {
     "dataset": "online-retail",
@@ -104,6 +105,23 @@ def test_lists_per_second_stand_where_a_training_was_measured_without(tmp_path, 
     assert " | 123 |" in rows["| Item-KNN"]
     assert " | 7,890 |" in rows["| POP"]
     assert "python -m it  # a CPU" in page
+
+
+def test_fewer_epochs_than_the_recipe_has_are_told():
+    short = RECORD | {"recipe": "hrnn-init", "model": "hrnn-init", "sd": 0.1}
+    page = report.to_markdown(
+        [RECORD, short | {"command": "measure --models hrnn-init --epochs 1 --seeds 0,1,2"}], []
+    )
+    epochs = Recipe.for_data(RECORD["dataset"], "hrnn-init").epochs
+    assert f"Fewer epochs than the recipe has, for time: 1 of {epochs} (hrnn-init). More" in page
+    assert "Fewer epochs" not in report.to_markdown([RECORD, short], [])
+
+
+def test_flaws_of_a_log_stand_above_its_tables():
+    found = log_cautions.found(["online-retail"])["online-retail"]
+    assert log_cautions.kept("online-retail") == found and len(found) == 3
+    above, _, _ = report.to_markdown([RECORD], []).partition("| Item-KNN")
+    assert all(f"\n- {sentence}\n" in above for sentence in found)
 
 
 def test_another_split_has_tables_of_its_own():
