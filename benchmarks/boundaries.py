@@ -23,16 +23,18 @@ HM_RNN = {
     "supervised": {"boundaries": "supervised"},
     "supervised, gaps read": {"boundaries": "supervised", "use_gaps": True},
 }
-HS_LSTM = {
-    "learned from items": {"use_gaps": False, "heuristic": "every_third"},
-    "learned, gaps read": {"heuristic": "every_third"},
-    "pretrained on sessions": {"use_gaps": False},
-    "so, gaps read": {},
-}
 PHASES = {"pretrain_epochs": 5, "policy_epochs": 5}
+HS_LSTM = {
+    "learned from items": {"use_gaps": False, "heuristic": "every_third"} | PHASES,
+    "learned, gaps read": {"heuristic": "every_third"} | PHASES,
+    "pretrained on sessions": {"use_gaps": False} | PHASES,
+    "so, gaps read": PHASES,
+    "supervised": {"boundaries": "supervised", "use_gaps": False},
+    "supervised, gaps read": {"boundaries": "supervised"},
+}
 ROWS = [
     *(("hm-rnn", *row) for row in HM_RNN.items()),
-    *(("hs-lstm", label, arguments | PHASES) for label, arguments in HS_LSTM.items()),
+    *(("hs-lstm", *row) for row in HS_LSTM.items()),
 ]
 
 

@@ -9,7 +9,7 @@ from hrec_tf.cells.initializers import BlockGlorot
 from hrec_tf.cells.lstm import LSTMCell
 from hrec_tf.cells.protocol import dense
 
-BOUNDARIES = ("learned", "given")
+BOUNDARIES = ("learned", "supervised", "given")
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -27,7 +27,8 @@ class HSLSTMCell(keras.layers.Layer):
     υ = 0 acts greedily, π = σ(z') > 1/2; logistic noise draws b from π, since
     P(υ < z') = σ(z'); and -inf or inf says what b is. With boundaries="given" there is no policy,
     and z' = 0. A new user's states are 0. The policy acts by w'_π, b'_π, which `follow` moves
-    towards what it learns, w_π and b_π; no gradient of z flows into states or items.
+    towards what it learns, w_π and b_π; no gradient of z flows into states or items, unless it
+    is "supervised".
 
     Source: Zhang, Huang and Zhao, AAAI 2018, "Learning structured representation for text
     classification via reinforcement learning"; docs/equations.md F.2. Differs from it, both
@@ -37,13 +38,13 @@ class HSLSTMCell(keras.layers.Layer):
 
     Args:
         lower_units, upper_units: sizes of h^w and h^p.
-        boundaries: "learned" or "given".
+        boundaries: "learned", "supervised" or "given".
         seed: of initial values.
 
     Call:
         inputs: (batch, item_dim + 2) floats: x, υ, and a.
         states: `[h^w, c^w, h^p, c^p]`, each (batch, units).
-        Returns `([h^p; h^w], states)`, and with "learned" `([h^p; h^w; z; z'; b], states)`.
+        Returns `([h^p; h^w; z; z'; b], states)`, and with "given" `([h^p; h^w], states)`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class HSLSTMCell(keras.layers.Layer):
         self.lower_cell = LSTMCell(lower_units, seed=self._seed(0), name="lower")
         self.upper_cell = LSTMCell(upper_units, seed=self._seed(10), name="upper")
         self.state_size = [lower_units, lower_units, upper_units, upper_units]
-        self.output_size = upper_units + lower_units + (3 if boundaries == "learned" else 0)
+        self.output_size = upper_units + lower_units + (0 if boundaries == "given" else 3)
         self.policy: list[keras.Variable] = []
         self.acting_policy: list[keras.Variable] = []
 
@@ -74,7 +75,7 @@ class HSLSTMCell(keras.layers.Layer):
         item_dim = input_shape[-1] - 2
         self.lower_cell.build((None, item_dim))
         self.upper_cell.build((None, self.lower_units))
-        if self.boundaries == "learned":
+        if self.boundaries != "given":
             rows = sum(self.state_size) + item_dim
             self.policy = self._linear("policy", rows, trainable=True)
             self.acting_policy = self._linear("acting_policy", rows, trainable=False)
@@ -118,8 +119,12 @@ class HSLSTMCell(keras.layers.Layer):
             "user_start": user_start > 0,
         }
         if self.policy:
-            projected["x"] = tf.stop_gradient(x)
+            projected["x"] = self._seen(x)
         return projected
+
+    def _seen(self, values):
+        """What the policy sees of a state or of x: rewards must not change them."""
+        return tf.stop_gradient(values) if self.boundaries == "learned" else values
 
     def step(self, projected, states, dense=dense):
         user_start = projected["user_start"]
@@ -129,7 +134,7 @@ class HSLSTMCell(keras.layers.Layer):
 
         z = acting_z = ops.zeros_like(projected["bar"])
         if self.policy:
-            seen = [tf.stop_gradient(state) for state in (c_p, h_p, c_w, h_w)]
+            seen = [self._seen(state) for state in (c_p, h_p, c_w, h_w)]
             seen = ops.concatenate([*seen, projected["x"]], axis=-1)
             z, acting_z = dense(seen, *self.policy), dense(seen, *self.acting_policy)
         ends = (acting_z > projected["bar"]) & ~user_start

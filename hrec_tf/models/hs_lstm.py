@@ -60,16 +60,23 @@ class HSLSTM(NextItemModel):
     outside of training, where b = 1[π > 1/2]: the LSTMs were trained on its segments. In the first
     phase a validation therefore measures a policy that has learnt nothing yet.
 
+    With boundaries="supervised" there is one phase: b is the start of a session in training, and
+
+        loss = cross-entropy - mean_t log π(b_t)
+
+    moves all weights; Θ' follows as above and decides outside of training.
+
     Source: Zhang, Huang and Zhao, AAAI 2018, a classifier of texts, from which are the two LSTMs,
     π, γ and its term, Θ' and the phases; docs/equations.md F.2. All of its use for items is
     inferred: what `HSLSTMCell` says, [h^p; h^w] as output and h^w in it, the rewards of a window,
-    their baseline and the entropy, and that Θ alone is moved by them.
+    their baseline and the entropy, that Θ alone is moved by them, and supervision.
 
     Args:
         num_items: N; ids run 1..N.
         item_dim: size of an item's vector, which is read and scored by.
         lower_units, upper_units: sizes of h^w and h^p.
-        boundaries: "learned", or "given", where b is the start of a session.
+        boundaries: "learned"; "supervised", told in training which events begin a session; or
+            "given", where b is the start of a session.
         use_gaps: read δ.
         gamma: γ, weight of the term of the segments' number, least at L' = T √0.1.
         reward: "following" as above; or "terminal", the mean over all t' for every t.
@@ -150,10 +157,10 @@ class HSLSTM(NextItemModel):
 
     def _refuse_ignored(self, boundaries) -> None:
         for name, default in LEARNING.items():
-            if boundaries == "given" and self.learning[name] != default:
+            if boundaries != "learned" and self.learning[name] != default:
                 raise ValueError(
-                    f"`{name}` was {self.learning[name]!r} with boundaries='given', where no "
-                    "policy learns. Leave it out, or pass boundaries='learned'."
+                    f"`{name}` was {self.learning[name]!r} with boundaries={boundaries!r}, where "
+                    "nothing is learnt from rewards. Leave it out, or pass boundaries='learned'."
                 )
         if not self.learning["pretrain_epochs"] and self.learning["heuristic"] != "session":
             raise ValueError(
@@ -175,9 +182,9 @@ class HSLSTM(NextItemModel):
     def _bar(self, events, training):
         """Returns υ (batch, steps), which the policy has to pass to end a segment."""
         starts, step = events[SESSION_START], tf.range(tf.shape(events[ITEM_IDS])[1])
+        if self.cell.boundaries != "given" and not training:
+            return tf.zeros_like(events[ITEM_IDS], tf.float32)
         if self.cell.boundaries == "learned":
-            if not training:
-                return tf.zeros_like(events[ITEM_IDS], tf.float32)
             if self.phase != PRETRAIN:
                 u = keras.random.uniform(ops.shape(starts), seed=self.seed_generator)
                 return tf.math.log(u) - tf.math.log1p(-u)
@@ -214,7 +221,7 @@ class HSLSTM(NextItemModel):
 
     def _phase_of(self, epoch):
         pretrain, policy = self.learning["pretrain_epochs"], self.learning["policy_epochs"]
-        if self.cell.boundaries == "given" or epoch >= pretrain + policy:
+        if self.cell.boundaries != "learned" or epoch >= pretrain + policy:
             return JOINT
         return PRETRAIN if epoch < pretrain else POLICY
 
@@ -235,6 +242,9 @@ class HSLSTM(NextItemModel):
         if self.cell.boundaries == "given" or self.phase == PRETRAIN:
             return hidden, states, tf.zeros((), tf.float32)
         z, _, ends = tf.unstack(at_least_float32(outputs[..., -3:]), axis=-1)
+        if self.cell.boundaries == "supervised":
+            decides = (events[ITEM_IDS] != PADDING_ID) & ~events[USER_START]
+            return hidden, states, -_mean(log_policy(z, ends), tf.cast(decides, tf.float32))
 
         def policy_loss(row_losses, weights):
             return self._policy_loss(z, ends, events[USER_START], row_losses, weights)

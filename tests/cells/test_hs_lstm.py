@@ -55,7 +55,7 @@ def some_states():
     ]
 
 
-@pytest.mark.parametrize("boundaries", ["learned", "given"])
+@pytest.mark.parametrize("boundaries", ["learned", "supervised", "given"])
 def test_agrees_with_a_float64_loop(boundaries):
     """equations F.2, greedily, by chance and told, from states that are not zero."""
     cell, states = built(boundaries=boundaries), some_states()
@@ -67,7 +67,7 @@ def test_agrees_with_a_float64_loop(boundaries):
     np.testing.assert_allclose(outputs, expected, **FLOAT32_NOISE)
     for mine, other in zip(after, last, strict=True):
         np.testing.assert_allclose(mine, other, **FLOAT32_NOISE)
-    if boundaries == "learned":
+    if boundaries != "given":
         assert 0 < expected[..., -1].mean() < 1, "both actions are taken"
 
 
@@ -163,9 +163,10 @@ def test_the_policy_that_acts_follows_the_one_that_learns():
     assert not {id(w) for w in cell.acting_policy} & trained
 
 
-def test_the_policy_moves_nothing_but_itself():
-    """No gradient of z flows into states and items; those of the states do without it."""
-    cell, inputs = built(), tf.constant(inputs_of(0.0))
+@pytest.mark.parametrize("boundaries", ["learned", "supervised"])
+def test_the_policy_moves_nothing_but_itself_unless_it_is_told(boundaries):
+    """Learnt, no gradient of z flows into states and items; those of the states do without it."""
+    cell, inputs = built(boundaries=boundaries), tf.constant(inputs_of(0.0))
     recurrence = Recurrence(cell)
     recurrence.build(inputs.shape)
     others = [w for w in cell.trainable_weights if id(w) not in map(id, cell.policy)]
@@ -178,13 +179,15 @@ def test_the_policy_moves_nothing_but_itself():
         assert np.any(tape.gradient(z, weight.value))
         assert not np.any(tape.gradient(o, weight.value))
     for value in [inputs, *(weight.value for weight in others)]:
-        assert not np.any(tape.gradient(z, value))
+        gradient = tape.gradient(z, value)
+        assert (gradient is not None and bool(np.any(gradient))) == (boundaries == "supervised")
         assert np.any(tape.gradient(o, value))
 
 
-def test_gradients_equal_keras_rnn():
+@pytest.mark.parametrize("boundaries", ["learned", "supervised"])
+def test_gradients_equal_keras_rnn(boundaries):
     """By autodiff through Keras' own loop, weight by weight."""
-    cell, inputs = built(), tf.constant(inputs_of(0.0))
+    cell, inputs = built(boundaries=boundaries), tf.constant(inputs_of(0.0))
     recurrence = Recurrence(cell)
     recurrence.build(inputs.shape)
     rnn = keras.layers.RNN(cell, return_sequences=True)

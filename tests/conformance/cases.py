@@ -357,6 +357,7 @@ CASES = [
     Case("HM-RNN of drawn boundaries", HMRNN, HM_RNN_SIZES | {"estimator": "bernoulli"}),
     Case("HM-RNN of sessions", HMRNN, HM_RNN_SIZES | {"boundaries": "given"}, trains_alike=True),
     Case("HS-LSTM", HSLSTM, HS_LSTM_SIZES | {"dropout": 0.1, "reward": "terminal"}),
+    Case("HS-LSTM, supervised", HSLSTM, HS_LSTM_SIZES | {"boundaries": "supervised"}),
     Case(
         "HS-LSTM of sessions",
         HSLSTM,

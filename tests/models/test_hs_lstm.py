@@ -78,6 +78,39 @@ def test_given_boundaries_are_the_starts_of_sessions():
     )
 
 
+def test_supervised_segments_are_sessions_in_training_and_those_of_the_policy_else():
+    """The loss is the cross-entropy of π with the starts of sessions, but for first events."""
+    model, events = built(boundaries="supervised"), events_of()
+    bar = np.where(events[SESSION_START], -np.inf, np.inf)
+    expected, outputs = expected_scores(model, events, bar)
+    hidden, _, loss = model.encode_to_train(events, model.initial_states(1))
+    np.testing.assert_allclose(model.score(hidden), expected, **FLOAT32_NOISE)
+    pi, starts = sigmoid(outputs[0, 1:, -3]), events[SESSION_START].numpy()[0, 1:]
+    mine = -np.log(np.where(starts, pi, 1 - pi)).mean()
+    np.testing.assert_allclose(loss, mine, rtol=1e-5)
+    padded = events_of(ids=[[2, 5, 1, 6, 0]])
+    *_, without = model.encode_to_train(padded, model.initial_states(1))
+    np.testing.assert_allclose(
+        without, -np.log(np.where(starts, pi, 1 - pi))[:-1].mean(), rtol=1e-5
+    )
+    greedy, _ = expected_scores(model, events, np.zeros((1, 5)))
+    np.testing.assert_allclose(model.score(model(events)), greedy, **FLOAT32_NOISE)
+    assert np.abs(greedy - expected).max() > 1e-3
+
+
+@pytest.mark.integration
+def test_supervised_updates_move_everything_from_the_first_epoch_on():
+    model = eager(boundaries="supervised")
+    before = [weight.numpy() for weight in (*model.trainable_variables, *model.cell.acting_policy)]
+    model.fit(stream_of(cyclic()), epochs=1, verbose=0)
+    after = [*model.trainable_variables, *model.cell.acting_policy]
+    for weight, held in zip(after, before, strict=True):
+        assert np.any(weight.numpy() != held), weight.path
+    assert any(
+        len(weight.shape) == 2 and weight.shape[1] == 1 for weight in model.trainable_variables
+    )
+
+
 @pytest.mark.parametrize("heuristic", ["session", "every_third"])
 def test_the_first_phase_has_the_segments_of_a_heuristic(heuristic):
     model = built(heuristic=heuristic)
@@ -405,6 +438,7 @@ def test_an_explanation_lacks_nothing(told, message):
     [
         ({"boundaries": "given", "gamma": 0.2}, "`gamma` was 0.2 with boundaries='given'"),
         ({"boundaries": "given", "policy_epochs": 2}, "`policy_epochs` was 2 with boundaries="),
+        ({"boundaries": "supervised", "reward": "terminal"}, "`reward` was 'terminal' with bound"),
         (
             {"heuristic": "every_third", "pretrain_epochs": 0},
             "`heuristic` was 'every_third' with pretrain_epochs=0",
