@@ -10,9 +10,10 @@ do not edit. `hrec data list` prints the same facts.
 
 None of these but Online Retail comes with hrec_tf, and nothing is downloaded: fetch the files from
 their publisher, by its terms, and put them into one folder for each data set. Zip and tar archives,
-and what gzip and bzip2 packed, are read as they are; unpacked files do as well. YooChoose's .7z has
-to be unpacked by hand. The builders need the extra `tfds` (`pip install 'hrec-tf[tfds]'`), and
-`online_retail_uci` `excel` as well. This builds the log of MovieLens 1M from `files/ml-1m.zip`, and
+and what gzip and bzip2 packed, are read as they are, 7z as well; unpacked files do, too. The
+builders need the extra `tfds` (`pip install 'hrec-tf[tfds]'`), `online_retail_uci` `excel` besides,
+and the .7z of YooChoose `sevenzip`, which unpacks it for the time of reading. This builds the log
+of MovieLens 1M from `files/ml-1m.zip`, and
 trains on it; `ml_1m/items` is its table of movies:
 
 ```
@@ -44,7 +45,8 @@ is not as its publisher describes it stops the build, with the file and the line
 the row).
 
 Layouts follow a public description, named below; a table without one has no builder. The builders
-are tested on small files in these layouts, not on the publishers' own. `movielens` is the builder
+are tested on small files in these layouts, some with rows of real logs; not on the publishers'
+own archives. `movielens` is the builder
 of TensorFlow Datasets, for Python alone. It takes the archive as it is, not unpacked, its log has
 ratings alone, and it shuffles them: ratings of one user at one second lose their order, which
 `ml_100k` and `ml_1m` keep.

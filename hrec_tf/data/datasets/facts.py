@@ -346,8 +346,8 @@ _DATASETS = {
             name="yoochoose",
             title="RecSys Challenge 2015 (YooChoose)",
             about="clicks in a shop (table `events`), and purchases, 2014",
-            fetch="yoochoose-data.7z, of the challenge, which is not read as it is: unpack "
-            "yoochoose-clicks.dat and yoochoose-buys.dat.",
+            fetch="yoochoose-data.7z, of the challenge; read as it is it needs the extra "
+            "`sevenzip`. Or yoochoose-clicks.dat and yoochoose-buys.dat of it.",
             terms="CC BY-NC-ND 4.0 to our knowledge; read its readme before use.",
             described_by="RecSys Challenge 2015, page of the challenge; CRIPAC-DIG/SR-GNN, "
             "datasets/preprocess.py",

@@ -1,4 +1,4 @@
-"""Tables as publishers distribute them: text inside zip, tar, gzip and bzip2, read by blocks.
+"""Tables as publishers distribute them: text in zip, tar, 7z, gzip and bzip2, read by blocks.
 
 Fields are what stands between two separators: none of these files quotes its fields, and some
 hold quotes that mean nothing. A workbook is read as the text that `sheets` makes of its sheet.
@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple
 
 import polars as pl
 
-from hrec_tf.data.datasets import sheets
+from hrec_tf.data.datasets import seven_zip, sheets
 from hrec_tf.data.datasets.facts import PublicDataset
 
 _BLOCK_LINES = 200_000
@@ -299,8 +299,11 @@ class _Lines:
 
 @contextmanager
 def _members(archive: Path, pattern: str) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-    """Opens the members whose names fit, in the order of their names; nothing is unpacked."""
-    if zipfile.is_zipfile(archive):
+    """Opens the members whose names fit, in the order of their names; 7z alone is unpacked."""
+    if archive.suffix == ".7z":
+        with seven_zip.members(archive, pattern) as opened:
+            yield opened
+    elif zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             names = sorted(name for name in zipped.namelist() if PurePosixPath(name).match(pattern))
             yield ((name, zipped.open(name)) for name in names)

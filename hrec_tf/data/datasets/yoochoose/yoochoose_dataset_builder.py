@@ -32,11 +32,13 @@ class Builder(TableBuilder):
     TABLES = {
         "events": Table(
             "yoochoose-clicks.dat",
+            archive="yoochoose-data.7z",
             fields=("session", "time", "item", "category"),
             columns={**_EVENT, "category": text("category")},
         ),
         "purchases": Table(
             "yoochoose-buys.dat",
+            archive="yoochoose-data.7z",
             fields=("session", "time", "item", "price", "quantity"),
             columns={**_EVENT, "price": number("price"), "quantity": whole("quantity")},
         ),

@@ -1,0 +1,58 @@
+"""A 7z archive is read as it is; what cannot be read as one is told."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import py7zr
+import pytest
+
+from hrec_tf.data.datasets.built import read_files
+from tests.data.datasets import published
+
+
+def packed(folder, **files):
+    path = folder / "yoochoose-data.7z"
+    with py7zr.SevenZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(content, name.replace("__", "/"))
+    return path
+
+
+def dats():
+    """The files of YooChoose, as they lie in the archive, and one that is not asked for."""
+    files = published.FILES["yoochoose"]
+    clicks, buys = (files[f"yoochoose-{name}.dat"] for name in ("clicks", "buys"))
+    return {"yoochoose-clicks.dat": clicks, "data__yoochoose-buys.dat": buys, "README.txt": b"-"}
+
+
+def test_members_are_read_and_nothing_is_left(tmp_path, monkeypatch):
+    packed(tmp_path, **dats())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    found = read_files("yoochoose", files=tmp_path)
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    expected = read_files("yoochoose", files=published.write(unpacked, "yoochoose"))
+    assert found.equals(expected) and len(found) == 2
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_what_is_missing_or_damaged_is_told(tmp_path):
+    path = packed(tmp_path, **{"README.txt": b"-"})
+    with pytest.raises(ValueError, match=r"yoochoose-data.7z holds no yoochoose-clicks.dat, but"):
+        read_files("yoochoose", files=tmp_path)
+    whole = packed(tmp_path, **dats()).read_bytes()
+    for content in (b"<html>", whole[:-30], whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"yoochoose-data.7z cannot be read to its end \("):
+            read_files("yoochoose", files=tmp_path)
+
+
+def test_missing_py7zr_names_the_extra_that_brings_it(tmp_path, monkeypatch):
+    packed(tmp_path, **dats())
+    monkeypatch.setitem(sys.modules, "py7zr", None)
+    with pytest.raises(
+        ImportError, match=r"pip install 'hrec-tf\[sevenzip\]', or unpack yoochoose"
+    ):
+        read_files("yoochoose", files=Path(tmp_path))
