@@ -246,9 +246,7 @@ CASES = [
         {"units": (5,), "inputs": "embedding", "item_dim": 4, "layer_norm": True},
         trains_alike=True,
     ),
-    Case(
-        "GRU4Rec constrained", GRU4Rec, {"units": (5,), "inputs": "constrained"}, trains_alike=True
-    ),
+    Case("GRU4Rec constrained", GRU4Rec, {"units": (5,), "inputs": "constrained"}),
     Case(
         "GRU4Rec of two layers",
         GRU4Rec,
@@ -392,8 +390,9 @@ CASES = [
     Case(
         "HRNN-meta on the cell of HRNN",
         HRNNMeta,
-        META_SIZES | {"sequence_model": "hrnn", "num_item_features": 2, "mix_by": "example"},
-        trains_alike=True,
+        META_SIZES
+        | {"sequence_model": "hrnn", "num_layers": 1}
+        | {"num_item_features": 2, "mix_by": "example"},
     ),
     Case("HRNN-meta on a TCN", HRNNMeta, META_SIZES | {"sequence_model": "tcn"}, trains_alike=True),
     Case(
@@ -421,7 +420,7 @@ PREFIX_CASES = [
         PrefixRNN,
         PREFIX_SIZES | {"layout": "sequences", "initial_values": "block_glorot"},
     ),
-    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}, trains_alike=True),
+    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}),
     Case("NARM", NARM, PREFIX_SIZES),
     Case(
         "NARM without a softmax",
@@ -453,8 +452,11 @@ PREFIX_CASES = [
     Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
     Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True, "tied": False}),
     Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
+    Case("HCRNN-3", HCRNN, HCRNN_SIZES),
     Case(
-        "HCRNN-3, causal", HCRNN, HCRNN_SIZES | {"theta": "prefix", "std": "exp"}, trains_alike=True
+        "HCRNN-3 + Bi, causal",
+        HCRNN,
+        HCRNN_SIZES | {"theta": "prefix", "attention": "bi_channel", "std": "exp"},
     ),
 ]
 
