@@ -56,7 +56,8 @@ def apart(table: Record, records: Sequence[Record]) -> list[str]:
     return [
         *_missing(table, records),
         f"### Published, on other data than {table['dataset']}\n\n"
-        f"{_source(table)}. Not comparable with the numbers above: {table['note']}\n\n"
+        f"{table['source']}, {table['published_as']}. Not comparable with the numbers above: "
+        f"{table['note']}\n\n"
         f"{Table(('model', *metrics), tuple(rows)).to_markdown()}\n",
         *(f"{row['name']}: {row['note']}\n" for row in table["rows"] if row["note"]),
     ]
