@@ -56,7 +56,7 @@ def apart(table: Record, records: Sequence[Record]) -> list[str]:
     return [
         *_missing(table, records),
         f"### Published, on other data than {table['dataset']}\n\n"
-        f"{table['source']}, {table['published_as']}. Not comparable with the numbers above: "
+        f"{_source(table)}. Not comparable with the numbers above: "
         f"{table['note']}\n\n"
         f"{Table(('model', *metrics), tuple(rows)).to_markdown()}\n",
         *(f"{row['name']}: {row['note']}\n" for row in table["rows"] if row["note"]),
@@ -113,7 +113,8 @@ def _tested(table: Record, records: Sequence[Record], seeds: Sequence[Record]) -
 
 
 def _source(table: Record) -> str:
-    return f"{table['source']}, {table['published_as']}, {table['ties']} ties"
+    ties = f", {table['ties']} ties" if table["ties"] else ""
+    return f"{table['source']}, {table['published_as']}{ties}"
 
 
 def _compared(theirs: float | None, ours: Record | None) -> str:

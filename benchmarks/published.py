@@ -2,9 +2,9 @@
 
 A table has `source`, `published_as` (the paper's name of the data), `dataset` (the log that we
 measure beside it), `comparable` (whether ours may stand in one table with it), `note` (why not),
-`ties`, `tested` (the recipe that the paper tests against the best baseline), and `rows`: each
-with the paper's `name`, our `recipe`, `baseline` (whether it is one), `values` (metric ->
-fraction) and `note` (why the row is not to be compared with; empty if it is).
+`ties` (null where no source tells), `tested` (the recipe that the paper tests against the best
+baseline), and `rows`: each with the paper's `name`, our `recipe`, `baseline` (whether it is one),
+`values` (metric -> fraction) and `note` (why the row is not to be compared with; empty if it is).
 """
 
 import json
@@ -23,7 +23,7 @@ _TABLE: dict[str, tuple[type, ...]] = {
     "dataset": (str,),
     "comparable": (bool,),
     "note": (str,),
-    "ties": (str,),
+    "ties": (str, type(None)),
     "tested": (str,),
     "rows": (list,),
 }
