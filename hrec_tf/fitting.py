@@ -47,7 +47,7 @@ def train(
             one with a `neighbour_weight` or `popular_weight` of None: they choose it.
         callbacks: Keras callbacks; for trained models.
         checkpoint: a `hrec_tf.training.Checkpoint`, to go on from it; for trained models.
-        features: of the log; read by models whose recipe says so.
+        features: of the log; read by models whose recipe says so, and by `pop-fm`.
 
     Returns:
         The fitted model (`NextItemModel`, with `history`) or `Baseline`.

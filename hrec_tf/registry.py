@@ -331,6 +331,7 @@ _ZOO = {
             "PopularityLikelihood",
             _MA,
             "POP as a distribution: each item counts one event more than it has",
+            inferred="that items without events count one",
             use="the floor of perplexity; it ranks as POP",
         ),
         _baseline(

@@ -38,7 +38,7 @@ from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.fitting import train
 from hrec_tf.recipe import Recipe
-from hrec_tf.recipes.keys import WIDTHS
+from hrec_tf.recipes.keys import ITEM_FEATURES, WIDTHS
 
 KIND = "run"
 CONFIG, VOCABULARY, WEIGHTS = "config.toml", "vocabulary.txt", "model.weights.h5"
@@ -115,9 +115,16 @@ class Run:
             features: of the log, for a baseline that reads them.
 
         Raises:
-            ValueError: weights that do not fit the settings.
+            ValueError: weights that do not fit the settings, or other features than it was
+                counted with.
         """
         if self.recipe.entry.is_baseline:
+            of_items = None if features is None else features.schemas.items
+            if self.schemas.items != of_items and self.schemas.items is not None:
+                raise ValueError(
+                    f"`features` have the item schema {of_items}, but {str(self.path)!r} was "
+                    f"counted with {self.schemas.items}. Pass `features` of its prepared log."
+                )
             return train(self.recipe, train_histories, seed=self.seed, features=features)
         return self.model()
 
@@ -232,6 +239,7 @@ def save(
 def _read_by(recipe: Recipe, schemas: FeatureSchemas | None) -> FeatureSchemas:
     """The schemas of the features that a recipe's model reads."""
     widths = {part: recipe.arguments.get(name) for name, part in WIDTHS.items()}
+    widths["items"] = widths["items"] or ITEM_FEATURES in recipe.entry.settings()
     held = {part: getattr(schemas, part) for part, width in widths.items() if schemas and width}
     return FeatureSchemas(**held)
 

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from hrec_tf import manifest, runs, weight_files
+from hrec_tf.data.features import FeatureSchema, FeatureTable
+from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
 from hrec_tf.data.log_source import LogSource
+from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.fitting import evaluate, train
 from hrec_tf.recipe import Recipe
 from tests.reference.full_disk import file_size_limit
-from tests.reference.tiny_log import COLUMNS, write_ring_log
+from tests.reference.tiny_log import COLUMNS, ring_histories, write_ring_log
 
 # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
 pytestmark = [
@@ -113,6 +116,34 @@ def test_baseline_has_no_weights_and_is_counted_again(tmp_path, log, prepared):
         runs.load(path).model()
     again = runs.load(path).fitted(prepared.train)
     assert (again.similarities != fitted.similarities).nnz == 0
+
+
+def test_a_baseline_of_features_is_counted_again_with_those_of_its_log(tmp_path):
+    histories = ring_histories(num_users=4)
+    schema = FeatureSchema.infer({"price": [1.0, 2.0, 9.0]})
+    values = np.linspace(-1, 1, histories.num_items + 1, dtype=np.float32)[:, None]
+    features = LogFeatures(FeatureSchemas(items=schema), items=FeatureTable(schema, values))
+    recipe = Recipe.load("ma_narayanaswamy", "pop-fm")
+    fitted = train(recipe, histories, seed=3, features=features)
+    path = runs.save(
+        tmp_path / "fm",
+        fitted,
+        recipe=recipe,
+        log=LogSource("online-retail"),
+        seed=3,
+        vocabulary=Vocabulary(list(range(histories.num_items))),
+        metrics={},
+        histories=histories,
+        schemas=features.schemas,
+    )
+    held = runs.load(path)
+    assert held.schemas == features.schemas
+    again = held.fitted(histories, features)
+    np.testing.assert_allclose(again.score(histories, [1]), fitted.score(histories, [1]), rtol=1e-9)
+    with pytest.raises(
+        ValueError, match=r"`features` have the item schema None, but .* Pass `feat"
+    ):
+        held.fitted(histories)
 
 
 def test_folder_that_exists_is_not_overwritten(run, log, prepared, model):

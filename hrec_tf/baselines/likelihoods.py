@@ -20,8 +20,8 @@ class PopularityLikelihood(Baseline):
         score_j = log(supp_j + 1)
         p_j = softmax(score)_j = (supp_j + 1) / Σ_i (supp_i + 1)
 
-    Source: Ma & Narayanaswamy, "Hierarchical Temporal-Contextual Recommenders", section 4,
-    which does not say what it does for items without events.
+    Source: Ma & Narayanaswamy, "Hierarchical Temporal-Contextual Recommenders", section 4.
+    Inferred: what it does for items without events.
 
     Example:
         >>> training = Histories.from_lists([[[1, 2, 1], [1, 3]]], num_items=4)

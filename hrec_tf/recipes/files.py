@@ -91,7 +91,12 @@ def read(name_or_path: str | Path) -> dict[str, Any]:
         content.get("recipes", {}), content.get("recipes", {}), f"recipes of {name}"
     )
     base = read(content["extends"]) if "extends" in content else {"recipes": {}}
-    kept = content.get("keep", tuple(base["recipes"]))
+    kept = content.get("keep", list(base["recipes"]))
+    if not isinstance(kept, list):
+        raise ValueError(
+            f"`keep` of {name} was {kept!r}, but must be a list of recipes. Write e.g. "
+            f"keep = {list(base['recipes'])[:2]}, or leave it out for all."
+        )
     for recipe in kept:
         checks.require_choice(f"keep of {name}", recipe, base["recipes"])
     source = content.get("source", base.get("source", ""))

@@ -235,7 +235,8 @@ def _of_split(split: Split, name: str) -> Iterator[str]:
     if future >= KNOWN_FUTURE:
         yield (
             f"Training knows some of the future: on average {future:.1%} of its events lie after a "
-            f"test event, since {name} does not cut all users at one time. The temporal split does."
+            f"test event, since the split {name!r} does not cut all users at one time. The "
+            "temporal split does."
         )
 
 

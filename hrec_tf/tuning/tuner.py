@@ -82,7 +82,7 @@ def tune(
             recipe's `ks`); "none" does not, and a recipe that has no need of validation (no
             `patience`, no weight to choose) then ranks it at a training's end alone. By default
             "median" for what is trained.
-        features: of the log; read by models whose recipe says so.
+        features: of the log; read by models whose recipe says so, and by `pop-fm`.
         watch: see `hrec_tf.reporting.comparison.Watch`; shows progress.
         show: takes each trial that this process has made.
 

@@ -171,6 +171,7 @@ def test_a_recipe_may_be_like_another_but_for_what_it_says(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("keep = 3", "`keep` of .* was 3, but must be a list of recipes"),
         ("recipes = 3", "`recipes` of .* was 3, but must be a table"),
         ("[recipes]\na = 3", "`a` of recipes of .* was 3, but must be a table"),
         ("evaluation = 3\n[recipes.a]\nmodel = 'pop'", "`evaluation` of .* was 3, but"),

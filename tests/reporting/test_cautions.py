@@ -140,7 +140,7 @@ def test_a_split_that_lets_training_know_the_future(tmp_path):
     log = ring_log(num_users=20)
     (found,) = of_split(splits.by_users(log, (0.5, 0.5)), source)
     assert found.startswith("Training knows some of the future: on average ")
-    assert "since by_users does not cut all users at one time" in found
+    assert "since the split 'by_users' does not cut all users at one time" in found
     # Half of the training events lie after a test event, as users do the same at the same time.
     share = float(found.split("average ")[1].split("%")[0])
     assert share == pytest.approx(50, abs=5)

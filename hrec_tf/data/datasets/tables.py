@@ -6,6 +6,7 @@ hold quotes that mean nothing. A workbook is read as the text that `sheets` make
 
 import ast
 import bz2
+import errno
 import gzip
 import io
 import math
@@ -26,7 +27,10 @@ from hrec_tf.data.datasets import seven_zip, sheets
 from hrec_tf.data.datasets.facts import PublicDataset
 
 _BLOCK_LINES = 200_000
-_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+_DAMAGE = (
+    *(OSError, EOFError, zlib.error),
+    *(zipfile.BadZipFile, tarfile.TarError, seven_zip.DamageError),
+)
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
@@ -101,7 +105,8 @@ class Table:
         file: the file's name; with a `*` all files of such names, in their order. Of an .xlsx it
             is the first sheet, whose fields are set apart by tabs.
         columns: name -> what is made of the fields of a line.
-        archive: zip or tar that holds the file; empty if it is distributed by itself.
+        archive: zip, tar or 7z that holds the file; empty if it is distributed by itself. Of a 7z
+            what was unpacked by hand is read instead, if it is there.
         fields: names of the fields of a line; empty if the first line has them.
         skipped: lines at the head of the file that hold no row, where `fields` names them.
         separator: between fields; None where each line is a Python literal of a dict.
@@ -134,7 +139,7 @@ class Table:
             dataset: whose table it is, for messages.
 
         Raises:
-            ImportError: the file is a workbook, and the extra `excel` is not installed.
+            ImportError: the file is a workbook or a 7z archive, whose extra is not installed.
             FileNotFoundError: neither the archive nor the file is in the folder.
             ValueError: a row that is not as the publisher describes it, with its line.
         """
@@ -226,7 +231,8 @@ class Table:
 
     def _files(self, folder: Path, dataset: PublicDataset) -> Iterator[tuple[str, IO[bytes]]]:
         archive = folder / self.archive
-        if self.archive and archive.is_file():
+        is_unpacked = archive.suffix == ".7z" and any(folder.rglob(self.file))
+        if self.archive and archive.is_file() and not is_unpacked:
             found: set[str] = set()
             try:
                 with _members(archive, self.file) as members:
@@ -237,6 +243,8 @@ class Table:
                         found.add(name)
                         yield member, file
             except _DAMAGE as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    raise  # no room to unpack it
                 raise ValueError(
                     f"{self.archive} cannot be read to its end ({error}), but was expected to be "
                     f"whole. Fetch it again: {dataset.fetch}"
