@@ -390,8 +390,13 @@ def test_a_list_is_that_of_the_time_of_asking(asked_with_feedback, user):
     assert [item for item, _ in last] == [item for item, _ in found[0]]
     if history:
         assert [score for _, score in found[0]] != [score for _, score in found[1]]
-        status, content = ask(gateway.port, "GET", f"/recommendations?user={user}&at={NOON}")
-        assert status == 400 and f"`at` was {NOON}, but `history` has" in content["error"]
+        of_another_clock, long_ago = (
+            ask(gateway.port, "GET", f"/recommendations?user={user}&at={NOON + 60 - seconds}")
+            for seconds in (300, 301)
+        )
+        assert pairs(of_another_clock[1]) == found[0]
+        assert long_ago[0] == 400
+        assert f"`at` was {NOON - 241}, but `history` has an event at" in long_ago[1]["error"]
 
 
 def test_a_model_that_reads_user_features_is_not_served():

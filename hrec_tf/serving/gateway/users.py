@@ -64,7 +64,8 @@ class Users:
         versions: of the model.
         metrics: that count what happens.
         max_history: events of a user that are kept, at most.
-        max_skew: seconds by which an event may lie in the future.
+        max_skew: seconds by which an event may lie in the future, and a time of asking before
+            the last event, as which it then counts.
     """
 
     def __init__(
@@ -137,8 +138,8 @@ class Users:
                 after the last event.
 
         Raises:
-            ValueError: `k` is above that of the model, or `at` lies before the last event, or
-                this model is not told it.
+            ValueError: `k` is above that of the model, or `at` lies long before the last event,
+                or this model is not told it.
             ServingError, StoreError: the model or the store is away.
         """
         async with self._turn_of(user):
@@ -314,6 +315,8 @@ class Users:
         at: int | None = None,
     ) -> list[Recommendation]:
         history, feedback = _history_of(events)
+        if at is not None and events and 0 < (last := events[-1].timestamp) - at <= self._max_skew:
+            at = last  # clocks differ
         self._metrics.model_calls.labels("recommend").inc()
         async with self._calls:
             return await client.recommend(history, k, exclude_seen, at=at, feedback=feedback)
