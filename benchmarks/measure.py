@@ -73,7 +73,7 @@ RECIPES = {
         *NEIGHBOURS,
         *("pop", "recent-pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
-        *(*OF_SESSIONS, "rnn-bpm"),
+        *(*OF_SESSIONS, "rnn-bpm", "hi-rnn", "hm-rnn", "hs-lstm", "hgru", "hrnn-meta-control"),
     ),
     **dict.fromkeys(
         ("citeulike-hcrnn", "movielens-hcrnn-sequences", "lastfm-hcrnn-sequences"), SONG
