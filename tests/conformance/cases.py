@@ -393,6 +393,7 @@ CASES = [
         META_SIZES
         | {"sequence_model": "hrnn", "num_layers": 1}
         | {"num_item_features": 2, "mix_by": "example"},
+        trains_alike=True,
     ),
     Case("HRNN-meta on a TCN", HRNNMeta, META_SIZES | {"sequence_model": "tcn"}, trains_alike=True),
     Case(
@@ -420,7 +421,7 @@ PREFIX_CASES = [
         PrefixRNN,
         PREFIX_SIZES | {"layout": "sequences", "initial_values": "block_glorot"},
     ),
-    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}),
+    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}, trains_alike=True),
     Case("NARM", NARM, PREFIX_SIZES),
     Case(
         "NARM without a softmax",
@@ -452,11 +453,12 @@ PREFIX_CASES = [
     Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
     Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True, "tied": False}),
     Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
-    Case("HCRNN-3", HCRNN, HCRNN_SIZES),
+    Case("HCRNN-3", HCRNN, HCRNN_SIZES, trains_alike=True),
     Case(
         "HCRNN-3 + Bi, causal",
         HCRNN,
         HCRNN_SIZES | {"theta": "prefix", "attention": "bi_channel", "std": "exp"},
+        trains_alike=True,
     ),
 ]
 

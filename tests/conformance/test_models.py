@@ -61,7 +61,9 @@ def trained(case):
 def test_every_network_of_the_registry_has_a_row(name):
     entry = registry.entry(name)
     settings = [
-        case.build().get_config() for case in TRAINED_CASES if case.model is entry.load_class()
+        case.build().get_config()
+        for case in CASES + PREFIX_CASES
+        if case.model is entry.load_class()
     ]
     assert any(
         {key: held[key] for key in entry.arguments} == dict(entry.arguments) for held in settings

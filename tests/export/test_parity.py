@@ -39,6 +39,8 @@ ELSEWHERE = {
     "HRNN with an embedding",  # of GRU4Rec with one, and of HRNN Init
     "HRNN-meta on a TCN",  # of "HRNN-meta on a TCN and a GRU"
     "LSTM4REC of prefixes",  # of LSTM4Rec, and of GRU4REC of prefixes
+    "HS-LSTM, supervised",  # of "HS-LSTM": only training differs
+    "HCRNN-3",  # of "HCRNN-1" and "HCRNN-3 + Bi"
 }
 """What is exported has its parts in other rows."""
 ALL_CASES = [
