@@ -56,8 +56,7 @@ def apart(table: Record, records: Sequence[Record]) -> list[str]:
     return [
         *_missing(table, records),
         f"### Published, on other data than {table['dataset']}\n\n"
-        f"{_source(table)}. Not comparable with the numbers above: "
-        f"{table['note']}\n\n"
+        f"{_source(table)}. Not comparable with the numbers above: {table['note']}\n\n"
         f"{Table(('model', *metrics), tuple(rows)).to_markdown()}\n",
         *(f"{row['name']}: {row['note']}\n" for row in table["rows"] if row["note"]),
     ]

@@ -14,17 +14,6 @@ NUMBERS = ("epochs", "patience", "average_from")
 """Keys beside the sections, of what is trained."""
 TRAINING_SECTIONS = ("optimizer", "loss", "negatives", "stream")
 
-
-def require_tables(values: Any, names: Iterable[str], of: str) -> None:
-    """Raises ValueError where a part of values that must be a table is something else."""
-    for name in names:
-        if not isinstance(values.get(name, {}), Mapping):
-            raise ValueError(
-                f"`{name}` of {of} was {values[name]!r}, but must be a table. Write e.g. "
-                f"{name} = {{ }}, or leave it out."
-            )
-
-
 CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 OPTIMIZERS = {
     "adagrad_momentum": (
@@ -167,3 +156,13 @@ def quantile_of(name: str, value: Any) -> float | None:
             "quantile of the training's gaps. Pass minutes, e.g. 1440, or e.g. 'log:0.9'."
         )
     return float(share)
+
+
+def require_tables(values: Any, names: Iterable[str], of: str) -> None:
+    """Raises ValueError where a part of values that must be a table is something else."""
+    for name in names:
+        if not isinstance(values.get(name, {}), Mapping):
+            raise ValueError(
+                f"`{name}` of {of} was {values[name]!r}, but must be a table. Write e.g. "
+                f"{name} = {{ }}, or leave it out."
+            )
