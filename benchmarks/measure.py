@@ -62,18 +62,22 @@ OF_SESSIONS = (
     *("bpr-mf", "fmc", "coevent-mf", "lstm4rec", "stacked-gru"),
     *("gru4rec-prefix", "lstm4rec-prefix", "narm", "stamp-2018", "hcrnn-3-bi"),
 )
-OF_USERS = ("user-gru", "collaborative-rnn", "hi-rnn", "hm-rnn", "hs-lstm")
+OF_USERS = ("user-gru", "collaborative-rnn")
+OF_LEVELS = ("hi-rnn", "hm-rnn", "hs-lstm", "hgru", "hrnn-meta-control")
 RECIPES = {
     **dict.fromkeys(LEAVE_ONE_OUT, CHOE),
     "online-retail": (*BY_SESSION, *MORE),
     "globo-10k": (*BY_SESSION, *MORE),
-    "globo-news": (*BY_SESSION, "recent-pop", "fpmc", *OF_SESSIONS, "rnn-bpm-large-log", *OF_USERS),
+    "globo-news": (
+        *(*BY_SESSION, "recent-pop", "fpmc"),
+        *(*OF_SESSIONS, "rnn-bpm-large-log", *OF_USERS, *OF_LEVELS),
+    ),
     "foursquare-nyc": BY_SESSION,
     "yoochoose-100k": (
         *NEIGHBOURS,
         *("pop", "recent-pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
-        *(*OF_SESSIONS, "rnn-bpm", "hi-rnn", "hm-rnn", "hs-lstm", "hgru", "hrnn-meta-control"),
+        *(*OF_SESSIONS, "hcrnn-3-bi-causal", "rnn-bpm", *OF_LEVELS),
     ),
     **dict.fromkeys(
         ("citeulike-hcrnn", "movielens-hcrnn-sequences", "lastfm-hcrnn-sequences"), SONG
