@@ -6,7 +6,9 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 	  >/dev/null 2>&1 && { echo $$python; break; }; done)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Modules are compiled when they are first imported, which most of what is installed never is.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile --editable
+export PYTHONDONTWRITEBYTECODE :=
 
 # TensorFlow's own start-up notes would hide the output that matters.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -27,11 +29,11 @@ quickstart: .venv/runtime.stamp
 # The stamps are older than pyproject.toml exactly when something may have to be installed. What
 # the tests need includes what the quick start needs, so that either target's environment serves.
 .venv/runtime.stamp: pyproject.toml | $(BIN)/pip
-	$(PIP) install --editable .
+	$(INSTALL) .
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml | $(BIN)/pip
-	$(PIP) install --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch .venv/runtime.stamp $@
 
 $(BIN)/pip:

@@ -77,7 +77,8 @@ RECIPES = {
         *NEIGHBOURS,
         *("pop", "recent-pop", "s-pop", "item-knn", "gru4rec"),
         *("gru4rec+", "gru4rec+-bpr-max", "gru4rec+-in-batch", "gru4rec-embedding"),
-        *(*OF_SESSIONS, "hcrnn-3-bi-causal", "rnn-bpm", *OF_LEVELS),
+        *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi-causal"),
+        *(*OF_SESSIONS, "rnn-bpm", *OF_LEVELS),
     ),
     **dict.fromkeys(
         ("citeulike-hcrnn", "movielens-hcrnn-sequences", "lastfm-hcrnn-sequences"), SONG

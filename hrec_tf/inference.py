@@ -5,6 +5,7 @@ functions are TensorFlow graphs that take a batch of histories and let the model
 `hrec_tf.readers`.
 """
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -129,6 +130,13 @@ class Inference:
             self._reader = SessionReader(model)
         self.signatures, self.context = self._reader.signatures, self._reader.context
         self.state_size, self.info_size = self._reader.state_size, len(self._reader.info)
+
+    def of_fixed_shapes(self) -> "Inference":
+        """Returns the same questions for XLA, which compiles anew for each shape that it meets."""
+        made = copy.copy(self)
+        if isinstance(self._reader, SessionReader):
+            made._reader = SessionReader(self.model, fixed_shapes=True)
+        return made
 
     def context_specs(
         self, *, of_event: bool = False, batch_size: int | None = None

@@ -266,6 +266,8 @@ class SessionReader:
 
     Args:
         model: a `PrefixModel`.
+        fixed_shapes: take no shape from values: all columns are read, at most `max_length`. XLA
+            would compile anew for each length of a session.
 
     Attributes:
         signatures, info, context, knows_new_users: as of a `StepReader`; there is no "step", and
@@ -282,14 +284,14 @@ class SessionReader:
     knows_new_users = False
     state_size = 0
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, *, fixed_shapes: bool = False):
         if model.layout not in PADDED_LAYOUTS:
             raise ValueError(
                 f"`model` is a {type(model).__name__} of layout {model.layout!r} without an exact "
                 f"`step`, but only models of layout {' or '.join(map(repr, PADDED_LAYOUTS))} do "
                 "without one. Say `incremental = True` in its class if its `step` is exact."
             )
-        self._model = model
+        self._model, self._fixed_shapes = model, fixed_shapes
 
     def replay(self, events: Events) -> Reading:
         """Reads whole histories."""
@@ -303,6 +305,9 @@ class SessionReader:
         item_ids = tf.gather(tf.where(is_read, events.item_ids, PADDING_ID), order, batch_dims=1)
         # As long as the longest session, not as the longest history.
         columns = tf.maximum(tf.reduce_max(num_read), 1)
+        if self._fixed_shapes:
+            steps = tf.shape(item_ids)[1]
+            columns = tf.minimum(steps, self._model.max_length or steps)
         prefixes = {
             ITEM_IDS: item_ids[:, :columns],
             POSITIONS: tf.maximum(num_read - 1, 0)[:, None],

@@ -87,7 +87,8 @@ class Signatures(tf.Module):
         tables: str = "float32",
     ):
         super().__init__()
-        self._inference, self._id_type, self._ks, self._xla = inference, id_type, ks, xla
+        self._inference = inference.of_fixed_shapes() if xla else inference
+        self._id_type, self._ks, self._xla = id_type, ks, xla
         # Without these a Session finds no variables: Keras' own are not tracked from here.
         model = inference.model
         is_short = [
