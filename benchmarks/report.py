@@ -92,8 +92,8 @@ second are made of 500 histories, 100 at a time; of the user-based GRU and the c
 which are not served, those of all test points in one go, which is many times as fast. Of HCRNN
 the last form stands beside the other models of sessions, and those on the way to it on the logs of
 its paper and on yoochoose-100k. Where a log has published numbers of these models at this
-preparation, they stand beside ours; of the others there are none. The commands find the logs in the folder that the environment
-variable `HREC_DATA` names.
+preparation, they stand beside ours; of the others there are none. The commands find the logs in
+the folder that the environment variable `HREC_DATA` names.
 
 Where the tables put reference code beside ours, the settings are the same and these differences
 remain. hgru4rec ends an epoch when the first lane runs out of users and loses the pairs behind
