@@ -16,8 +16,14 @@ HEAD_SECONDS = 30.0
 
 
 def _without_quotes(record: logging.LogRecord) -> bool:
-    # aiohttp logs a request that it cannot read together with its address, which may hold a user.
+    """Says whether to log; what a client broke off is no error of the server.
+
+    aiohttp logs a request that it cannot read together with its address, which may hold a user.
+    """
     if record.exc_info and record.exc_info[0]:
+        # What was left of a body that had its answer could not be read.
+        if issubclass(record.exc_info[0], web.RequestPayloadError):
+            return False
         record.msg = f"{record.getMessage()}: {record.exc_info[0].__name__}."
         record.args, record.exc_info = (), None
     return True

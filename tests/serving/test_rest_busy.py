@@ -7,8 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from aiohttp import web
 
-from hrec_tf.serving import Server, rest
+from hrec_tf.serving import Server, http_runner, rest
 from tests.serving import toy
 from tests.serving.rest_parts import (
     PREDICT,
@@ -160,6 +161,16 @@ def test_a_body_that_breaks_off_is_no_error_of_the_server(quick, caplog, head, b
         assert read_to_the_end(broken)[:12] in (b"", b"HTTP/1.1 400")
     assert predict(quick, {"instances": [ROW]})[0] == 200
     assert not caplog.records
+
+
+def test_a_rest_that_cannot_be_read_after_its_answer_is_no_error_of_the_server(caplog):
+    """aiohttp reads on, and logs what it meets; whether there is a rest is a matter of moments."""
+    for error in (web.RequestPayloadError("no gzip"), KeyError("ann")):
+        try:
+            raise error
+        except Exception:
+            http_runner._LOG.exception("Unhandled exception")
+    assert [record.getMessage() for record in caplog.records] == ["Unhandled exception: KeyError."]
 
 
 def test_other_methods_are_refused_and_counted_as_one(quick):
