@@ -14,6 +14,7 @@ from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity, trials
 from hrec_tf.export.session_process import SessionProcess
+from hrec_tf.export.signatures import Signatures
 from hrec_tf.export.tflite import ConverterProcess, litert_interpreter, require_litert
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.readers import SessionReader
@@ -167,23 +168,26 @@ def test_what_xla_compiled_answers_as_keras_does(case, k, process, tmp_path, mon
     [case for case in EXPORTED_CASES if case.is_padded and not case.trains_alike],
     ids=lambda case: case.name,
 )
-def test_no_shape_of_what_xla_compiles_depends_on_values(case):
+def test_no_shape_of_what_xla_compiles_depends_on_values(case, tmp_path):
     """Otherwise it compiles for each length of a session, as of what it does not compile."""
-    inference = recommender_of(case, "text").inference
-    question = {
+    recommender = recommender_of(case, "text")
+    recommender.vocabulary.save(tmp_path / "vocabulary.txt")
+    rows = {
         "item_ids": tf.ones((2, 8), tf.int32),
         "timestamps": tf.zeros((2, 8), tf.int64),
         "lengths": tf.constant([3, 8]),
         "exclude_seen": tf.constant([True, False]),
     }
 
-    def code_of(asked):
-        answer = lambda **rows: asked.recommend(**rows, k=3).outputs()  # noqa: E731
-        compiled = tf.function(answer, autograph=False, jit_compile=True)
-        return compiled.experimental_get_compiler_ir(**question)(stage="hlo")
+    def code_of(xla):
+        held = {"id_type": "text", "ks": [3], "xla": xla}
+        of = Signatures(recommender.inference, tmp_path / "vocabulary.txt", **held)
+        question, _ = of._questions()["recommend"]
+        compiled = tf.function(question, autograph=False, jit_compile=True)
+        return compiled.experimental_get_compiler_ir(**rows)(stage="hlo")
 
-    assert "<=" in code_of(inference), "a bound stands where a length does not"
-    assert "<=" not in code_of(inference.of_fixed_shapes())
+    assert "<=" in code_of(xla=False), "a bound stands where a length does not"
+    assert "<=" not in code_of(xla=True)
 
 
 @pytest.mark.integration
