@@ -173,21 +173,24 @@ def test_no_shape_of_what_xla_compiles_depends_on_values(case, tmp_path):
     recommender = recommender_of(case, "text")
     recommender.vocabulary.save(tmp_path / "vocabulary.txt")
     rows = {
-        "item_ids": tf.ones((2, 8), tf.int32),
+        "item_ids": tf.reshape(tf.range(16) * 5 % NUM_ITEMS + 1, (2, 8)),
         "timestamps": tf.zeros((2, 8), tf.int64),
         "lengths": tf.constant([3, 8]),
         "exclude_seen": tf.constant([True, False]),
     }
 
-    def code_of(xla):
+    def code_and_answer(xla):
         held = {"id_type": "text", "ks": [3], "xla": xla}
         of = Signatures(recommender.inference, tmp_path / "vocabulary.txt", **held)
         question, _ = of._questions()["recommend"]
         compiled = tf.function(question, autograph=False, jit_compile=True)
-        return compiled.experimental_get_compiler_ir(**rows)(stage="hlo")
+        return compiled.experimental_get_compiler_ir(**rows)(stage="hlo"), question(**rows)
 
-    assert "<=" in code_of(xla=False), "a bound stands where a length does not"
-    assert "<=" not in code_of(xla=True)
+    (bounded, expected), (code, answer) = code_and_answer(xla=False), code_and_answer(xla=True)
+    assert "<=" in bounded, "a bound stands where a length does not"
+    assert "<=" not in code
+    np.testing.assert_allclose(answer["scores"], expected["scores"], rtol=1e-5)
+    np.testing.assert_array_equal(answer["item_ids"], expected["item_ids"])
 
 
 @pytest.mark.integration
