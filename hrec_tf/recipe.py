@@ -277,6 +277,9 @@ class Recipe:
             features: `PreparedLog.features`; None, and a part that it lacks, has width 0.
             histories: those to be trained on, whose gaps and users count; without them moments of
                 gaps are 0 and 1, and a quantile of gaps stays as it is.
+
+        Raises:
+            ValueError: users are to be counted in histories that do not tell them apart.
         """
         widths = (features.schemas if features else FeatureSchemas()).widths
         said: dict[str, float] = {name: widths[part] for name, part in keys.WIDTHS.items()}
@@ -286,8 +289,8 @@ class Recipe:
         if self.arguments.get(keys.POPULAR_MOMENTS) == "log":
             hours = (self.entry.settings() | dict(self.arguments))["popular_hours"]
             said[keys.POPULAR_MOMENTS] = 1 if histories is None else num_moments(histories, hours)
-        if histories is not None and histories.user_ids is not None:
-            said[keys.NUM_USERS] = int(histories.user_ids.max())
+        if self.arguments.get(keys.NUM_USERS) == "log" and histories is not None:
+            said[keys.NUM_USERS] = _num_users(histories)
         filled = {
             name: said[name] if name in said and value == "log" else value
             for name, value in self.arguments.items()
@@ -432,6 +435,16 @@ def with_shared_changes(recipes: Sequence[Recipe], changes: Mapping[str, Any]) -
         if refusals and len(refusals) == len(changed):
             raise refusals[-1]
     return [recipe.check() for recipe in changed]
+
+
+def _num_users(histories: Histories) -> int:
+    """The highest number of a user that is to be trained on."""
+    if histories.user_ids is None:
+        raise ValueError(
+            "`histories` have no `user_ids`, but the recipe's `num_users` is their number. Pass "
+            "`users` to `histories_from_log`, or replace(histories, user_ids=…)."
+        )
+    return int(histories.user_ids.max())
 
 
 def sampled_negatives(options: Mapping[str, Any]) -> Any:

@@ -38,7 +38,7 @@ from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.fitting import train
 from hrec_tf.recipe import Recipe
-from hrec_tf.recipes.keys import ITEM_FEATURES, WIDTHS
+from hrec_tf.recipes.keys import ITEM_FEATURES, NUM_USERS, WIDTHS
 
 KIND = "run"
 CONFIG, VOCABULARY, WEIGHTS = "config.toml", "vocabulary.txt", "model.weights.h5"
@@ -96,7 +96,7 @@ class Run:
         """Reads, prepares and splits the log that it was trained on.
 
         Raises:
-            ValueError: the log has other items now.
+            ValueError: the log has other items now, or other users where the model knows them.
         """
         prepared = self.log.load()
         if prepared.vocabulary.fingerprint != self.vocabulary.fingerprint:
@@ -104,6 +104,12 @@ class Run:
                 f"{self.log.data} now has {prepared.vocabulary.num_items} items, which are not "
                 f"the {self.vocabulary.num_items} that {self.path} was trained on. Use the log as "
                 "it was, or train again."
+            )
+        if prepared.users_fingerprint != self.about.get("users", prepared.users_fingerprint):
+            raise ValueError(
+                f"{self.log.data} now has other users than {str(self.path)!r} was trained on, or "
+                f"numbers them otherwise, and {self.recipe.model} holds vectors of its users by "
+                "their numbers. Use the log as it was, or train again."
             )
         return prepared
 
@@ -175,6 +181,7 @@ def save(
     histories: Histories | None = None,
     test: Histories | None = None,
     schemas: FeatureSchemas | None = None,
+    users: str | None = None,
     tensorboard: str | Path | None = None,
     report: str | None = None,
 ) -> Path:
@@ -193,6 +200,7 @@ def save(
             into the manifest.
         test: what `metrics` were taken on; its fingerprint goes into the manifest.
         schemas: of the log; those of features that the model reads are kept.
+        users: `PreparedLog.users_fingerprint`; kept if the model knows its users by number.
         tensorboard: folder of event files to copy.
         report: text of report.html.
 
@@ -213,6 +221,8 @@ def save(
         "split": log.split_label,
         "versions": versions(),
     }
+    if recipe.arguments.get(NUM_USERS) is not None:
+        about["users"] = users
     with whole_folder(path) as aside:
         weights = None
         if not recipe.entry.is_baseline:

@@ -146,6 +146,36 @@ def test_a_baseline_of_features_is_counted_again_with_those_of_its_log(tmp_path)
         held.fitted(histories)
 
 
+def test_vectors_of_users_are_read_for_the_users_they_were_trained_for(tmp_path):
+    """Also where a day is held back, whose users training lacks; and not if the log has others."""
+    path = write_ring_log(tmp_path / "log.csv", num_users=6)
+    log = LogSource(
+        str(path),
+        reading=COLUMNS,
+        preparation={"min_item_support": 1, "min_user_sessions": 1},
+        split={"name": "temporal", "days": 0.5},
+    )
+    prepared = log.load()
+    kept, held_back = prepared.for_validation()
+    known = int(kept.user_ids.max())
+    assert known < len(prepared.users)
+    sizes = {"item_dim": 3, "user_dim": 2, "units": 4, "num_lanes": 2, "epochs": 1}
+    recipe = Recipe.load("donkers2017", "user-gru").with_changes(sizes).fitted_to(None, kept)
+    fitted = train(recipe, kept, seed=3, validation=held_back)
+    assert fitted.num_users == known
+    found = evaluate(recipe, fitted, prepared.test).summary()
+    run = save(
+        tmp_path / "run", log, prepared, fitted, recipe=recipe, users=prepared.users_fingerprint
+    )
+    held = runs.load(run)
+    assert evaluate(recipe, held.model(), held.load_log().test).summary() == found
+
+    path.write_text(path.read_text("utf-8").replace("u0,", "z0,"), encoding="utf-8")
+    assert log.load().vocabulary.fingerprint == prepared.vocabulary.fingerprint
+    with pytest.raises(ValueError, match=r"now has other users than .*user-gru holds.*or train ag"):
+        held.load_log()
+
+
 def test_folder_that_exists_is_not_overwritten(run, log, prepared, model):
     with pytest.raises(ValueError, match=r"`out` was .* which exists, and runs are never over"):
         save(run, log, prepared, model)

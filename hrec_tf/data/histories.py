@@ -34,7 +34,8 @@ class Histories:
         feedback: float (num_events, width), what came with each event; None without any.
         user_features: float (num_users, width); None without any.
         user_ids: int32 (num_users,), the number of each user among those of training, from 1
-            on; 0 of a user that training did not have. None if users are not told apart.
+            on; 0, or above all numbers of training, of a user that training did not have. None
+            if users are not told apart.
 
     Raises:
         ValueError: offsets that do not fit, an item id outside 1..num_items, a weight that is

@@ -1,5 +1,6 @@
 """Where a log comes from and how it is prepared and split, as plain values that can be kept."""
 
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
@@ -273,8 +274,23 @@ class PreparedLog:
 
     @cached_property
     def users(self) -> pl.Series:
-        """The users of the training part, rising."""
-        return self.split.train.frame[USER].unique().sort()
+        """The users of the training part, in the order of their numbers.
+
+        First those of `validated`, rising, then those of whom all sessions are held back there:
+        what is trained beside a validation knows the users up to a number, and none above it.
+        """
+        users = self.split.train.frame[USER].unique().sort()
+        try:
+            is_trained = users.is_in(self.validated.train.frame[USER].unique().implode())
+        except ValueError:  # no session can be held back
+            return users
+        return pl.concat([users.filter(is_trained), users.filter(~is_trained)])
+
+    @cached_property
+    def users_fingerprint(self) -> str:
+        """SHA-256 over `users` and their type: equal means that numbers are of the same users."""
+        lines = [str(self.users.dtype), *self.users.cast(pl.String)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @cached_property
     def features(self) -> LogFeatures | None:

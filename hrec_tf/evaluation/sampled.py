@@ -22,10 +22,10 @@ class SampledNegatives:
     Args:
         number: items drawn for each target.
         sampling: "strict": uniform, each item once, none of those of the user's events. "sasrec":
-            uniform with replacement, none of those before the target but for the last, which
-            validation has in leave-one-out, so that an item may be drawn twice, and the target
-            too. Source: Kang and McAuley, ICDM 2018, and their code, which excludes the training
-            items alone; where there are more than 10,000 users, it takes as many by chance.
+            uniform with replacement, none of those before the target, so that an item may be drawn
+            twice, and the target too. Source: Kang and McAuley, ICDM 2018, and their code, which
+            excludes the items of training, so that it may draw that of validation, too; where
+            there are more than 10,000 users, it takes as many by chance.
         seed: together with the user's place in the histories it fixes the draws.
 
     Raises:
@@ -69,7 +69,7 @@ class SampledNegatives:
             if user != of_user:
                 rng, of_user = np.random.default_rng([self.seed, user]), user
             first, end = histories.user_offsets[user : user + 2]
-            end = end if is_strict else max(first, point - 1)
+            end = end if is_strict else point
             is_open = np.ones(histories.num_items, bool)
             is_open[histories.item_ids[first:end] - 1] = False
             allowed = np.flatnonzero(is_open) + 1

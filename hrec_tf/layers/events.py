@@ -1,6 +1,8 @@
-"""Joins what happens at an event into the one tensor that a Keras RNN cell takes."""
+"""What happens at an event, as cells and tables take it."""
 
 from keras import ops
+
+from hrec_tf.schema import PADDING_ID
 
 
 def pack_events(items, session_start, user_start, gap=None):
@@ -24,3 +26,19 @@ def pack_events(items, session_start, user_start, gap=None):
     told = [session_start, user_start] if gap is None else [gap, session_start, user_start]
     told = [ops.cast(values, items.dtype) for values in told]
     return ops.concatenate([items, ops.stack(told, axis=-1)], axis=-1)
+
+
+def known_users(user_ids, num_users):
+    """Returns the ids with 0, an unknown user, in place of those above `num_users`.
+
+    `Histories` number users whom no event of training is of after those of training.
+
+    Args:
+        user_ids: int (...).
+        num_users: U.
+
+    Example:
+        >>> known_users(ops.convert_to_tensor([2, 0, 3]), 2).numpy().tolist()
+        [2, 0, 0]
+    """
+    return ops.where(user_ids > num_users, PADDING_ID, user_ids)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from hrec_tf.cells import CollaborativeGRUCell
 from hrec_tf.layers import ItemEmbedding, Recurrence
+from hrec_tf.layers.events import known_users
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import CONCATENATED, ITEM_IDS, PADDING_ID, USER_IDS, USER_START
 
@@ -24,7 +25,7 @@ class CollaborativeRNN(NextItemModel):
 
     Args:
         num_items: N; ids run 1..N.
-        num_users: U; `Histories.user_ids` run 1..U, 0 is an unknown user.
+        num_users: U, of training; `Histories.user_ids` run 1..U, 0 or more is an unknown user.
         shared: one U for everybody, the RNN that they compare with. It has no `num_users`, is not
             told who the user is, and is exported as other models are.
         units: H.
@@ -74,6 +75,8 @@ class CollaborativeRNN(NextItemModel):
     def encode(self, events, states, training=False):
         item_ids = events[ITEM_IDS]
         told = [item_ids] if self.shared else [item_ids, events[USER_IDS]]
+        if not (self.shared or training):  # in training every user is known
+            told[1] = known_users(told[1], self.num_users)
         return self.recurrence(
             tf.stack(told, axis=-1),
             initial_state=states,

@@ -8,6 +8,7 @@ from hrec_tf import checks
 from hrec_tf.cells import UserGRUCell
 from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence
 from hrec_tf.layers.dropout import Dropout
+from hrec_tf.layers.events import known_users
 from hrec_tf.models.next_item_model import NextItemModel
 from hrec_tf.schema import CONCATENATED, ITEM_IDS, PADDING_ID, USER_IDS, USER_START
 
@@ -26,7 +27,7 @@ class UserGRU(NextItemModel):
 
     Args:
         num_items: N; ids run 1..N.
-        num_users: U; `Histories.user_ids` run 1..U, 0 is an unknown user.
+        num_users: U, of training; `Histories.user_ids` run 1..U, 0 or more is an unknown user.
         item_dim, user_dim: sizes of the vectors.
         units: H.
         integration: "linear", "rectified" or "attentional".
@@ -75,9 +76,10 @@ class UserGRU(NextItemModel):
 
     def encode(self, events, states, training=False):
         item_ids, user_ids = events[ITEM_IDS], events[USER_IDS]
+        if not training:  # where every user is known
+            user_ids = known_users(user_ids, self.num_users)
         users = self.users(user_ids)
         if not training:
-            # Every user of training is known there.
             mean = tf.reduce_mean(tf.stop_gradient(self.users.table.value[1:]), axis=0)
             mean = tf.cast(mean, users.dtype)
             users = ops.where(ops.expand_dims(user_ids, -1) == PADDING_ID, mean, users)

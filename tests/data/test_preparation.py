@@ -195,3 +195,23 @@ def test_users_are_numbered_as_in_training_and_others_are_0():
     assert prepared.users.to_list() == ["ann", "bob", "eve"]
     assert prepared.train.user_ids.tolist() == [1, 2, 3]
     assert prepared.test.user_ids.tolist() == [3]
+
+
+def test_users_who_are_held_back_have_the_highest_numbers():
+    """A model that was trained on the others has no rows for them, and reads them as unknown."""
+    hours = {"ann": [74], "bob": [0, 100], "eve": [24, 48]}
+    events = [
+        (user, item, hour * 3600 + item)
+        for user, own in hours.items()
+        for hour in own
+        for item in (1, 2)
+    ]
+    frame = pl.DataFrame(events, schema=["user", "item", "timestamp"], orient="row")
+    log = sessions.by_idle_gap(EventLog.from_frame(frame))
+    prepared = PreparedLog(splits.temporal(log, days=1))
+    assert prepared.users.to_list() == ["bob", "eve", "ann"]
+    assert prepared.train.user_ids.tolist() == [3, 1, 2]  # ann, bob, eve
+    train, validation = prepared.for_validation()
+    assert (train.user_ids.tolist(), validation.user_ids.tolist()) == ([1, 2], [3])
+    others = PreparedLog(splits.temporal(log, days=2))
+    assert prepared.users_fingerprint != others.users_fingerprint

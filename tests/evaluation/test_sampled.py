@@ -66,10 +66,10 @@ def test_strict_draws_each_item_once_and_none_that_the_user_took():
         assert not set(drawn[row]) & set(held.item_ids[first:end])
 
 
-def test_sasrec_draws_with_replacement_all_but_the_items_of_training():
+def test_sasrec_draws_with_replacement_all_but_the_items_before_the_target():
     held = Histories.from_lists([[[5, 1], [1, 2, 3]], [[4]]], num_items=5)
     drawn = SampledNegatives(50, "sasrec").draw(held, np.array([4, 5]))
-    assert set(drawn[0]) == {2, 3, 4}  # the item of validation, and the target too
+    assert set(drawn[0]) == {3, 4}  # the target, too
     assert set(drawn[1]) == {1, 2, 3, 4, 5}
 
 

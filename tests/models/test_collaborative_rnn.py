@@ -44,6 +44,8 @@ def test_what_follows_is_the_user_s_own():
     for user in (1, 2, 3):
         np.testing.assert_allclose(scores[user][:, 0], scores[0][:, 0], rtol=1e-5)
         assert np.abs(scores[user] - scores[0])[:, 1:].max() > 1e-2
+    # Users who are numbered after training's are unknown, too.
+    np.testing.assert_array_equal(model.score(model(events_of(4))), scores[0])
     for table in (model.recurrence.cell.recurrent_gates, model.recurrence.cell.recurrent_candidate):
         mean = np.asarray(table)[1:].mean(axis=0)
         table.assign(np.stack([np.zeros_like(mean), mean, mean, mean]))

@@ -54,6 +54,8 @@ def test_an_unknown_user_is_the_mean_of_those_of_training():
     unknown = model(events_of(0))
     model.users.table.assign(np.stack([np.zeros(2), mean, mean, mean]).astype("float32"))
     np.testing.assert_allclose(unknown, model(events_of(2)), rtol=1e-5, atol=1e-6)
+    # Of those who are numbered after training's.
+    np.testing.assert_array_equal(unknown, model(events_of(4)))
 
 
 def test_ranks_follow_from_who_the_user_is():
@@ -90,3 +92,5 @@ def test_a_recipe_takes_the_number_of_users_from_the_log():
         }
     )
     assert recipe.fitted_to(None, HISTORIES).arguments["num_users"] == 3
+    with pytest.raises(ValueError, match=r"no `user_ids`.*Pass `users` to `histories_from_log`"):
+        recipe.fitted_to(None, replace(HISTORIES, user_ids=None))
