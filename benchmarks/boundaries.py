@@ -2,7 +2,7 @@
 
     python -m benchmarks.boundaries > benchmarks/boundaries.txt
 
-Simulation 1: users of runs of one item, an hour between sessions (`hierarchical_sessions`).
+Simulation 1: users of runs of one item, a day between sessions (`hierarchical_sessions`).
 Trained on 2,000 users, measured on 500 others: an event is found if a segment of the model begins
 with it; a user's first event counts for neither. Each row over two seeds, mean ± deviation.
 """

@@ -36,7 +36,7 @@ LISTS = "perplexity"
 ERRORS = "ratings"
 BASELINES = {
     LISTS: ("popularity", "popularity + item features"),
-    ERRORS: ("global average", "rolling average", "FM", "I-AutoRec, by users"),
+    ERRORS: ("global average", "rolling average", "FM", "U-AutoRec"),
 }
 NETWORKS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     LISTS: {
@@ -134,7 +134,7 @@ def baseline(table: str, name: str, log: PreparedLog, seed: int) -> Any:
         "global average": baselines.GlobalAverage,
         "rolling average": baselines.RollingAverage,
         "FM": lambda: baselines.FactorizationMachine(item_features=values, seed=seed),
-        "I-AutoRec, by users": lambda: baselines.IAutoRec(seed=seed),
+        "U-AutoRec": lambda: baselines.AutoRec(view="users", mask=0.5, seed=seed),
     }
     checks.require_choice("row", name, BASELINES[table])
     return makers[name]().fit(log.train)

@@ -255,20 +255,23 @@ def _rating_lines() -> list[str]:
         "| name | class | what it is | use it for | source | inferred |",
         "|---|---|---|---|---|---|",
         *(
-            f"| `{row.name}` | `{row.place.replace(':', '.')}` | {row.title}: {row.about} "
+            f"| `{row.name}` | `{_class_of(row)}` | {row.title}: {row.about} "
             f"| {row.use} | {row.paper} | {row.inferred or '–'} |"
             for row in rows
         ),
     ]
 
 
-def _markdown_row(row: Entry) -> str:
+def _class_of(row: Entry) -> str:
     arguments = {**row.defaults, **row.arguments}
     set_here = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    module, name = row.place.split(":")
+    return f"{row.place.replace(':', '.')}{f'({set_here})' if set_here else ''}"
+
+
+def _markdown_row(row: Entry) -> str:
     return (
-        f"| `{row.name}` | `{module}.{name}{f'({set_here})' if set_here else ''}` "
-        f"| {row.layout or '–'} | {row.title}: {row.about} | {row.paper} | {row.inferred or '–'} |"
+        f"| `{row.name}` | `{_class_of(row)}` | {row.layout or '–'} "
+        f"| {row.title}: {row.about} | {row.paper} | {row.inferred or '–'} |"
     )
 
 
@@ -291,17 +294,33 @@ def _baseline(
 
 
 def _hcrnn(
-    name: str, title: str, about: str, layout: str = PREFIXES, *, use: str, **arguments: Any
+    name: str,
+    title: str,
+    about: str,
+    layout: str = PREFIXES,
+    *,
+    use: str,
+    inferred: str = "",
+    **arguments: Any,
 ) -> Entry:
     held = MappingProxyType({"theta": "whole", "attention": "single", **arguments})
-    return Entry(name, title, MODEL, "hrec_tf.models:HCRNN", layout, _HCRNN, about, use, held)
+    place = "hrec_tf.models:HCRNN"
+    return Entry(name, title, MODEL, place, layout, _HCRNN, about, use, held, inferred=inferred)
 
 
 def _rating(
-    name: str, title: str, cls: str, paper: str, about: str, *, use: str, inferred: str = ""
+    name: str,
+    title: str,
+    cls: str,
+    paper: str,
+    about: str,
+    *,
+    use: str,
+    inferred: str = "",
+    **arguments: Any,
 ) -> Entry:
-    place = f"hrec_tf.baselines:{cls}"
-    return Entry(name, title, RATING, place, None, paper, about, use, inferred=inferred)
+    place, held = f"hrec_tf.baselines:{cls}", MappingProxyType(arguments)
+    return Entry(name, title, RATING, place, None, paper, about, use, held, inferred=inferred)
 
 
 _ZOO = {
@@ -386,6 +405,7 @@ _ZOO = {
             "FMC",
             _RENDLE,
             "items that follow the last one, in factors",
+            inferred="the biases",
             use="short sessions, where the last item says most of what comes",
         ),
         _baseline(
@@ -395,7 +415,7 @@ _ZOO = {
             _RENDLE,
             "FMC with a vector for each user that training had",
             reads=("user",),
-            inferred="the vector of a user whom training did not have: the mean of all",
+            inferred="the biases, and the vector of an unknown user: the mean of all",
             use="the same with a closed set of users, as in the tables of papers",
         ),
         _baseline(
@@ -734,6 +754,7 @@ _ZOO = {
             version=3,
             attention="bi_channel",
             theta="prefix",
+            inferred="θ of the events so far",
             use="the same where a row for each prefix takes too long to train",
         ),
         _rating(
@@ -764,10 +785,21 @@ _ZOO = {
         _rating(
             "i-autorec",
             "I-AutoRec",
-            "IAutoRec",
+            "AutoRec",
             "Sedhain et al., WWW 2015",
-            "all ratings of a row from those that are known; by users, or by items as in the paper",
-            use="ratings of many items by each user",
+            "all ratings of an item from those that are known",
+            use="ratings of users whom training has",
+        ),
+        _rating(
+            "u-autorec",
+            "U-AutoRec",
+            "AutoRec",
+            "Sedhain et al., WWW 2015",
+            "all ratings by a user from those that are known, half of which are hidden in training",
+            inferred="the mask",
+            use="ratings of many items by each user, who may be new",
+            view="users",
+            mask=0.5,
         ),
     )
 }

@@ -28,7 +28,7 @@ NAMES = (
 )
 
 
-RATING_NAMES = ("global-average", "rolling-average", "fm", "i-autorec")
+RATING_NAMES = ("global-average", "rolling-average", "fm", "i-autorec", "u-autorec")
 
 
 def test_names_of_the_zoo():
@@ -40,13 +40,15 @@ def test_names_of_the_zoo():
 @pytest.mark.parametrize("name", RATING_NAMES)
 def test_predictors_of_ratings_are_built_and_measured_in_one_line_each(name):
     histories = Histories.from_lists([[[1, 2, 3]], [[2, 1], [3]]])
-    histories = replace(histories, feedback=np.array([[1.0], [3], [5], [4], [2], [1]]))
+    ratings = np.array([[1.0], [3], [5], [4], [2], [1]])
+    histories = replace(histories, feedback=ratings, user_ids=np.array([1, 2]))
     row = registry.entry(name)
     fitted = row.build(num_items=3, seed=1).fit(histories)
     found = rating_errors(fitted, histories)
     np.testing.assert_array_equal(found.predicted, fitted.predict(histories, [1, 2, 4, 5]))
     assert found.rmse > 0
     assert row.is_random == hasattr(fitted, "descent")
+    assert {key: getattr(fitted, key) for key in row.arguments} == dict(row.arguments)
     assert not row.is_served
     assert not row.has_step
 

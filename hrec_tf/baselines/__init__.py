@@ -8,9 +8,9 @@ from hrec_tf.baselines.item_knn import ItemKNN
 from hrec_tf.baselines.likelihoods import PopularityFM, PopularityLikelihood
 from hrec_tf.baselines.popularity import PersonalPopularity, Popularity, SessionPopularity
 from hrec_tf.baselines.ratings import (
+    AutoRec,
     FactorizationMachine,
     GlobalAverage,
-    IAutoRec,
     RatingBaseline,
     RollingAverage,
 )
@@ -23,11 +23,11 @@ __all__ = [
     "FPMC",
     "STAN",
     "VSKNN",
+    "AutoRec",
     "Baseline",
     "CoEventMF",
     "FactorizationMachine",
     "GlobalAverage",
-    "IAutoRec",
     "ItemKNN",
     "PersonalPopularity",
     "Popularity",

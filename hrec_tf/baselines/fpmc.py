@@ -16,7 +16,7 @@ class FMC(PairwiseBaseline):
     before it, also across sessions. A user's first event has none: all scores are b.
 
     Source: Rendle et al., WWW 2010, doi:10.1145/1772690.1772773 (its "FMC", learnt by S-BPR), with
-    baskets of one item. The biases are ours; `item_bias=False` leaves them out.
+    baskets of one item. The biases are ours (inferred); `item_bias=False` leaves them out.
 
     Args: as `PairwiseBaseline`; `context_l2` is λ of l.
 

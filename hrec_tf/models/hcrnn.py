@@ -46,7 +46,7 @@ class HCRNN(PrefixModel):
     θ of a prefix is made of all its events, so a row serves one target. With `theta="prefix"`
     θ_t is made of x_1..x_t alone: the model is causal, and one pass over a sequence gives what
     each of its prefixes gives. That is another function of a prefix, since its earlier events
-    were read with the θ of their time: our choice.
+    were read with the θ of their time: our choice (inferred).
 
     Source: Song et al., AAAI 2019; docs/equations.md C. The single attention, the bag, f and the
     numbers 50, 0.001 and 0.25/0.5 are known from the authors' code. Differs from that code:

@@ -81,7 +81,9 @@ class HSLSTM(NextItemModel):
         gamma: γ, weight of the term of the segments' number, least at L' = T √0.1.
         reward: "following" as above; or "terminal", the mean over all t' for every t.
         heuristic: segments of the first phase: "session", the sessions of the log, or
-            "every_third", each third event of a window begins one.
+            "every_third", each third event of a window begins one. Where users have one session
+            each, as in logs without users, the first ends none, and the upper level learns
+            nothing in that phase.
         pretrain_epochs, policy_epochs: lengths of the first two phases, from epoch 0.
         dropout: rate of drop.
         seed: of initial values, dropout and b.

@@ -10,9 +10,9 @@ from scipy import sparse
 
 from hrec_tf.baselines.descent import Descent
 from hrec_tf.baselines.ratings import (
+    AutoRec,
     FactorizationMachine,
     GlobalAverage,
-    IAutoRec,
     RollingAverage,
 )
 from hrec_tf.baselines.ratings.factorization_machine import interactions
@@ -23,11 +23,12 @@ FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 NUM_ITEMS = 4
 FEATURES = np.random.default_rng(0).normal(size=(NUM_ITEMS + 1, 2))
 SMALL = {"epochs": 2, "batch_size": 3}
+BY_USERS = partial(AutoRec, view="users", mask=0.5)
 LEARNT = {
     "FM": partial(FactorizationMachine, factors=2, **SMALL),
     "FM with features": partial(FactorizationMachine, item_features=FEATURES, **SMALL),
-    "AutoRec by users": partial(IAutoRec, units=3, **SMALL),
-    "AutoRec by items": partial(IAutoRec, units=3, view="items", **SMALL),
+    "AutoRec by users": partial(BY_USERS, units=3, **SMALL),
+    "AutoRec by items": partial(AutoRec, units=3, **SMALL),
 }
 ALL = (GlobalAverage, RollingAverage, *LEARNT.values())
 
@@ -257,7 +258,7 @@ def autorec_output(model, row, column):
 
 def test_autorec_golden_value():
     """models G.10: V r + μ = log 3 with r = 2 for item 1, so g = 3/4 and h = 8 · 3/4 + 1."""
-    model = IAutoRec(units=1, **SMALL).fit(TRAINING)
+    model = BY_USERS(units=1, **SMALL).fit(TRAINING)
     model.V[:] = np.array([[np.log(3) / 4], [9], [9], [9]])
     model.mu[:] = np.log(3) / 2
     model.W[:] = np.array([[5], [8], [9], [5]])
@@ -270,7 +271,7 @@ def test_autorec_golden_value():
 @settings(deadline=None, max_examples=20)
 @given(histories=histories_strategy())
 def test_autorec_folds_a_user_in_as_the_slow_loops(histories):
-    model = fill_distinct(IAutoRec(units=3, **SMALL).fit(TRAINING), AUTOREC_PARAMETERS)
+    model = fill_distinct(BY_USERS(units=3, **SMALL).fit(TRAINING), AUTOREC_PARAMETERS)
     expected = []
     for event in range(histories.num_events):
         so_far = means_by_item(ratings_before(histories, event))
@@ -283,9 +284,7 @@ def test_autorec_folds_a_user_in_as_the_slow_loops(histories):
 
 def test_autorec_by_items_knows_the_users_of_training():
     """I-AutoRec: of items 2 and 1 there are the ratings of training, and none of item 3."""
-    model = fill_distinct(
-        IAutoRec(units=3, view="items", **SMALL).fit(TRAINING), AUTOREC_PARAMETERS
-    )
+    model = fill_distinct(AutoRec(units=3, **SMALL).fit(TRAINING), AUTOREC_PARAMETERS)
     histories = rated([[[2, 1]], [[2, 1, 3]]], [0] * 5)
     histories = replace(histories, user_ids=np.array([0, 2]))
     expected = [1.75] * 2 + [
@@ -300,7 +299,7 @@ def test_autorec_by_items_knows_the_users_of_training():
 @pytest.mark.parametrize("untold", ["training", "histories"])
 def test_autorec_by_items_must_be_told_who_users_are(untold):
     make, nobody = (
-        partial(IAutoRec, units=3, view="items", **SMALL),
+        partial(AutoRec, units=3, **SMALL),
         replace(TRAINING, user_ids=None),
     )
     with pytest.raises(ValueError, match="`histories` has no `user_ids`, but"):
@@ -312,7 +311,7 @@ def test_autorec_by_items_must_be_told_who_users_are(untold):
 @pytest.mark.parametrize("view", ["users", "items"])
 def test_autorec_gradients_are_the_slopes_of_its_loss(view):
     """The loss has known ratings alone, one of them 0; inputs are fewer than outputs."""
-    model = IAutoRec(units=2, l2=0.3, view=view, **SMALL).fit(TRAINING)
+    model = AutoRec(units=2, l2=0.3, view=view, **SMALL).fit(TRAINING)
     rows = model.rows
     for name, values in zip(AUTOREC_PARAMETERS, (model.V, model.mu, model.W, model.b), strict=True):
         setattr(model, name, values.astype(np.float64))
@@ -341,7 +340,7 @@ def given_places(rows):
 
 def test_autorec_without_inputs_gives_every_user_the_same():
     """models G.10: with V = 0, h(r) = W g(μ) + b."""
-    model = fill_distinct(IAutoRec(units=3, **SMALL).fit(TRAINING), AUTOREC_PARAMETERS)
+    model = fill_distinct(BY_USERS(units=3, **SMALL).fit(TRAINING), AUTOREC_PARAMETERS)
     model.V = np.zeros_like(model.V)
     histories = rated([[[1, 2, 4, 2]], [[4, 2]]], [5, 1, -3, 2, 0, 1])
     predicted = model.predict(histories, [1, 3, 5])
@@ -358,8 +357,8 @@ def test_the_mask_hides_inputs_but_no_outputs(mask, monkeypatch):
         seen.append((inputs.toarray(), outputs.toarray(), share))
         return [np.zeros_like(v) for v in (self.V, self.mu, self.W, self.b)]
 
-    monkeypatch.setattr(IAutoRec, "_gradients", record)
-    IAutoRec(units=2, mask=mask, epochs=2, batch_size=50).fit(histories)
+    monkeypatch.setattr(AutoRec, "_gradients", record)
+    BY_USERS(units=2, mask=mask, epochs=2, batch_size=50).fit(histories)
     inputs, outputs, shares = (np.array(values) for values in zip(*seen, strict=True))
     assert shares.tolist() == [0.25] * 8
     assert (outputs > 0).all()
@@ -426,7 +425,7 @@ def test_what_the_user_did_before_is_read():
     """The FM reads the previous item, the rolling average and AutoRec earlier ratings."""
     histories = rated([[[1, 2, 4]]], [1, 2, 3])
     other_rating = rated([[[1, 2, 4]]], [5, 2, 3])
-    for model in (RollingAverage(), IAutoRec(units=3, **SMALL)):
+    for model in (RollingAverage(), BY_USERS(units=3, **SMALL)):
         model.fit(TRAINING)
         assert model.predict(histories, [2]) != model.predict(other_rating, [2])
     fm = FactorizationMachine(**SMALL).fit(TRAINING)
@@ -482,7 +481,7 @@ def test_what_is_learnt_predicts_better_than_the_mean(tastes):
             "mean": GlobalAverage(),
             "rolling": RollingAverage(),
             "FM": FactorizationMachine(learning_rate=0.02, l2=0.01),
-            "AutoRec": IAutoRec(units=20, learning_rate=0.01, epochs=200, l2=0.1),
+            "AutoRec": BY_USERS(units=20, learning_rate=0.01, epochs=200, l2=0.1),
         }.items()
     }
     assert error["rolling"] < 0.95 * error["mean"]
@@ -496,7 +495,7 @@ def test_by_items_autorec_predicts_what_users_of_training_rate_later(tastes):
     later = np.tile(np.arange(12) >= 8, whole.num_users)
     training, targets = whole.select(~later), np.flatnonzero(later)
     mean = rmse(GlobalAverage().fit(training), whole, targets)
-    model = IAutoRec(view="items", units=20, learning_rate=0.01, epochs=300, l2=0.1, mask=0.2)
+    model = AutoRec(units=20, learning_rate=0.01, epochs=300, l2=0.1, mask=0.2)
     assert rmse(model.fit(training), whole, targets) < 0.8 * mean
 
 
@@ -546,10 +545,10 @@ def test_bad_options_are_named_and_mended():
     with pytest.raises(ValueError, match=r"`learning_rate` was 1e\+300, .*grew beyond.*smaller"):
         FactorizationMachine(learning_rate=1e300).fit(TRAINING)
     with pytest.raises(ValueError, match=r"`units` must be a positive int, but was -1\. Pass"):
-        IAutoRec(units=-1)
+        AutoRec(units=-1)
     with pytest.raises(ValueError, match=r"`view` was 'user'.*Did you mean 'users'\?"):
-        IAutoRec(view="user")
+        AutoRec(view="user")
     with pytest.raises(ValueError, match=r"`mask` must be a dropout rate in .*was 1\.0"):
-        IAutoRec(mask=1.0)
+        AutoRec(mask=1.0)
     with pytest.raises(ValueError, match=r"`epochs` must be a positive int, but was 1\.5\. Pass"):
-        IAutoRec(epochs=1.5)
+        AutoRec(epochs=1.5)

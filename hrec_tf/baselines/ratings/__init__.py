@@ -3,7 +3,7 @@
 Public names are those that `hrec_tf.baselines` lists.
 """
 
-from hrec_tf.baselines.ratings.autorec import IAutoRec as IAutoRec
+from hrec_tf.baselines.ratings.autorec import AutoRec as AutoRec
 from hrec_tf.baselines.ratings.averages import GlobalAverage as GlobalAverage
 from hrec_tf.baselines.ratings.averages import RollingAverage as RollingAverage
 from hrec_tf.baselines.ratings.factorization_machine import (

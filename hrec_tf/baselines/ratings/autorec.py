@@ -17,31 +17,32 @@ BLOCK = 1024
 """Targets whose vectors are held at once."""
 
 
-class IAutoRec(RatingBaseline):
+class AutoRec(RatingBaseline):
     """AutoRec: the ratings of a row, known and missing, from those that are known.
 
         h(r) = W g(V r + μ) + b,  g = sigmoid, missing ratings 0 in r
         loss = Σ over rows and their known j of (r_j − h_j(r))² + ½ λ (|W|² + |V|²)
 
-    The paper's I-AutoRec has an item a row, of its ratings by each training user: it has no
-    output for a user who was not in training. So there are two views:
+    There are two views:
 
+    - "items": a row is an item's ratings by each training user, the paper's I-AutoRec. A target
+      gets the output of its user, whom both histories name in `user_ids`; there is none for a
+      user who was not in training.
     - "users": a row is a user's ratings of each item, the paper's U-AutoRec. A test user is
       folded in: r are the ratings before the target, from `histories`. Users may be new.
-    - "items": a row is an item's ratings by each training user, the paper's I-AutoRec. A target
-      gets the output of its user, whom both histories name in `user_ids`.
 
-    An output without training ratings, as that of an unknown user or item, is replaced by the
-    mean of all training ratings. Ratings are read as they stand, so that a missing one counts
-    as a rating of 0 would: standardise them. Of an item rated repeatedly the mean is taken.
+    An output that no training rating belongs to (of an unknown user; by users, of an item that
+    nobody rated) is replaced by the mean of all training ratings. Ratings are read as they
+    stand, so that a missing one counts as a rating of 0 would: standardise them. Of an item
+    rated repeatedly the mean is taken.
 
-    Source: Sedhain et al., WWW 2015. Ours: `mask`, without which a row is never asked for what
-    it does not hold; its loss still has all known ratings. Differs from it: Adam over minibatches,
-    whose penalty is their share of the rows; b starts at the mean of all ratings.
+    Source: Sedhain et al., WWW 2015. Ours (inferred): `mask`, without which a row is never asked
+    for what it does not hold; its loss still has all known ratings. Differs from it: Adam over
+    minibatches, whose penalty is their share of the rows; b starts at the mean of all ratings.
 
     Args:
         units: size of the hidden layer.
-        view: what a row is, "users" or "items".
+        view: what a row is, "items" or "users".
         mask: share of known ratings set to 0 in r, drawn anew every epoch; the paper's is 0.
         learning_rate: of Adam.
         epochs: rounds over the rows.
@@ -54,7 +55,8 @@ class IAutoRec(RatingBaseline):
         >>> training = Histories(
         ...     **vars(Histories.from_lists([[[1, 2]]] * 40)) | {"feedback": ratings}
         ... )
-        >>> model = IAutoRec(units=8, learning_rate=0.05, l2=0.1).fit(training)
+        >>> model = AutoRec(view="users", mask=0.5, units=8, learning_rate=0.05, l2=0.1)
+        >>> _ = model.fit(training)
         >>> bool(model.predict(training, [1])[0] < -0.5)  # who liked item 1 dislikes item 2
         True
     """
@@ -65,8 +67,8 @@ class IAutoRec(RatingBaseline):
         self,
         *,
         units: int = 500,
-        view: str = "users",
-        mask: float = 0.5,
+        view: str = "items",
+        mask: float = 0.0,
         learning_rate: float = 0.001,
         epochs: int = 50,
         l2: float = 50.0,
