@@ -198,7 +198,9 @@ class ConverterProcess(LineProcess):
 
     def __call__(self, source: str, target: Path, names: list[str], quantize: str) -> None:
         """Converts the signatures of those names."""
-        error = self.ask([source, str(target), names, quantize])
+        # The process has the working folder of when it was started.
+        places = [str(Path(path).resolve()) for path in (source, target)]
+        error = self.ask([*places, names, quantize])
         if error is not None:
             raise RuntimeError(
                 f"The model could not be converted to LiteRT: {error}. Every operator of it must "

@@ -56,7 +56,9 @@ def test_a_run_becomes_a_saved_model_and_a_litert_file(capsys, tmp_path):
 
 
 @pytest.mark.integration
-def test_json_says_where_things_lie_and_how_much_they_differ(capsys, saved, tmp_path):
+def test_json_says_where_things_lie_and_how_much_they_differ(
+    capsys, saved, shared_session_process, tmp_path
+):
     command = ["export", saved, "--saved-model", str(tmp_path / "shop"), "--k", "3,2"]
     command += ["--tables", "bfloat16"]
     assert main([*command, "--idle-minutes", "none", "--json"]) == 0
@@ -72,7 +74,9 @@ def test_json_says_where_things_lie_and_how_much_they_differ(capsys, saved, tmp_
 
 
 @pytest.mark.integration
-def test_a_model_without_a_step_is_exported_by_the_signatures_that_it_has(capsys, tmp_path):
+def test_a_model_without_a_step_is_exported_by_the_signatures_that_it_has(
+    capsys, shared_converter, shared_session_process, tmp_path
+):
     pytest.importorskip("ai_edge_litert")
     model = NARM(num_items=6, item_dim=3, units=4, seed=0)
     run = str(Recommender(model, Vocabulary(range(6))).save(tmp_path / "narm"))

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hrec_tf import registry
 from hrec_tf.data.aligned import aligned_stream
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import lane_stream
@@ -80,17 +81,25 @@ class Case:
     sampled: bool = True
     """Whether scores of some items cost less than those of all, which probabilities do not."""
     trains_alike: bool = False
-    """Whether it differs from another row in what it computes, and not in how it is trained."""
+    """Whether it differs from another row in what it computes, and not in how it is trained.
+
+    No row of the registry has that alone.
+    """
 
     @functools.cached_property
+    def _facts(self) -> tuple[str, bool, bool]:
+        model = self.build()
+        return model.layout, model.reads_gaps, model.reads_minutes
+
+    @property
     def layout(self) -> str:
         """The stream that the model is trained on."""
-        return self.build().layout
+        return self._facts[0]
 
-    @functools.cached_property
+    @property
     def reads_gaps(self) -> bool:
         """Whether its events tell the time since the one before."""
-        return self.build().reads_gaps
+        return self._facts[1]
 
     @property
     def is_padded(self) -> bool:
@@ -111,10 +120,10 @@ class Case:
     def windows_per_chunk(self) -> int:
         return 1 if self.is_padded else 6
 
-    @functools.cached_property
+    @property
     def reads_minutes(self) -> bool:
         """Whether its events tell when they were."""
-        return self.build().reads_minutes
+        return self._facts[2]
 
     def build(self, seed: int = 3) -> NextItemModel:
         model = self.model(num_items=NUM_ITEMS, seed=seed, **self.arguments)
@@ -393,7 +402,6 @@ CASES = [
         META_SIZES
         | {"sequence_model": "hrnn", "num_layers": 1}
         | {"num_item_features": 2, "mix_by": "example"},
-        trains_alike=True,
     ),
     Case("HRNN-meta on a TCN", HRNNMeta, META_SIZES | {"sequence_model": "tcn"}, trains_alike=True),
     Case(
@@ -420,8 +428,9 @@ PREFIX_CASES = [
         "GRU4REC of sequences",
         PrefixRNN,
         PREFIX_SIZES | {"layout": "sequences", "initial_values": "block_glorot"},
+        trains_alike=True,
     ),
-    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}, trains_alike=True),
+    Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}),
     Case("NARM", NARM, PREFIX_SIZES),
     Case(
         "NARM without a softmax",
@@ -453,12 +462,11 @@ PREFIX_CASES = [
     Case("HCRNN-1", HCRNN, HCRNN_SIZES | {"version": 1, "pad_class": True}),
     Case("HCRNN-2", HCRNN, HCRNN_SIZES | {"version": 2, "two_phase": True, "tied": False}),
     Case("HCRNN-3 + Bi", HCRNN, HCRNN_SIZES | {"attention": "bi_channel", "max_length": 2}),
-    Case("HCRNN-3", HCRNN, HCRNN_SIZES, trains_alike=True),
+    Case("HCRNN-3", HCRNN, HCRNN_SIZES),
     Case(
         "HCRNN-3 + Bi, causal",
         HCRNN,
         HCRNN_SIZES | {"theta": "prefix", "attention": "bi_channel", "std": "exp"},
-        trains_alike=True,
     ),
 ]
 
@@ -468,6 +476,18 @@ SAMPLED_CASES = [case for case in CASES + PREFIX_CASES if case.sampled]
 
 TRAINED_CASES = [case for case in CASES + PREFIX_CASES if not case.trains_alike]
 """A row for each way to be trained: every model, and what of its options changes that."""
+
+
+def cases_of(name: str) -> list[Case]:
+    """Returns those of a model of the registry with the arguments that make it what it is."""
+    row = registry.entry(name)
+    own = [case for case in CASES + PREFIX_CASES if case.model is row.load_class()]
+    settings = {case: case.build().get_config() for case in own}
+    return [
+        case
+        for case in own
+        if {key: settings[case][key] for key in row.arguments} == dict(row.arguments)
+    ]
 
 
 def cyclic_histories():
@@ -491,4 +511,4 @@ def distinct(case):
     model = case.build()
     fill = fill_drawn if case.is_padded else fill_distinct
     fill(model)
-    return model, tf.function(model.encode, reduce_retracing=case.is_padded)
+    return model, tf.function(model.encode, reduce_retracing=case.is_padded, autograph=False)

@@ -23,6 +23,7 @@ from tests.conformance.cases import (
     PREFIX_CASES,
     SAMPLED_CASES,
     TRAINED_CASES,
+    cases_of,
     cyclic_histories,
     distinct,
 )
@@ -58,16 +59,8 @@ def trained(case):
 
 
 @pytest.mark.parametrize("name", registry.names("model"))
-def test_every_network_of_the_registry_has_a_row(name):
-    entry = registry.entry(name)
-    settings = [
-        case.build().get_config()
-        for case in CASES + PREFIX_CASES
-        if case.model is entry.load_class()
-    ]
-    assert any(
-        {key: held[key] for key in entry.arguments} == dict(entry.arguments) for held in settings
-    )
+def test_every_network_of_the_registry_has_a_row_and_is_trained(name):
+    assert not set(TRAINED_CASES).isdisjoint(cases_of(name))
 
 
 @every_model

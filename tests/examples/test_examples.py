@@ -12,7 +12,6 @@ import pytest
 
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_tflite
-from hrec_tf.export.tflite import ConverterProcess
 from hrec_tf.models import HRNN
 from hrec_tf.recommender import Recommender
 from tests.reference.weights import fill_distinct
@@ -93,7 +92,9 @@ def require_less_loss(printed):
 @pytest.mark.filterwarnings("default")
 @pytest.mark.integration
 @pytest.mark.parametrize("stem", EXPORTS)
-def test_an_export_of_an_example_lists_described_products(stem, printed_by, tmp_path):
+def test_an_export_of_an_example_lists_described_products(
+    stem, printed_by, shared_converter, shared_session_process, tmp_path
+):
     """It goes where the argument says, and what was just recommended and taken goes on."""
     target = tmp_path / ("shop.tflite" if stem == "export_tflite" else "models")
     printed = printed_by(ROOT / "examples" / f"{stem}.py", target)
@@ -105,17 +106,16 @@ def test_an_export_of_an_example_lists_described_products(stem, printed_by, tmp_
 
 
 @pytest.fixture(scope="module")
-def devices(tmp_path_factory):
+def devices(converter, tmp_path_factory):
     """Two models of the same items, each with the file of a device."""
     made, scratch = [], tmp_path_factory.mktemp("device")
-    with ConverterProcess() as process:
-        for scale in (0.3, 0.7):
-            model = HRNN(num_items=6, session_units=4, user_units=3, seed=0)
-            fill_distinct(model, scale=scale)
-            recommender = Recommender(model, Vocabulary(["tea", "jam", "rum", "gin", "ale", "é@"]))
-            options = {"k": 3, "quantize": "float32", "process": process}
-            file = export_tflite(recommender, scratch / f"{scale}.tflite", **options)
-            made.append((recommender, file))
+    for scale in (0.3, 0.7):
+        model = HRNN(num_items=6, session_units=4, user_units=3, seed=0)
+        fill_distinct(model, scale=scale)
+        recommender = Recommender(model, Vocabulary(["tea", "jam", "rum", "gin", "ale", "é@"]))
+        options = {"k": 3, "quantize": "float32", "process": converter}
+        file = export_tflite(recommender, scratch / f"{scale}.tflite", **options)
+        made.append((recommender, file))
     return made
 
 

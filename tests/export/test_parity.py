@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hrec_tf import inference
+from hrec_tf import inference, registry
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity, trials
-from hrec_tf.export.session_process import SessionProcess
 from hrec_tf.export.signatures import Signatures
-from hrec_tf.export.tflite import ConverterProcess, litert_interpreter, require_litert
+from hrec_tf.export.tflite import litert_interpreter, require_litert
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.readers import SessionReader
 from hrec_tf.recommender import Recommender
-from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, Case
+from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, Case, cases_of
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
 from tests.reference.weights import fill_distinct, fill_drawn
 
@@ -36,15 +35,13 @@ TINY_CASES = [
 NAMED = {case.name: case for case in CASES + PREFIX_CASES}
 ELSEWHERE = {
     "HM-RNN of drawn boundaries",  # draws in training alone
-    "GRU4Rec constrained",  # of "Stacked GRU", which reads and scores by one table
     "GRU4Rec embedding",  # of "GRU4Rec of two layers", normalised as HRNN is
     "HRNN with an embedding",  # of GRU4Rec with one, and of HRNN Init
     "HRNN-meta on LSTMs",  # of LSTM4Rec, its mixture as on the cell of HRNN
     "HRNN-meta on a TCN",  # of "HRNN-meta on a TCN and a GRU"
-    "LSTM4REC of prefixes",  # of LSTM4Rec, and of GRU4REC of prefixes
+    "GRU4REC of sequences",  # of "GRU4REC of prefixes": only training differs
     "HS-LSTM, supervised",  # of "HS-LSTM": only training differs
     "RNN-BPM of GRUs, joint",  # of "RNN-BPM": another cell, and other training
-    "HCRNN-3",  # of "HCRNN-1" and "HCRNN-3 + Bi"
 }
 """What is exported has its parts in other rows."""
 EXPORTED_CASES = [case for case in NAMED.values() if case.is_served and case.name not in ELSEWHERE]
@@ -70,6 +67,13 @@ STEPS = {
 }
 
 
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_every_network_of_the_registry_that_is_served_has_a_row(name):
+    if registry.entry(name).is_served:
+        own = set(cases_of(name)) & set(EXPORTED_CASES)
+        assert any(not case.trains_alike for case in own), "and is asked as often as can be"
+
+
 def recommender_of(case, id_type, idle_minutes=30.0):
     model = case.build()
     fill = fill_drawn if case.is_padded else fill_distinct
@@ -78,25 +82,13 @@ def recommender_of(case, id_type, idle_minutes=30.0):
     return Recommender(model, Vocabulary(LISTS[id_type], supports), idle_minutes=idle_minutes)
 
 
-@pytest.fixture(scope="module")
-def process():
-    with SessionProcess() as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def converter():
-    with ConverterProcess() as converter:
-        yield converter
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("case", "id_type"),
     [(case, ("text", "int64")[row % 2]) for row, case in enumerate(EXPORTED_CASES)],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp_path):
+def test_every_form_answers_as_keras_does(case, id_type, session_process, converter, tmp_path):
     pytest.importorskip("ai_edge_litert")
     recommender = recommender_of(case, id_type)
     found = check_parity(
@@ -109,7 +101,7 @@ def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp
             quantize="float32",
             process=converter,
         ),
-        process=process,
+        process=session_process,
         num_random=8 if case.trains_alike else 30,
     )
     steps = set() if case.is_padded else STEPS
@@ -120,9 +112,9 @@ def test_every_form_answers_as_keras_does(case, id_type, process, converter, tmp
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("case", ["GRU4Rec one-hot", "HRNN Init", "GRU4REC of prefixes"])
+@pytest.mark.parametrize("case", ["GRU4Rec one-hot", "GRU4REC of prefixes"])
 def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
-    case, process, converter, tmp_path, monkeypatch
+    case, session_process, converter, tmp_path, monkeypatch
 ):
     """As little as it is here; parity sets it beside the scores of the Keras model."""
     pytest.importorskip("ai_edge_litert")
@@ -139,7 +131,7 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
             quantize="float32",
             process=converter,
         ),
-        process=process,
+        process=session_process,
     )
     assert max(found.differences.values()) < 1e-5
 
@@ -148,7 +140,7 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
 @pytest.mark.parametrize(
     ("case", "k"), [("GRU4Rec one-hot", [3, NUM_ITEMS]), ("GRU4REC of prefixes", NUM_ITEMS)]
 )
-def test_what_xla_compiled_answers_as_keras_does(case, k, process, tmp_path, monkeypatch):
+def test_what_xla_compiled_answers_as_keras_does(case, k, session_process, tmp_path, monkeypatch):
     """Block by block, too; the graph pads whatever is asked to few shapes."""
     monkeypatch.setattr(inference, "LARGE", NUM_ITEMS)
     monkeypatch.setattr(inference, "BLOCK", 5)
@@ -156,7 +148,7 @@ def test_what_xla_compiled_answers_as_keras_does(case, k, process, tmp_path, mon
     folder = export_saved_model(recommender, tmp_path, k=k, xla=True)
     graph = (folder / "saved_model.pb").read_bytes()
     assert b"_XlaMustCompile" in graph
-    found = check_parity(recommender, saved_model=folder, num_random=0, process=process)
+    found = check_parity(recommender, saved_model=folder, num_random=0, process=session_process)
     longer = set() if k == NUM_ITEMS else {f"saved_model recommend_{NUM_ITEMS}"}
     assert {*longer, "saved_model recommend"} <= set(found.differences)
     assert max(found.differences.values()) < 1e-5
@@ -165,7 +157,7 @@ def test_what_xla_compiled_answers_as_keras_does(case, k, process, tmp_path, mon
 
 @pytest.mark.parametrize(
     "case",
-    [case for case in EXPORTED_CASES if case.is_padded and not case.trains_alike],
+    [case for case in PREFIX_CASES if case in EXPORTED_CASES and not case.trains_alike],
     ids=lambda case: case.name,
 )
 def test_no_shape_of_what_xla_compiles_depends_on_values(case, tmp_path):
@@ -293,7 +285,7 @@ def size_of(folder):
 
 
 @pytest.mark.integration
-def test_tables_of_half_the_size_stay_within_their_tolerance(process, tmp_path):
+def test_tables_of_half_the_size_stay_within_their_tolerance(session_process, tmp_path):
     model = HRNN(
         num_items=3000, session_units=32, user_units=8, inputs="embedding", item_dim=16, seed=1
     )
@@ -302,7 +294,7 @@ def test_tables_of_half_the_size_stay_within_their_tolerance(process, tmp_path):
     whole = export_saved_model(recommender, tmp_path / "whole")
     short = export_saved_model(recommender, tmp_path / "short", tables="bfloat16")
     assert 0.45 < size_of(short) / size_of(whole) < 0.6
-    found = check_parity(recommender, saved_model=short, process=process)
+    found = check_parity(recommender, saved_model=short, process=session_process)
     largest = max(value for form, value in found.differences.items() if form.startswith("saved"))
     assert 1e-5 < largest < TOLERANCES["bfloat16"]
     assert 0.9 < found.agreements["saved_model recommend"] < 1.0
@@ -318,7 +310,7 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.integration
-def test_a_form_that_departs_is_named_with_the_history(exported, process):
+def test_a_form_that_departs_is_named_with_the_history(exported, session_process):
     recommender, folder = exported
     # Same ids and weights: only users without a known event get other items.
     same_ids = Vocabulary(TEXTS, np.arange(1, NUM_ITEMS + 1))
@@ -328,26 +320,26 @@ def test_a_form_that_departs_is_named_with_the_history(exported, process):
         match=r"'saved_model serving_default' departs from Keras after history 0 \(0 events.*a "
         r"score differs by 0\.\d+, and may by 1e-05\. All forms must answer alike",
     ):
-        check_parity(other, saved_model=folder, process=process)
+        check_parity(other, saved_model=folder, process=session_process)
 
 
 @pytest.mark.integration
-def test_a_departure_of_small_scores_is_found(process, tmp_path):
+def test_a_departure_of_small_scores_is_found(session_process, tmp_path):
     """The shares of 200 000 items are below the tolerance of a score near 1."""
     model, rising = GRU4Rec(num_items=200_000, units=(2,), seed=0), np.arange(1, 200_001)
     recommender = Recommender(model, Vocabulary(range(200_000), rising[::-1]))
     folder = export_saved_model(recommender, tmp_path)
     other = Recommender(model, Vocabulary(range(200_000), rising))
     with pytest.raises(ParityError, match="'saved_model serving_default' departs from Keras"):
-        check_parity(other, saved_model=folder, process=process)
+        check_parity(other, saved_model=folder, process=session_process)
 
 
 @pytest.mark.integration
-def test_an_export_of_another_model_is_refused(exported, process):
+def test_an_export_of_another_model_is_refused(exported, session_process):
     recommender, folder = exported
     other = Recommender(recommender.model, recommender.vocabulary, idle_minutes=31)
     with pytest.raises(ValueError, match="`saved_model` was exported with model_number"):
-        check_parity(other, saved_model=folder, process=process)
+        check_parity(other, saved_model=folder, process=session_process)
 
 
 def test_a_missing_runtime_is_said(monkeypatch):
@@ -473,7 +465,7 @@ def test_the_session_of_a_call_that_is_refused_is_closed(exported, tmp_path, mon
 
 
 @pytest.mark.integration
-def test_a_call_that_is_refused_says_why_and_the_process_lives_on(exported, process):
+def test_a_call_that_is_refused_says_why_and_the_process_lives_on(exported, session_process):
     _, folder = exported
     inputs = {
         "item_ids": np.array([["tea"]]),
@@ -484,7 +476,7 @@ def test_a_call_that_is_refused_says_why_and_the_process_lives_on(exported, proc
     with pytest.raises(
         RuntimeError, match=r"could not be asked in a Session: InvalidArg[\s\S]*`lengths` must lie"
     ):
-        process(folder, [("recommend", inputs)])
+        session_process(folder, [("recommend", inputs)])
     inputs["lengths"] = np.array([1], np.int32)
-    (answer,) = process(folder, [("recommend", inputs)])
+    (answer,) = session_process(folder, [("recommend", inputs)])
     assert answer["item_ids"].shape == (1, 4)

@@ -9,7 +9,6 @@ import tensorflow as tf
 from benchmarks import litert
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import check_tflite, export_tflite, litert_interpreter
-from hrec_tf.export.tflite import ConverterProcess
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.recommender import Recommender
 from tests.reference.full_disk import file_size_limit
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.xdist_group("tflite")
 def recommender():
     model = HRNN(num_items=6, session_units=4, user_units=3, seed=0)
     return Recommender(model, Vocabulary(ITEMS, [9, 5, 5, 4, 2, 1]), idle_minutes=45)
-
-
-@pytest.fixture(scope="module")
-def converter():
-    """One for all files but that of `test_a_conversion_that_fails...`: its start takes seconds."""
-    with ConverterProcess() as converter:
-        yield converter
 
 
 @pytest.fixture(scope="module")
