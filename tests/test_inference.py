@@ -16,6 +16,8 @@ from tests.reference.neighbour_scores import similarities
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
 from tests.reference.weights import fill_distinct
 
+pytestmark = pytest.mark.xdist_group("inference")
+
 NUM_ITEMS = 6
 SUPPORTS = np.array([9, 5, 5, 4, 2, 1])
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}

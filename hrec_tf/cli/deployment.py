@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hrec_tf import manifest
 from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.serving.artefact import newest_version
 from hrec_tf.serving.deployment import texts
@@ -36,6 +37,7 @@ def write_deployment(
         FileNotFoundError: the base path holds no version.
         ValueError: a folder that is there already, a name that is no name of a folder, a port
             outside 1..65534, or a size that is no power of two.
+        ValueError: a version that was changed since its export.
         OSError: they cannot be written; nothing is left behind.
 
     Example:
@@ -49,14 +51,16 @@ def write_deployment(
             "overwritten. Choose another name, or remove it."
         )
     numbers = sorted(int(path.name) for path in base.iterdir() if _is_version(path))
+    served = [number for number in numbers if number <= newest][-2:]
     made = texts(
         # Compose reads $ as the beginning of a variable.
         source=str(base.resolve()).replace("$", "$$"),
-        versions=[number for number in numbers if number <= newest][-2:],
+        versions=served,
         model_name=model_name,
         address=address,
         port=port,
         max_batch_size=max_batch_size,
+        xla=any(_is_for_xla(base / str(number)) for number in served),
     )
     with whole_folder(folder) as aside:
         for name, text in made.items():
@@ -64,6 +68,13 @@ def write_deployment(
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return [folder / name for name in made]
+
+
+def _is_for_xla(folder: Path) -> bool:
+    """Whether `hrec export --xla` wrote a version; what others wrote has no manifest."""
+    if not (folder / manifest.FILE).is_file():
+        return False
+    return bool(manifest.check(folder, kind="saved_model").get("xla"))
 
 
 def _is_version(path: Path) -> bool:

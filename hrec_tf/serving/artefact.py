@@ -135,11 +135,14 @@ class Artefact:
         for name, signature in self.signatures.items():
             _require_known_types(folder, name, signature)
 
-    def warm_up(self) -> int:
+    def warm_up(self, until: threading.Event | None = None) -> int:
         """Runs the requests that lie beside the model; returns how many.
 
+        Args:
+            until: once it is set no further record is run.
+
         Raises:
-            ValueError: a record that is no request of this model.
+            ValueError: a record that is no request of this model, or `until` was set.
         """
         path = self.folder / WARMUP
         if not path.is_file():
@@ -150,6 +153,8 @@ class Artefact:
                 record = next(records, None)
                 if record is None:
                     return count
+                if until is not None and until.is_set():
+                    raise ValueError("the server ends")
                 if count == MAX_WARMUP_RECORDS:
                     raise ValueError(f"at most {MAX_WARMUP_RECORDS} records are run")
                 log = prediction_log_pb2.PredictionLog.FromString(record.numpy())

@@ -323,7 +323,11 @@ class AsyncClient:
             response = await self._called(
                 protocol.GET_MODEL_METADATA, request, protocol.GetModelMetadataResponse
             )
-            metadata = self._metadata = read_metadata(self.address, self.model_name, response)
+            try:
+                metadata = read_metadata(self.address, self.model_name, response)
+            except ValueError as error:
+                raise ServingError(self.address, "FAILED_PRECONDITION", str(error)) from error
+            self._metadata = metadata
         return metadata
 
     async def close(self) -> None:

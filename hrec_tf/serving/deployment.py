@@ -27,6 +27,8 @@ FLAGS = (
     "--enable_grpc_healthcheck_service=true",
 )
 """Of `tensorflow_model_server`. Labels are set before the first versions are loaded."""
+XLA_FLAGS = ("--xla_cpu_compilation_enabled=true", "--xla_gpu_compilation_enabled=true")
+"""Without which a model that was exported for XLA does not run; either image knows both."""
 BATCHING_FLAGS = (
     "--enable_batching=true",
     "--batching_parameters_file=/config/batching_parameters.txt",
@@ -46,6 +48,7 @@ def texts(
     address: str,
     port: int,
     max_batch_size: int,
+    xla: bool = False,
 ) -> dict[str, str]:
     """Returns path -> text of each file; see also `hrec_tf.cli.deployment`.
 
@@ -55,6 +58,7 @@ def texts(
         model_name: by which requests name the model.
         address, port: of this machine, where Compose lets callers in; REST has the next port.
         max_batch_size: most rows of a batch, a power of two.
+        xla: whether a version was exported for XLA.
 
     Raises:
         ValueError: a name that is no name of a folder, a port outside 1..65534, or a size that is
@@ -68,7 +72,7 @@ def texts(
         "port": _checked_port(port),
         "batch_sizes": _powers_of_two(max_batch_size),
         "image_tag": IMAGE_TAG,
-        "flags": FLAGS,
+        "flags": (*FLAGS, *XLA_FLAGS) if xla else FLAGS,
         "batching_flags": BATCHING_FLAGS,
     }
     templates = resources.files("hrec_tf.serving").joinpath("tf_serving")

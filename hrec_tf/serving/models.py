@@ -121,7 +121,7 @@ class Models:
         self._labels: dict[str, dict[str, int]] = {}
         self._statuses: dict[tuple[str, int], _Status] = {}
         self._lock = threading.Lock()  # of the four above, never held while a model is loaded
-        self._changing = threading.Lock()
+        self._changing, self._is_ending = threading.Lock(), threading.Event()
 
     @property
     def names(self) -> list[str]:
@@ -136,10 +136,11 @@ class Models:
         """
         with self._changing:
             try:
+                wanted = _all_wanted(self._config)
                 for model in self._config.model_config_list.config:
-                    for version in _wanted(model):
+                    for version in wanted[model.name]:
                         self._load(model.name, version, Path(model.base_path) / str(version))
-                self._set_labels(self._config)
+                self._set_labels(self._config, wanted)
             except BaseException:
                 self._retire(list(self._loaded))
                 raise
@@ -181,24 +182,26 @@ class Models:
                         f"new configuration says {model.base_path!r}. Serve that one by another "
                         "name."
                     )
+            # Once: folders change while versions are loaded, and what is loaded is what is kept.
+            wanted = _all_wanted(config)
             try:
                 for model in config.model_config_list.config:
-                    for version in _wanted(model):
+                    for version in wanted[model.name]:
                         if version not in self._loaded.get(model.name, {}):
                             self._load(model.name, version, Path(model.base_path) / str(version))
                             fresh.append((model.name, version))
-                self._set_labels(config)
+                self._set_labels(config, wanted)
             except BaseException:
                 for name, version in fresh:
                     self._let_go(name, [version])
                 raise
             self._config = config
-            wanted = {model.name: _wanted(model) for model in config.model_config_list.config}
             for name, held in list(self._loaded.items()):
                 self._let_go(name, [v for v in held if v not in wanted.get(name, [])])
 
     def close(self) -> None:
-        """Lets go of all, each as soon as nobody uses it."""
+        """Lets go of all, each as soon as nobody uses it; what is warming up is broken off."""
+        self._is_ending.set()
         with self._changing:
             self._retire(list(self._loaded))
 
@@ -219,7 +222,8 @@ class Models:
                 loaded.users -= 1
                 is_last = loaded.is_retired and not loaded.users
             if is_last:
-                loaded.close()
+                # It waits for what is run, and whoever used it last may be a loop of requests.
+                threading.Thread(target=loaded.close, name="closing").start()
 
     def statuses(self, spec: Any) -> dict[int, tuple[int, str]]:
         """Returns version -> its state and what was wrong with it, newest first.
@@ -278,10 +282,10 @@ class Models:
             return labels[spec.version_label]
         return spec.version.value if spec.HasField("version") else None
 
-    def _set_labels(self, config: ModelServerConfig) -> None:
+    def _set_labels(self, config: ModelServerConfig, served: dict[str, list[int]]) -> None:
         for model in config.model_config_list.config:
             for label, version in model.version_labels.items():
-                if version not in self._loaded.get(model.name, {}):
+                if version not in served[model.name]:
                     raise ValueError(
                         f"Label {label!r} of model {model.name!r} names version {version}, which "
                         "is not in service. Serve it first: name it in model_version_policy."
@@ -311,7 +315,7 @@ class Models:
         artefact = None
         try:
             artefact = Artefact(folder, version, limits=self._limits)
-            artefact.warm_up()
+            artefact.warm_up(until=self._is_ending)
             loaded = Loaded(artefact, self._runner_of(artefact))
         except Exception as error:
             if artefact is not None:
@@ -349,6 +353,11 @@ class Models:
             self._statuses[name, version] = status
 
 
+def _all_wanted(config: ModelServerConfig) -> dict[str, list[int]]:
+    """Model -> versions that are to be served, rising; raises as `_wanted` does."""
+    return {model.name: _wanted(model) for model in config.model_config_list.config}
+
+
 def _wanted(model: Any) -> list[int]:
     """Versions of a ModelConfig that are to be served, rising.
 
@@ -369,7 +378,7 @@ def _wanted(model: Any) -> list[int]:
                 f"{model.base_path!r} has {', '.join(map(str, there))}. Export it, or take it out "
                 "of the policy."
             )
-        return sorted(policy.specific.versions)
+        return sorted(set(policy.specific.versions))
     return there[-max(policy.latest.num_versions, 1) :]
 
 

@@ -4,7 +4,8 @@ The checks and codes are those of TensorFlow Serving, with limits and messages o
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import grpc
@@ -13,6 +14,8 @@ import numpy as np
 from hrec_tf import checks
 from hrec_tf.serving import tensors
 
+_MAX_HEADER = 1000
+"""Bytes of UTF-8 of a message that travels in a header."""
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 _OF_EVENTS = {"item_ids", "timestamps"}
 """Inputs whose second axis, where there is one, is the events of a history."""
@@ -29,6 +32,48 @@ class RefusedError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str):
         super().__init__(message)
         self.code, self.message = code, message
+
+
+def for_header(message: str) -> str:
+    """Returns as much of a message as the header of a refusal has room for.
+
+    It may quote what was sent, and each of its bytes that is no ASCII travels as three.
+    """
+    return message.encode(errors="replace")[:_MAX_HEADER].decode(errors="ignore")
+
+
+class Places:
+    """Room for the requests that are in work at once.
+
+    Args:
+        most: of them.
+    """
+
+    def __init__(self, most: int):
+        self.most, self._taken = most, 0
+
+    @property
+    def free(self) -> int:
+        """How many more requests there is room for."""
+        return self.most - self._taken
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Takes a place until the block ends.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        if not self.free:
+            raise RefusedError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self.most} requests are in work, which is the most. Ask again later.",
+            )
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
 
 class Limits(NamedTuple):

@@ -14,6 +14,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import grpc
@@ -27,7 +28,7 @@ from hrec_tf.serving.extra import require
 from hrec_tf.serving.http_runner import HTTPRunner, sender
 from hrec_tf.serving.models import Models
 from hrec_tf.serving.monitoring import Monitoring
-from hrec_tf.serving.requests import RefusedError
+from hrec_tf.serving.requests import Places, RefusedError
 from hrec_tf.serving.services import as_refused, filled_spec, predict, states
 from hrec_tf.serving.tls import TLS
 
@@ -67,22 +68,23 @@ class RestServer:
         self._models, self._monitoring = models, monitoring
         self._address, self._ssl = address, None if tls is None else tls.of_http()
         self._runner: Any = None
+        self._reading = asyncio.Semaphore(1)
         # Of the bodies that are coming, the oldest first.
         self._coming: dict[asyncio.Timeout, None] = {}
 
-    async def start(self, port: int, max_bytes: int, connections: int) -> int:
+    async def start(self, port: int, max_bytes: int, places: Places) -> int:
         """Listens, and returns the port.
 
         Args:
             port: 0 for any free one.
             max_bytes: of a body.
-            connections: requests that are in work at once; to more the answer is 429. As many
+            places: of requests that are in work at once; to more the answer is 429. As many
                 more may be coming: to who takes longest, the answer is 408.
 
         Raises:
             OSError: the port is taken.
         """
-        self._connections = self._free = connections
+        self._places = places
         try:
             return await self._open(port, max_bytes)
         except BaseException:
@@ -150,10 +152,11 @@ class RestServer:
 
     async def _body(self, request: Any) -> bytes:
         """Reads a body; who sends one slowly keeps nobody from being answered."""
-        if len(self._coming) >= self._connections:
+        if len(self._coming) >= self._places.most:
             slowest = next(iter(self._coming))
             del self._coming[slowest]
-            slowest.reschedule(0)
+            if not slowest.expired():  # as it may be at this moment
+                slowest.reschedule(0)
         limit = asyncio.timeout(SECONDS)
         try:
             async with limit:
@@ -172,16 +175,8 @@ class RestServer:
             self._coming.pop(limit, None)
 
     async def _in_work(self, request: Any, body: bytes) -> bytes:
-        if not self._free:
-            raise RefusedError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"{self._connections} requests are in work, which is the most. Ask again later.",
-            )
-        self._free -= 1
-        try:
+        with self._places.taken():
             return await self._asked(request.method, request.match_info["path"], body)
-        finally:
-            self._free += 1
 
     async def _asked(self, method: str, path: str, body: bytes) -> bytes:
         spec, verb = _read_path(path)
@@ -209,15 +204,22 @@ class RestServer:
         )
 
     async def _predict(self, spec: Any, body: bytes) -> bytes:
-        beside = asyncio.to_thread if len(body) >= _LARGE else _here
-        asked = await beside(_read_body, body)
-        spec.signature_name = asked.get("signature_name", "")
-        # One version reads the inputs and answers them, whatever comes in between.
-        with self._models.using(spec) as loaded:
-            signature = loaded.artefact.signature(spec.signature_name or DEFAULT_SIGNATURE)
-            inputs = await beside(_read_inputs, asked, signature)
-            _, outputs = await asyncio.wait_for(predict(loaded, spec, inputs, ()), SECONDS)
-        return await beside(_answer_of, outputs, "instances" in asked)
+        is_large = len(body) >= _LARGE
+        beside = asyncio.to_thread if is_large else _here
+        async with asyncio.timeout(SECONDS):
+            with ExitStack() as held:
+                # What a large body is parsed to takes 30 times its bytes: one at a time has that.
+                async with self._reading if is_large else nullcontext():
+                    asked = await beside(_read_body, body)
+                    spec.signature_name = asked.get("signature_name", "")
+                    is_by_row = "instances" in asked
+                    # One version reads the inputs and answers them, whatever comes in between.
+                    loaded = held.enter_context(self._models.using(spec))
+                    signature = loaded.artefact.signature(spec.signature_name or DEFAULT_SIGNATURE)
+                    inputs = await beside(_read_inputs, asked, signature)
+                    del asked
+                _, outputs = await predict(loaded, spec, inputs, ())
+            return await beside(_answer_of, outputs, is_by_row)
 
 
 class _BodyError(RefusedError):
@@ -273,12 +275,19 @@ def _read_body(body: bytes) -> dict[str, Any]:
     if not isinstance(asked, dict) or ("instances" in asked) == ("inputs" in asked):
         raise _invalid("The body must be an object with either `instances` or `inputs`.")
     unknown = set(asked) - {"instances", "inputs", "signature_name"}
-    if unknown or not isinstance(asked.get("signature_name", ""), str):
+    if unknown or not _is_text(asked.get("signature_name", "")):
         raise _invalid(
             f"The body has {', '.join(sorted(unknown)) or 'a `signature_name` that is no text'}, "
             "but may hold `signature_name` and one of `instances` and `inputs`."
         )
     return asked
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:  # half a pair of surrogates, which JSON may hold
+        return False
 
 
 def _columns(instances: Any, signature: Any) -> Any:

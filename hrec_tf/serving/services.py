@@ -22,24 +22,29 @@ from hrec_tf.serving import tensors
 from hrec_tf.serving.artefact import Outputs
 from hrec_tf.serving.models import Loaded, Models
 from hrec_tf.serving.monitoring import Monitoring
-from hrec_tf.serving.requests import RefusedError
+from hrec_tf.serving.requests import Places, RefusedError, for_header
 
 _LOG = logging.getLogger(__name__)
 _CODE = grpc.StatusCode
 _MAX_MESSAGE = 1000
+"""Bytes of UTF-8."""
 _CLOCKS_DIFFER = 0.1
 """Seconds by which a client may give up before the server sees the deadline."""
 
 
 def _reads(kind: Any) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
-    """Reads a method's requests, gives what it raises the status of a reply, and counts it."""
+    """Reads a method's requests, gives what it raises the status of a reply, and counts it.
+
+    A request takes its place when it is whole: who sends none, or half of it, has no place.
+    """
 
     def wrap(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(method)
         async def answer(self: Any, message: bytes, context: Any) -> Any:
             with self.monitoring.request("grpc", method.__name__) as code:
                 try:
-                    return await method(self, _read(kind, message), context)
+                    with self.places.taken():
+                        return await method(self, _read(kind, message), context)
                 except asyncio.CancelledError:  # by gRPC: nobody waits any more
                     left = context.time_remaining()
                     is_late = left is not None and left < _CLOCKS_DIFFER
@@ -49,8 +54,7 @@ def _reads(kind: Any) -> Callable[[Callable[..., Awaitable[Any]]], Callable[...,
                 except Exception as error:
                     refused = as_refused(error)
                     code.append(refused.code.name)
-                    # It travels in a header, which has little room, and may quote what was sent.
-                    await context.abort(refused.code, refused.message[:_MAX_MESSAGE])
+                    await context.abort(refused.code, for_header(refused.message))
 
         return answer
 
@@ -144,13 +148,14 @@ class PredictionService:
     Args:
         models: all there are.
         monitoring: counts.
+        places: of requests that are in work at once.
     """
 
     NAME = "tensorflow.serving.PredictionService"
     METHODS = ("Predict", "GetModelMetadata")
 
-    def __init__(self, models: Models, monitoring: Monitoring):
-        self.models, self.monitoring = models, monitoring
+    def __init__(self, models: Models, monitoring: Monitoring, places: Places):
+        self.models, self.monitoring, self.places = models, monitoring, places
 
     @_reads(predict_pb2.PredictRequest)
     async def Predict(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
@@ -189,6 +194,7 @@ class ModelService:
     Args:
         models: all there are.
         monitoring: counts.
+        places: of requests that are in work at once.
         allow_reload: whether `HandleReloadConfigRequest` is answered. A configuration names
             folders of this machine, so that whoever may send one chooses what is run here.
     """
@@ -196,8 +202,11 @@ class ModelService:
     NAME = "tensorflow.serving.ModelService"
     METHODS = ("GetModelStatus", "HandleReloadConfigRequest")
 
-    def __init__(self, models: Models, monitoring: Monitoring, *, allow_reload: bool):
-        self.models, self.monitoring, self._allow_reload = models, monitoring, allow_reload
+    def __init__(
+        self, models: Models, monitoring: Monitoring, places: Places, *, allow_reload: bool
+    ):
+        self.models, self.monitoring, self.places = models, monitoring, places
+        self._allow_reload = allow_reload
 
     @_reads(get_model_status_pb2.GetModelStatusRequest)
     async def GetModelStatus(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name

@@ -6,6 +6,7 @@ store is at work goes to it together, in one transaction or one round trip.
 """
 
 import asyncio
+import os
 import secrets
 import sqlite3
 import time
@@ -23,6 +24,8 @@ _APPLICATION = 0x68726563  # "hrec"
 _PURGE_SECONDS = 60.0
 _REDIS_TIMEOUT = 2.0
 _MOST_TOGETHER = 64
+_LONGEST = 1e12
+"""Seconds that a record may live in Redis."""
 
 
 class StoreError(RuntimeError):
@@ -196,10 +199,13 @@ class SQLiteStore:
 
 def _open_database(path: str | Path) -> sqlite3.Connection:
     try:
+        if str(path) != ":memory:":
+            # For its owner alone, as are then the files beside it.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
         (owner,) = database.execute("PRAGMA application_id").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise ValueError(
             f"{str(path)!r} cannot be opened ({error}), but must be a SQLite file in a folder "
             "that can be written. Pass another path."
@@ -264,7 +270,8 @@ class RedisStore:
                 f"`store` is no address of Redis ({error}). Expected redis://host:port/0. Pass for "
                 "example 'redis://127.0.0.1:6379/0'."
             ) from error
-        self._keep_milliseconds = max(int(keep_seconds * 1000), 1)
+        # Redis refuses times that it cannot add to the present one.
+        self._keep_milliseconds = max(int(min(keep_seconds, _LONGEST) * 1000), 1)
         self._asked: Together[tuple[Any, ...], Any] = Together(
             self._answers_of, most=_MOST_TOGETHER
         )

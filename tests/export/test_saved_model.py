@@ -23,6 +23,8 @@ from hrec_tf.serving import Server
 from tests.reference.full_disk import file_size_limit
 from tests.reference.tiny_prefix_model import TinyPrefixModel
 
+pytestmark = pytest.mark.xdist_group("saved_model")
+
 ITEMS = ["tea", "jam", "rum", "gin, dry", "42", "ø"]
 NOON = 1_700_000_000
 NAMES = ["recommend", "recommend_5", "recommend_filtered", "step", "score", "encode"]

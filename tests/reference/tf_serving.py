@@ -23,6 +23,8 @@ FLAGS = {
     "monitoring_config_file",
     "port",
     "rest_api_port",
+    "xla_cpu_compilation_enabled",
+    "xla_gpu_compilation_enabled",
 }
 """Those that are used here."""
 

@@ -21,6 +21,8 @@ from hrec_tf.serving.metadata import read_metadata
 from hrec_tf.user_history import read_history
 from tests.serving import toy
 
+pytestmark = pytest.mark.xdist_group("client")
+
 NOON = 1_700_000_000
 
 

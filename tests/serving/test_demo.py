@@ -23,6 +23,8 @@ from tests.reference.tiny_log import COLUMNS, OPTIONS, ring_sessions, write_ring
 from tests.serving import toy
 from tests.serving.demos import DESCRIPTIONS, NOON, SCRIPT, TEXTS, ask, recommender
 
+pytestmark = pytest.mark.xdist_group("demo")
+
 # Two sessions at 30 minutes, three at 10, one if they never end; an unknown item in the first.
 HISTORY = [
     ["tea", NOON],

@@ -15,6 +15,12 @@ from pathlib import Path
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
 
 from hrec_tf.serving import Client, Gateway, Server
 from hrec_tf.serving.async_client import AsyncClient
@@ -240,10 +246,19 @@ def test_tokens_are_asked_for_but_not_of_who_asks_for_health(toy_server, tmp_pat
             with pytest.raises(grpc.RpcError) as caught:
                 call(user="a")
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            # Not even whether it is a message is told to who brings none.
+            assert garbage(channel) == "UNAUTHENTICATED"
             assert len(call(user="a", metadata=[("authorization", f"Bearer {TOKEN}")]).items) == 4
     tokens.write_text("short")
     with pytest.raises(ValueError, match="1 tokens, of which each must have at least 16 char"):
         Gateway(address, **given)
+
+
+def garbage(channel):
+    """The code of what is no message."""
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(f"/{rpc.SERVICE}/AddEvents")(b"\xff\xff\xff", timeout=30)
+    return caught.value.code().name
 
 
 def remote(channel, name):
@@ -286,7 +301,81 @@ def test_grpc_answers_as_http_does(gateway, client, store):
                 call()
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert message in caught.value.details()
+        assert garbage(channel) == "INVALID_ARGUMENT"
         assert forget(user="gus").forgotten and kept(store, "gus") == ()
+
+
+def test_broken_messages_get_their_code_and_the_gateway_goes_on(gateway):
+    chance = random.Random(7)
+    event = rpc.CLASSES["Event"](item="tea", timestamp=NOON, event_id="e", feedback=[1.0])
+    whole = rpc.CLASSES["AddEventsRequest"](user="zoe", events=[event], k=2).SerializeToString()
+    with grpc.insecure_channel(f"127.0.0.1:{gateway.grpc_port}") as channel:
+        call, codes = channel.unary_unary(f"/{rpc.SERVICE}/AddEvents"), set()
+        for _ in range(300):
+            message = bytearray(whole)
+            for _ in range(chance.randint(1, 4)):
+                place = chance.randrange(len(message))
+                message[place : place + chance.randint(0, 9)] = chance.randbytes(3)
+            try:
+                call(bytes(message), timeout=30)
+            except grpc.RpcError as error:
+                codes.add(error.code().name)
+        assert codes == {"INVALID_ARGUMENT"}
+        assert remote(channel, "Recommend")(user="zoe").items
+
+
+def test_many_who_ask_for_health_share_an_answer(tmp_path):
+    """Also where the model does not answer: nobody else waits behind them all."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            Gateway(address, store=str(tmp_path / "users.sqlite"), timeout=0.5) as gateway,
+            ThreadPoolExecutor(20) as pool,
+        ):
+            begin = time.monotonic()
+            asked = [pool.submit(ask, gateway.port, "GET", "/health") for _ in range(20)]
+            assert {one.result()[0] for one in asked} == {503}
+            # Twenty one after the other would be ten seconds, tries again not counted.
+            assert time.monotonic() - begin < 6
+
+
+@pytest.fixture
+def other_kind():
+    """The address of a model server whose model is no recommender."""
+
+    class Status(model_service_pb2_grpc.ModelServiceServicer):
+        def GetModelStatus(self, request, context):  # noqa: N802, the protocol's name
+            response = get_model_status_pb2.GetModelStatusResponse()
+            response.model_version_status.add(version=1, state="AVAILABLE")
+            return response
+
+    class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def GetModelMetadata(self, request, context):  # noqa: N802
+            held = get_model_metadata_pb2.SignatureDefMap()
+            held.signature_def["serving_default"].method_name = "predict"
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            response.metadata["signature_def"].Pack(held)
+            return response
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Status(), server)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Prediction(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(0).wait()
+
+
+def test_a_server_of_another_kind_is_no_fault_of_who_asks(other_kind, tmp_path):
+    with Gateway(other_kind, store=str(tmp_path / "users.sqlite")) as gateway:
+        for method, path, body in (
+            ("POST", "/events", json.dumps(GOOD)),
+            ("GET", "/recommendations?user=ann", None),
+            ("GET", "/health", None),
+        ):
+            status, content = ask(gateway.port, method, path, body)
+            assert status == 503, content
+            assert other_kind not in content["error"]
 
 
 def test_messages_are_those_of_the_proto_file(tmp_path):

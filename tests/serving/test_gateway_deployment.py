@@ -42,7 +42,9 @@ def test_the_container_is_started_with_options_that_there_are():
     dockerfile = ROOT / service["build"]["dockerfile"]
     assert (FOLDER / service["build"]["context"]).resolve() == ROOT
     assert f"EXPOSE {' '.join(ports)}" in dockerfile.read_text(encoding="utf-8")
-    assert "noeviction" in COMPOSE["services"]["redis"]["command"]
+    redis = COMPOSE["services"]["redis"]["command"]
+    assert "--maxmemory-policy noeviction" in redis and "--appendfsync always" in redis
+    assert re.search(r"--maxmemory \$\{HREC_REDIS_MEMORY:-\d+[mg]b\} ", redis)
     extended = COMPOSE["services"]["serving"]["extends"]
     other = yaml.safe_load((FOLDER / extended["file"]).read_text(encoding="utf-8"))
     assert extended["service"] in other["services"]

@@ -158,6 +158,10 @@ WRONG = {
     "no JSON": (lambda row, batch: b"{", "is no JSON"),
     "no object": (lambda row, batch: [], "`instances` or `inputs`"),
     "both": (lambda row, batch: {"instances": [row], "inputs": batch}, "either"),
+    "half a letter": (
+        lambda row, batch: b'{"inputs": {}, "signature_name": "\\ud800"}',
+        "a `signature_name` that is no text",
+    ),
     "no rows": (lambda row, batch: {"instances": []}, "at least one row"),
     "rows that differ": (lambda row, batch: {"instances": [row, {}]}, "all have the same inputs"),
     "an input too few": (lambda row, batch: {"inputs": {"lengths": [2]}}, "but came with lengths"),

@@ -23,6 +23,8 @@ from serving import request
 from tests.serving import toy
 from tests.serving.gateway_parts import ask
 
+pytestmark = pytest.mark.xdist_group("safety")
+
 
 def openssl(folder, *arguments):
     subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)

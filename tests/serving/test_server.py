@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
 from hrec_tf import manifest
@@ -274,6 +275,23 @@ def test_more_requests_than_connections_are_refused_and_the_others_answered(toy_
             assert first.result().outputs == second.result().outputs
 
 
+def test_requests_that_do_not_come_leave_the_places_to_others(toy_base):
+    """pitfalls 4: neither they nor a probe that watches is in work."""
+    method = "/tensorflow.serving.PredictionService/Predict"
+    with (
+        Server(toy_base, connections=1) as server,
+        Client(f"127.0.0.1:{server.port}") as client,
+        socket.create_connection(("127.0.0.1", server.port)) as silent,
+        grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        silent.sendall(http2.asked(method, b"", ends=False))
+        health = health_pb2_grpc.HealthStub(channel)
+        watched = health.Watch(health_pb2.HealthCheckRequest())
+        assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+        assert client.recommend([("tea", 5)])[0][0] == "jam"
+        watched.cancel()
+
+
 def test_a_few_bytes_do_not_ask_for_many_scores(toy_base):
     """One value may stand for many rows, and each row costs the whole catalogue of 6 items."""
     asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
@@ -316,6 +334,14 @@ def test_a_long_name_is_not_quoted_in_full(served):
     assert code == "INVALID_ARGUMENT"
     if served.is_ours:
         assert len(text) == 1000
+
+
+@pytest.mark.parametrize("letter", ["é", "茶", "😀"])
+def test_what_is_quoted_fits_into_the_header_in_any_alphabet(served, letter):
+    """A letter is up to 12 bytes there, and gRPC refuses long headers now and then."""
+    asked = toy.request("", toy.recommend_inputs())
+    asked.model_spec.name = letter * 3000
+    assert {code_and_text(served, asked)[0] for _ in range(20)} == {"NOT_FOUND"}
 
 
 def test_an_unexpected_error_is_internal_and_the_server_lives_on(toy_base):

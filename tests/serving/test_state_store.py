@@ -201,6 +201,24 @@ def test_a_store_that_is_away_says_so_without_names(tmp_path):
     broken.close()
 
 
+def test_a_file_of_users_is_its_owner_s_alone(tmp_path):
+    path = tmp_path / "users.sqlite"
+    asyncio.run(written_once(str(path)))
+    assert {entry.stat().st_mode & 0o077 for entry in tmp_path.iterdir()} == {0}
+
+
+def test_a_record_may_be_kept_for_ever(redis_address):
+    assert asyncio.run(written_once(redis_address, keep_seconds=1e300)) == b"record"
+
+
+async def written_once(address, keep_seconds=60.0):
+    store = open_store(address, keep_seconds=keep_seconds)
+    assert await store.put("ann", b"record", None)
+    held = await store.get("ann")
+    await store.close()
+    return held.record
+
+
 def test_files_and_addresses_that_are_no_store_are_refused(tmp_path):
     other = tmp_path / "other.sqlite"
     sqlite3.connect(other).execute("CREATE TABLE things (name TEXT)")

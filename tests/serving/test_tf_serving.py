@@ -17,9 +17,10 @@ import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from hrec_tf import manifest as manifests
 from hrec_tf.cli.deployment import write_deployment
 from hrec_tf.cli.main import main
-from hrec_tf.serving.deployment import EXAMPLE_SOURCE, FLAGS, texts
+from hrec_tf.serving.deployment import EXAMPLE_SOURCE, FLAGS, XLA_FLAGS, texts
 from hrec_tf.serving.server import HEALTH_SERVICES
 from tests.reference.tf_serving import FLAGS as KNOWN_FLAGS
 from tests.reference.tf_serving import BatchingParameters, MonitoringConfig
@@ -210,6 +211,17 @@ def test_compose_has_the_place_of_the_model_and_its_ports(written, base):
     assert models["source"].replace("$$", "$") == str(base) and "$$" in models["source"]
     assert (models["target"], models["read_only"]) == ("/models/shop_2", True)
     assert (written / config["source"] / "models.config").is_file()
+
+
+def test_an_export_for_xla_is_deployed_with_its_flags(tmp_path):
+    (tmp_path / "models" / "1").mkdir(parents=True)
+    manifests.write(tmp_path / "models" / "1", kind="saved_model", about={"xla": True})
+    write_deployment(tmp_path / "models", tmp_path / "deployed")
+    compose = yaml.safe_load((tmp_path / "deployed" / "compose.yaml").read_text("utf-8"))
+    pod = manifest("deployment", tmp_path / "deployed")["spec"]["template"]["spec"]
+    for command in (compose["services"]["serving"]["command"], pod["containers"][0]["args"]):
+        assert set(XLA_FLAGS) <= set(command)
+    assert "xla" not in "".join(example().values())
 
 
 def test_the_first_version_is_served_alone(tmp_path):

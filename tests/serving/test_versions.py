@@ -19,8 +19,11 @@ from hrec_tf import manifest
 from hrec_tf.serving import Client, Server, ServingError
 from hrec_tf.serving.artefact import Artefact
 from hrec_tf.serving.models import one_model, read_config
+from hrec_tf.serving.requests import Limits
 from tests.serving import toy
 from tests.serving.rest_parts import ROW, predict
+
+pytestmark = pytest.mark.xdist_group("versions")
 
 OTHER = ["jam", "tea", "rum", "gin", "ale", "ø"]
 """The toy's items in another order: after tea comes rum."""
@@ -169,7 +172,7 @@ def test_policies_and_labels(toys, base):
         "": [3],
         "model_version_policy { latest { num_versions: 2 } }": [3, 2],
         "model_version_policy { all {} }": [3, 2, 1],
-        "model_version_policy { specific { versions: 1 versions: 2 } }": [2, 1],
+        "model_version_policy { specific { versions: 1 versions: 2 versions: 1 } }": [2, 1],
     }
     for policy, expected in policies.items():
         with Server(config_of(base, policy), poll_seconds=0) as server:
@@ -230,9 +233,64 @@ def test_another_configuration_is_taken_whole_or_not_at_all(toys, base, tmp_path
             assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
             assert message in caught.value.details()
             assert server._models.versions() == held
+        # A label of what this configuration takes away.
+        taken = "model_version_policy { specific { versions: 2 } }"
+        with pytest.raises(grpc.RpcError, match="version 1, which is not in service"):
+            reload(config_of(base, f"{taken} version_labels {{ key: 'stable' value: 1 }}"))
+        assert server._models.versions() == held
         assert reload(one_model("other", other)).status.error_code == 0
         with pytest.raises(ServingError, match=r"NOT_FOUND: .*recommender"):
             client.recommend(["tea"])
+
+
+def test_a_version_that_comes_while_another_is_loaded_takes_nothing_away(toys, base, monkeypatch):
+    """A reload keeps what it has loaded: the newest of its beginning."""
+    with Server(base, poll_seconds=0) as server:
+        add(toys, base, 2)
+        load = server._models._load
+
+        def slowly(name, version, *more):
+            load(name, version, *more)
+            if version == 2:
+                add(toys, base, 3)
+
+        monkeypatch.setattr(server._models, "_load", slowly)
+        server._models.reload(config_of(base))
+        assert served_versions(server) == [2]
+        server.poll()
+        assert served_versions(server) == [3]
+
+
+def test_who_uses_a_version_last_does_not_wait_for_its_end(toys, base):
+    """The loop of requests is such a one; what ends is a batch that may run for long."""
+    with Server(base, poll_seconds=0) as server:
+        spec = toy.request("", {}).model_spec
+        may_end, ended = threading.Event(), threading.Event()
+        with server._models.using(spec) as loaded:
+            close = loaded.runner.close
+
+            def slowly():
+                may_end.wait(20)
+                close()
+                ended.set()
+
+            loaded.runner.close = slowly
+            add(toys, base, 2)
+            server.poll()
+        assert not ended.is_set()
+        may_end.set()
+        assert ended.wait(20)
+
+
+def test_a_warm_up_is_broken_off_when_the_server_ends(toys, base):
+    ending = threading.Event()
+    artefact = Artefact(base / "1", 1, limits=Limits(1024, 2**20, 2**25, 2**14))
+    count = artefact.warm_up(until=ending)
+    assert count == 1
+    ending.set()
+    with pytest.raises(ValueError, match=r"record 1 of .* could not be run: the server ends"):
+        artefact.warm_up(until=ending)
+    artefact.close()
 
 
 def test_a_configuration_is_not_taken_from_anybody(toy_base):

@@ -1,5 +1,6 @@
 """What both doors of a gateway share: who may ask, how much at once, and the status of an error."""
 
+import asyncio
 import hmac
 import logging
 import time
@@ -91,6 +92,9 @@ class Front:
             finally:
                 self._requests -= 1
                 self.metrics.in_progress.set(self._requests)
+        except asyncio.CancelledError:  # nobody waits any more
+            code = grpc.StatusCode.CANCELLED
+            raise
         except Exception as error:
             refused = refusal(error)
             code = refused.code

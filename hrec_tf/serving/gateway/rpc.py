@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from hrec_tf.serving import protocol
 from hrec_tf.serving.gateway.front import Front
@@ -19,7 +20,7 @@ from hrec_tf.serving.gateway.questions import (
     read_item,
 )
 from hrec_tf.serving.gateway.records import Event
-from hrec_tf.serving.requests import RefusedError
+from hrec_tf.serving.requests import RefusedError, for_header
 
 PACKAGE = "hrec_tf.gateway"
 SERVICE = f"{PACKAGE}.GatewayService"
@@ -55,7 +56,6 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ForgetUserResponse": {"forgotten": (1, "bool")},
 }
 CLASSES = protocol.message_classes(MESSAGES, package=PACKAGE)
-_MAX_MESSAGE = 1000
 
 
 def make_handler(front: Front) -> Any:
@@ -64,7 +64,6 @@ def make_handler(front: Front) -> Any:
     methods = {
         name: grpc.unary_unary_rpc_method_handler(
             _answered(front, name, method),
-            request_deserializer=CLASSES[f"{name}Request"].FromString,
             response_serializer=CLASSES[f"{name}Response"].SerializeToString,
         )
         for name, method in (
@@ -115,16 +114,26 @@ class _Door:
 
 
 def _answered(front: Front, route: str, method: Callable[[Any], Awaitable[Any]]) -> Any:
-    async def answer(request: Any, context: Any) -> Any:
+    async def answer(message: bytes, context: Any) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         authorization = str(metadata.get("authorization", ""))
         try:
-            return await front.answer(route, authorization, lambda: method(request))
+            return await front.answer(route, authorization, lambda: method(_read(route, message)))
         except RefusedError as error:
-            # It travels in a header, which has little room.
-            await context.abort(error.code, error.message[:_MAX_MESSAGE])
+            await context.abort(error.code, for_header(error.message))
 
     return answer
+
+
+def _read(route: str, message: bytes) -> Any:
+    kind = CLASSES[f"{route}Request"]
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise ValueError(
+            f"The message is no {kind.DESCRIPTOR.full_name}: {error}. Send one as gateway.proto "
+            "has it."
+        ) from error
 
 
 def _read_event(event: Any, is_number: bool) -> Event:

@@ -8,6 +8,8 @@ from hrec_tf.serving.async_client import AsyncClient, ServingError
 from hrec_tf.serving.tls import ClientTLS
 
 _AVAILABLE = "AVAILABLE"
+_MOMENT = 1.0
+"""Seconds for which an answer, or that there was none, serves those who want a new one."""
 
 
 class Versions:
@@ -37,19 +39,19 @@ class Versions:
         self._status = AsyncClient(address, model_name, timeout, tls=tls)
         self._refresh_seconds = refresh_seconds
         self._clients: dict[int, AsyncClient] = {}
-        self._lock, self._next_refresh = asyncio.Lock(), -math.inf
+        self._lock, self._next_refresh, self._last_begin = asyncio.Lock(), -math.inf, -math.inf
         self._failure: tuple[str, str, str] | None = None
 
     async def newest(self, *, ask_again: bool = False) -> tuple[int, AsyncClient]:
         """Returns the highest version that answers.
 
         Args:
-            ask_again: ask the server now, however new its last answer is.
+            ask_again: ask the server now, if its last answer is older than a moment.
 
         Raises:
             ServingError: the server cannot be asked, or has no version that answers.
         """
-        clients = await self._served(ask_again)
+        clients = await self._served(time.monotonic() if ask_again else None)
         version = max(clients)
         return version, clients[version]
 
@@ -62,24 +64,29 @@ class Versions:
         for client in (self._status, *self._clients.values()):
             await client.close()
 
-    async def _served(self, ask_again: bool = False) -> dict[int, AsyncClient]:
+    async def _served(self, since: float | None = None) -> dict[int, AsyncClient]:
+        """The clients, as the server has told of them; `since` when at least, but for a moment."""
         is_due = time.monotonic() >= self._next_refresh
         # One asks. The others wait for it only if they have nothing to go on with.
-        if ask_again or not self._clients or (is_due and not self._lock.locked()):
+        if since is not None or not self._clients or (is_due and not self._lock.locked()):
             async with self._lock:
-                await self._refresh_where_due(ask_again)
+                await self._refresh_where_due(since)
         return self._clients
 
-    async def _refresh_where_due(self, ask_again: bool) -> None:
-        if not ask_again and time.monotonic() < self._next_refresh:
-            if not self._clients and self._failure is not None:
-                raise ServingError(*self._failure)  # who waited need not find it out again
+    async def _refresh_where_due(self, since: float | None) -> None:
+        due = self._next_refresh if since is None else self._last_begin + _MOMENT
+        if (time.monotonic() if since is None else since) < due:
+            # Who waited need not find it out again.
+            if self._failure is not None and (since is not None or not self._clients):
+                raise ServingError(*self._failure)
             return
+        self._last_begin = time.monotonic()
         try:
             await self._refresh()
+            self._failure = None
         except ServingError as error:
             self._failure = self._status.address, error.code, error.details
-            if ask_again or not self._clients:
+            if since is not None or not self._clients:
                 raise
         finally:
             self._next_refresh = time.monotonic() + self._refresh_seconds

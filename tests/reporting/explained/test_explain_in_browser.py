@@ -56,6 +56,7 @@ def made(folder):
                 part for key, size in sizes.items() for part in ("--set", f"arguments.{key}={size}")
             ]
             train = ["train", "--data", str(log), *OPTIONS, "--model", model, "--epochs", "1"]
+            train += ["--batch-size", "32"]  # few enough rows for no XLA
             assert main([*train, *changes, "--out", run]) == 0
             assert main(["explain", run, "--out", str(folder / f"{model}.html")]) == 0
             numbers = (folder / f"{model}.json").read_text(encoding="utf-8")
@@ -99,12 +100,13 @@ def test_numbers_are_those_that_the_model_gives_for_one_history(made, folder, mo
     np.testing.assert_allclose(drawn["changes"]["h"], change, atol=1e-5)
 
 
+@pytest.fixture(scope="module", params=SMALL)
+def page(request, browser, made, folder):
+    return open_page(browser, folder / f"{request.param}.html")
+
+
 @NEEDS_CHROMIUM
 class TestPages:
-    @pytest.fixture(params=SMALL)
-    def page(self, request, browser, made, folder):
-        return open_page(browser, folder / f"{request.param}.html")
-
     def test_it_asks_for_nothing_and_complains_of_nothing(self, page):
         assert page.said == []
         assert page.asked == [page.path.as_uri()]
