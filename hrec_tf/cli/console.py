@@ -142,11 +142,30 @@ def wait_for(asked_to_stop: threading.Event) -> None:
         pass
 
 
-def import_tensorflow() -> None:
+@contextmanager
+def _left_out(package: str) -> Iterator[None]:
+    """Lets nobody import a package in the block that was not imported before."""
+    is_absent = package not in sys.modules
+    if is_absent:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if is_absent:
+            del sys.modules[package]
+
+
+def import_tensorflow(*, with_keras: bool = True) -> None:
     """Imports TensorFlow without the notes that it writes to stderr while it starts.
 
     Some come before its log levels hold, whatever TF_CPP_MIN_LOG_LEVEL says, and would hide
     what the command prints. If the import fails they are shown after all.
+
+    TensorFlow imports Keras, and Keras scikit-learn where it is installed, for wrappers of its
+    own. That is two fifths of the time, the latter half of them, and commands need one or none.
+
+    Args:
+        with_keras: False for what runs artefacts alone.
     """
     if "tensorflow" in sys.modules:
         return
@@ -155,7 +174,8 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            import tensorflow as tf
+            with _left_out("sklearn" if with_keras else "keras"):
+                import tensorflow as tf
 
             tf.config.list_physical_devices()
         except BaseException:

@@ -156,7 +156,7 @@ def serve(
         return
     where = _where(base_path, model_config, model_name)
     encrypts = _is_whole(tls_key, tls_certificate, tls_clients)
-    console.import_tensorflow()
+    console.import_tensorflow(with_keras=False)
     from hrec_tf.serving.models import read_config
     from hrec_tf.serving.server import Server
     from hrec_tf.serving.tls import TLS
@@ -194,7 +194,7 @@ def _print_config(
     base_path: str | None, folder: str, model_name: str, options: dict[str, Any]
 ) -> None:
     where = _where(base_path, None, None)
-    console.import_tensorflow()
+    console.import_tensorflow(with_keras=False)
     from hrec_tf.cli.deployment import write_deployment
 
     print(*write_deployment(where, folder, model_name=model_name, **options), sep="\n")

@@ -23,6 +23,7 @@ from hrec_tf.serving import Client, Server, ServingError, protocol
 from tests.serving import malformed
 
 pytestmark = pytest.mark.integration
+in_one_process = pytest.mark.xdist_group("running server")
 
 
 class Process:
@@ -113,14 +114,22 @@ def answers_watched(one, ask, requests):
     assert one.megabytes < before + 40
     with Client(f"127.0.0.1:{one.port}") as client:
         assert first(client) == "jam"
-    assert one.end() == 0
     return answers
 
 
-def test_ten_thousand_malformed_requests_get_their_codes_and_take_no_memory(toy_base):
+@pytest.fixture(scope="module")
+def running(toy_base):
+    """One server for all that it must outlive."""
+    with Process(toy_base, 0, "--rest-port", "0") as one:
+        yield one
+        assert one.end() == 0
+
+
+@in_one_process
+def test_ten_thousand_malformed_requests_get_their_codes_and_take_no_memory(running):
     draw = random.Random(1)
     requests = [malformed.grpc_request(draw) for _ in range(10_000)]
-    with Process(toy_base) as one, grpc.insecure_channel(f"127.0.0.1:{one.port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
         call = channel.unary_unary(protocol.PREDICT)
 
         def code_of(request):
@@ -130,18 +139,19 @@ def test_ten_thousand_malformed_requests_get_their_codes_and_take_no_memory(toy_
                 return error.code().name
             return "OK"
 
-        answers = answers_watched(one, code_of, requests)
+        answers = answers_watched(running, code_of, requests)
     for (message, codes), answer in zip(requests, answers, strict=True):
         assert answer in codes, message[-500:]
     assert min(answers.count(code) for code in (*set(malformed.GRPC.values()), "INTERNAL")) > 100
 
 
-def test_ten_thousand_malformed_bodies_get_their_codes_and_take_no_memory(toy_base):
+@in_one_process
+def test_ten_thousand_malformed_bodies_get_their_codes_and_take_no_memory(running):
     draw, free = random.Random(1), queue.SimpleQueue()
     requests = [malformed.rest_request(draw) for _ in range(10_000)]
-    with Process(toy_base, 0, "--rest-port", "0") as one, ExitStack() as opened:
+    with ExitStack() as opened:
         for _ in range(8):
-            connection = http.client.HTTPConnection("127.0.0.1", *one.rest_ports, timeout=20)
+            connection = http.client.HTTPConnection("127.0.0.1", *running.rest_ports, timeout=20)
             free.put(opened.enter_context(closing(connection)))
 
         def status_of(request):
@@ -154,23 +164,23 @@ def test_ten_thousand_malformed_bodies_get_their_codes_and_take_no_memory(toy_ba
             assert set(told) == ({"predictions"} if answer.status == 200 else {"error"})
             return answer.status
 
-        answers = answers_watched(one, status_of, requests)
+        answers = answers_watched(running, status_of, requests)
     for (path, body, codes), answer in zip(requests, answers, strict=True):
         assert answer in codes, (path, body[-500:])
     assert min(answers.count(status) for status in (200, 400, 404)) > 500
 
 
-def test_slow_clients_do_not_keep_others_from_being_answered(toy_base):
-    with Process(toy_base, 0, "--rest-port", "0") as one:
-        slow = []
-        for _ in range(100):
-            connection = socket.create_connection(("127.0.0.1", one.port))
-            connection.send(b"PRI * HTTP/2.0\r\n")  # and never the rest
-            slow.append(connection)
-        with Client(f"127.0.0.1:{one.port}") as client:
-            assert [first(client) for _ in range(20)] == ["jam"] * 20
-        for connection in slow:
-            connection.close()
+@in_one_process
+def test_slow_clients_do_not_keep_others_from_being_answered(running):
+    slow = []
+    for _ in range(100):
+        connection = socket.create_connection(("127.0.0.1", running.port))
+        connection.send(b"PRI * HTTP/2.0\r\n")  # and never the rest
+        slow.append(connection)
+    with Client(f"127.0.0.1:{running.port}") as client:
+        assert [first(client) for _ in range(20)] == ["jam"] * 20
+    for connection in slow:
+        connection.close()
 
 
 def test_a_signal_that_the_system_gives_to_another_thread_ends_the_server(toy_base):
@@ -181,15 +191,16 @@ def test_a_signal_that_the_system_gives_to_another_thread_ends_the_server(toy_ba
         assert one.process.wait(30) == 0
 
 
+@in_one_process
 @pytest.mark.parametrize("seconds", [60])
-def test_a_minute_of_load_leaves_memory_where_it_was(toy_base, seconds):
-    with Process(toy_base) as one, Client(f"127.0.0.1:{one.port}", retries=0) as client:
+def test_a_minute_of_load_leaves_memory_where_it_was(running, seconds):
+    with Client(f"127.0.0.1:{running.port}", retries=0) as client:
         _, state = client.replay([("tea", 0)])
         sizes, begin = [], time.monotonic()
         while time.monotonic() < begin + seconds:
             for _ in range(200):
                 client.step("jam", 60, state)
                 client.recommend([("tea", 0), ("rum", 30)])
-            sizes.append(one.megabytes)
+            sizes.append(running.megabytes)
         settled = sizes[len(sizes) // 4]
         assert max(sizes) < settled + 20, sizes
