@@ -98,6 +98,11 @@ def _of_ranking(comparison: Comparison) -> Iterator[str]:
                 f"each ({name}): metrics are far higher than among all items, and the order of "
                 'methods may be another. What is named "full" ranks among all.'
             )
+            if name.endswith("sasrec"):
+                yield (
+                    "They were drawn with replacement, so that an item may stand among them twice, "
+                    "and the target once more, which then ties with itself."
+                )
             continue
         yield (
             f"Targets were ranked among the {evaluation.ranks.num_candidates:,} most frequent "

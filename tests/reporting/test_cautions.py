@@ -31,10 +31,10 @@ def knn(prepared=PREPARED, **options):
     return result("item-knn", *[evaluation(prepared, 0, **options)] * 3)
 
 
-def sampled(number):
+def sampled(number, sampling="strict"):
     points = evaluation_points(PREPARED.test)
     few = Ranks(points, np.zeros(len(points)), np.zeros(len(points)), PREPARED.train.num_items)
-    return knn(num_candidates=number, candidates=f"sampled={number}, strict", full=few)
+    return knn(num_candidates=number, candidates=f"sampled={number}, {sampling}", full=few)
 
 
 def hrnn(prepared=PREPARED, seeds=3, **options):
@@ -55,6 +55,10 @@ def test_a_careful_comparison_has_none():
         (
             lambda: [sampled(100)],
             "ranked among 100 items drawn for each (sampled=100, strict): metrics are far higher",
+        ),
+        (
+            lambda: [sampled(100, "sasrec")],
+            "drawn with replacement, so that an item may stand among them twice, and the target",
         ),
         (
             lambda: [knn(ties="standard", equal=2)],
