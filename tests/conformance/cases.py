@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from hrec_tf import registry
@@ -476,6 +477,17 @@ SAMPLED_CASES = [case for case in CASES + PREFIX_CASES if case.sampled]
 
 TRAINED_CASES = [case for case in CASES + PREFIX_CASES if not case.trains_alike]
 """A row for each way to be trained: every model, and what of its options changes that."""
+
+
+def for_each(cases: list[Case]) -> Any:
+    """Returns the decorator of a test of each case, in one process for all tests of a case.
+
+    So that each is built, trained and compiled there once.
+    """
+    marked = [
+        pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name)) for case in cases
+    ]
+    return pytest.mark.parametrize("case", marked)
 
 
 def cases_of(name: str) -> list[Case]:

@@ -1,16 +1,15 @@
 """What models promise that are trained in lanes: states are carried, and belong to one lane."""
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from hrec_tf.schema import SESSION_START, USER_START
-from tests.conformance.cases import CASES, cyclic_histories, distinct
+from tests.conformance.cases import CASES, cyclic_histories, distinct, for_each
 
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 LANES, STEPS = 3, 5
 
-every_model_of_lanes = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_model_of_lanes = for_each(CASES)
 
 
 def random_states(model, seed=1):

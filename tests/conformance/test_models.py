@@ -26,6 +26,7 @@ from tests.conformance.cases import (
     cases_of,
     cyclic_histories,
     distinct,
+    for_each,
 )
 
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
@@ -38,15 +39,8 @@ TRAINED_ON = ("GRU4Rec of two layers", "HRNN All", "HRNN-meta", "NARM", "HCRNN-3
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept:DeprecationWarning"
 )
-every_model = pytest.mark.parametrize("case", CASES + PREFIX_CASES, ids=lambda case: case.name)
-every_trained_model = pytest.mark.parametrize(
-    "case",
-    # One process for all tests of a model, so that it is trained once.
-    [
-        pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name))
-        for case in TRAINED_CASES
-    ],
-)
+every_model = for_each(CASES + PREFIX_CASES)
+every_trained_model = for_each(TRAINED_CASES)
 
 
 @functools.cache
@@ -176,7 +170,7 @@ def test_scores_of_some_items_are_columns_of_the_catalogue(case):
     np.testing.assert_allclose(by_step, expected, **FLOAT32_NOISE)
 
 
-@pytest.mark.parametrize("case", SAMPLED_CASES, ids=lambda case: case.name)
+@for_each(SAMPLED_CASES)
 def test_gradients_of_tables_cover_the_rows_of_the_batch(case):
     """Pitfalls 1.9: a step on sampled columns costs the same for any catalogue."""
     model, _ = distinct(case)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from hrec_tf.losses import CrossEntropy, reduce_rows
 from hrec_tf.schema import ITEM_IDS, POSITIONS, PREFIXES
-from tests.conformance.cases import NUM_ITEMS, PREFIX_CASES, cyclic_histories, distinct
+from tests.conformance.cases import NUM_ITEMS, PREFIX_CASES, cyclic_histories, distinct, for_each
 from tests.reference.padded_rows import padded_events
 
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 ROWS, STEPS = 4, 5
 
-every_prefix_model = pytest.mark.parametrize("case", PREFIX_CASES, ids=lambda case: case.name)
+every_prefix_model = for_each(PREFIX_CASES)
 item_ids = st.integers(1, NUM_ITEMS)
 batches = st.lists(st.lists(item_ids, min_size=1, max_size=STEPS), min_size=2, max_size=4)
 
