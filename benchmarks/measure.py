@@ -71,6 +71,7 @@ RECIPES = {
     "globo-news": (
         *(*BY_SESSION, "recent-pop", "fpmc"),
         *(*OF_SESSIONS, "rnn-bpm-large-log", *OF_USERS, *OF_LEVELS),
+        *("hcrnn-1", "hcrnn-2", "hcrnn-3", "hcrnn-3-bi-causal"),
     ),
     "foursquare-nyc": BY_SESSION,
     "yoochoose-100k": (

@@ -89,11 +89,10 @@ time is wall time on the CPU, compilation included; other work on the machine ma
 lengthened it. *Best epoch* is the one whose weights were tested, of a training that validation
 ended. *Coverage@20* is the share of the catalogue that the lists of 20 show, *lists/s* how many a
 second are made of 500 histories, 100 at a time; of the user-based GRU and the collaborative RNN,
-which are not served, those of all test points in one go, which is many times as fast. Of HCRNN
-the last form stands beside the other models of sessions, and those on the way to it on the logs of
-its paper and on yoochoose-100k. Where a log has published numbers of these models at this
-preparation, they stand beside ours; of the others there are none. The commands find the logs in
-the folder that the environment variable `HREC_DATA` names.
+which are not served, those of all test points in one go, which is many times as fast. Where a log
+has published numbers of these models at this preparation, they stand beside ours; of the others
+there are none. The commands find the logs in the folder that the environment variable `HREC_DATA`
+names.
 
 Where the tables put reference code beside ours, the settings are the same and these differences
 remain. hgru4rec ends an epoch when the first lane runs out of users and loses the pairs behind
