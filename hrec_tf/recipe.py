@@ -441,8 +441,9 @@ def _num_users(histories: Histories) -> int:
     """The highest number of a user that is to be trained on."""
     if histories.user_ids is None:
         raise ValueError(
-            "`histories` have no `user_ids`, but the recipe's `num_users` is their number. Pass "
-            "`users` to `histories_from_log`, or replace(histories, user_ids=…)."
+            "`histories` have no `user_ids`, but the recipe's `num_users` is their number. Choose "
+            "a model that knows no users where a log has none; else pass `users` to "
+            "`histories_from_log`, or replace(histories, user_ids=…)."
         )
     return int(histories.user_ids.max())
 

@@ -317,10 +317,12 @@ def _rating(
     *,
     use: str,
     inferred: str = "",
-    **arguments: Any,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+    **defaults: Any,
 ) -> Entry:
-    place, held = f"hrec_tf.baselines:{cls}", MappingProxyType(arguments)
-    return Entry(name, title, RATING, place, None, paper, about, use, held, inferred=inferred)
+    place, own = f"hrec_tf.baselines:{cls}", MappingProxyType(defaults)
+    more: dict[str, Any] = {"inferred": inferred, "defaults": own}
+    return Entry(name, title, RATING, place, None, paper, about, use, arguments, **more)
 
 
 _ZOO = {
@@ -798,7 +800,7 @@ _ZOO = {
             "all ratings by a user from those that are known, half of which are hidden in training",
             inferred="the mask",
             use="ratings of many items by each user, who may be new",
-            view="users",
+            arguments=MappingProxyType({"view": "users"}),
             mask=0.5,
         ),
     )

@@ -29,12 +29,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from hrec_tf import __version__, checks, manifest, model_card, weight_files
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import whole_folder
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import FeatureSchemas, LogFeatures
-from hrec_tf.data.log_source import LogSource, PreparedLog
+from hrec_tf.data.log_source import LogSource, PreparedLog, fingerprint_of
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.fitting import train
 from hrec_tf.recipe import Recipe
@@ -105,7 +107,8 @@ class Run:
                 f"the {self.vocabulary.num_items} that {self.path} was trained on. Use the log as "
                 "it was, or train again."
             )
-        if prepared.users_fingerprint != self.about.get("users", prepared.users_fingerprint):
+        knows_users = self.recipe.arguments.get(NUM_USERS) is not None
+        if knows_users and fingerprint_of(prepared.users) != self.about.get("users"):
             raise ValueError(
                 f"{self.log.data} now has other users than {str(self.path)!r} was trained on, or "
                 f"numbers them otherwise, and {self.recipe.model} holds vectors of its users by "
@@ -181,7 +184,7 @@ def save(
     histories: Histories | None = None,
     test: Histories | None = None,
     schemas: FeatureSchemas | None = None,
-    users: str | None = None,
+    users: pl.Series | None = None,
     tensorboard: str | Path | None = None,
     report: str | None = None,
 ) -> Path:
@@ -200,7 +203,8 @@ def save(
             into the manifest.
         test: what `metrics` were taken on; its fingerprint goes into the manifest.
         schemas: of the log; those of features that the model reads are kept.
-        users: `PreparedLog.users_fingerprint`; kept if the model knows its users by number.
+        users: `PreparedLog.users`, needed for a model that knows its users by number; what is kept
+            is their fingerprint.
         tensorboard: folder of event files to copy.
         report: text of report.html.
 
@@ -222,7 +226,7 @@ def save(
         "versions": versions(),
     }
     if recipe.arguments.get(NUM_USERS) is not None:
-        about["users"] = users
+        about["users"] = fingerprint_of(users)
     with whole_folder(path) as aside:
         weights = None
         if not recipe.entry.is_baseline:

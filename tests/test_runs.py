@@ -164,9 +164,7 @@ def test_vectors_of_users_are_read_for_the_users_they_were_trained_for(tmp_path)
     fitted = train(recipe, kept, seed=3, validation=held_back)
     assert fitted.num_users == known
     found = evaluate(recipe, fitted, prepared.test).summary()
-    run = save(
-        tmp_path / "run", log, prepared, fitted, recipe=recipe, users=prepared.users_fingerprint
-    )
+    run = save(tmp_path / "run", log, prepared, fitted, recipe=recipe, users=prepared.users)
     held = runs.load(run)
     assert evaluate(recipe, held.model(), held.load_log().test).summary() == found
 

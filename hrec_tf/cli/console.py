@@ -152,7 +152,7 @@ def _left_out(package: str) -> Iterator[None]:
         yield
     finally:
         if is_absent:
-            del sys.modules[package]
+            sys.modules.pop(package, None)
 
 
 def import_tensorflow(*, with_keras: bool = True) -> None:

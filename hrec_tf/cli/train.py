@@ -126,7 +126,7 @@ def train(
             histories=histories,
             test=prepared.test,
             schemas=None if prepared.features is None else prepared.features.schemas,
-            users=prepared.users_fingerprint,
+            users=prepared.users,
             report=page,
             tensorboard=unfinished.tensorboard if unfinished else None,
         )

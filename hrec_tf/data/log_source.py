@@ -273,24 +273,20 @@ class PreparedLog:
         return Vocabulary.from_log(self.split.train)
 
     @cached_property
-    def users(self) -> pl.Series:
-        """The users of the training part, in the order of their numbers.
+    def users(self) -> pl.Series | None:
+        """The users of the training part, in the order of their numbers; None in a log without.
 
         First those of `validated`, rising, then those of whom all sessions are held back there:
         what is trained beside a validation knows the users up to a number, and none above it.
         """
+        if not self.split.train.has_users:
+            return None
         users = self.split.train.frame[USER].unique().sort()
         try:
             is_trained = users.is_in(self.validated.train.frame[USER].unique().implode())
         except ValueError:  # no session can be held back
             return users
         return pl.concat([users.filter(is_trained), users.filter(~is_trained)])
-
-    @cached_property
-    def users_fingerprint(self) -> str:
-        """SHA-256 over `users` and their type: equal means that numbers are of the same users."""
-        lines = [str(self.users.dtype), *self.users.cast(pl.String)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @cached_property
     def features(self) -> LogFeatures | None:
@@ -357,6 +353,16 @@ class PreparedLog:
                 users=self.users,
             ),
         )
+
+
+def fingerprint_of(users: pl.Series | None) -> str | None:
+    """SHA-256 over `PreparedLog.users`: equal means that numbers are of the same users."""
+    if users is None:
+        return None
+    digest = hashlib.sha256(str(users.dtype).encode())
+    for user in users.cast(pl.String):
+        digest.update(f"\n{user}".encode())
+    return digest.hexdigest()
 
 
 def _held_back(split: Split) -> Split:

@@ -122,6 +122,7 @@ class Models:
         self._statuses: dict[tuple[str, int], _Status] = {}
         self._lock = threading.Lock()  # of the four above, never held while a model is loaded
         self._changing, self._is_ending = threading.Lock(), threading.Event()
+        self._closing: list[threading.Thread] = []
 
     @property
     def names(self) -> list[str]:
@@ -152,6 +153,8 @@ class Models:
         its folder has changed.
         """
         with self._changing:
+            if self._is_ending.is_set():
+                return
             for model in self._config.model_config_list.config:
                 try:
                     wanted = _wanted(model)
@@ -173,6 +176,8 @@ class Models:
         """
         check_config(config)
         with self._changing:
+            if self._is_ending.is_set():
+                raise ValueError("The server ends, and takes no configuration any more.")
             fresh = []
             paths = {m.name: m.base_path for m in self._config.model_config_list.config}
             for model in config.model_config_list.config:
@@ -204,6 +209,8 @@ class Models:
         self._is_ending.set()
         with self._changing:
             self._retire(list(self._loaded))
+            for thread in self._closing:
+                thread.join()
 
     @contextmanager
     def using(self, spec: Any) -> Iterator[Loaded]:
@@ -223,7 +230,9 @@ class Models:
                 is_last = loaded.is_retired and not loaded.users
             if is_last:
                 # It waits for what is run, and whoever used it last may be a loop of requests.
-                threading.Thread(target=loaded.close, name="closing").start()
+                thread = threading.Thread(target=loaded.close, name="closing")
+                self._closing = [one for one in self._closing if one.is_alive()] + [thread]
+                thread.start()
 
     def statuses(self, spec: Any) -> dict[int, tuple[int, str]]:
         """Returns version -> its state and what was wrong with it, newest first.
@@ -307,7 +316,8 @@ class Models:
             self._load(model.name, version, folder, stamp)
             _LOG.info("Model %r version %d is in service.", model.name, version)
         except Exception as error:
-            _LOG.error("Model %r version %d is not served: %s", model.name, version, error)
+            if not self._is_ending.is_set():
+                _LOG.error("Model %r version %d is not served: %s", model.name, version, error)
 
     def _load(self, name: str, version: int, folder: Path, stamp: Any = None) -> None:
         """Loads and warms up a version; it is asked from the moment it is ready."""

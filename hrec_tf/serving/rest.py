@@ -13,9 +13,8 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
@@ -23,7 +22,7 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from hrec_tf.serving import tensors
-from hrec_tf.serving.artefact import DEFAULT_SIGNATURE
+from hrec_tf.serving.artefact import DEFAULT_SIGNATURE, Artefact
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.http_runner import HTTPRunner, sender
 from hrec_tf.serving.models import Models
@@ -68,23 +67,24 @@ class RestServer:
         self._models, self._monitoring = models, monitoring
         self._address, self._ssl = address, None if tls is None else tls.of_http()
         self._runner: Any = None
-        self._reading = asyncio.Semaphore(1)
+        # What a large body is parsed to takes 30 times its bytes: one at a time has that.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         # Of the bodies that are coming, the oldest first.
         self._coming: dict[asyncio.Timeout, None] = {}
 
-    async def start(self, port: int, max_bytes: int, places: Places) -> int:
+    async def start(self, port: int, max_bytes: int, connections: int) -> int:
         """Listens, and returns the port.
 
         Args:
             port: 0 for any free one.
             max_bytes: of a body.
-            places: of requests that are in work at once; to more the answer is 429. As many
+            connections: requests that are in work at once; to more the answer is 429. As many
                 more may be coming: to who takes longest, the answer is 408.
 
         Raises:
             OSError: the port is taken.
         """
-        self._places = places
+        self._places = Places(connections)
         try:
             return await self._open(port, max_bytes)
         except BaseException:
@@ -95,6 +95,7 @@ class RestServer:
         """Takes no more requests, and ends when those in progress are answered, or past `grace`."""
         if self._runner is not None:
             await self._runner.end(grace)
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     async def _open(self, port: int, max_bytes: int) -> int:
         app = web.Application(client_max_size=max_bytes, middlewares=[sender(SECONDS)])
@@ -204,22 +205,34 @@ class RestServer:
         )
 
     async def _predict(self, spec: Any, body: bytes) -> bytes:
-        is_large = len(body) >= _LARGE
-        beside = asyncio.to_thread if is_large else _here
-        async with asyncio.timeout(SECONDS):
-            with ExitStack() as held:
-                # What a large body is parsed to takes 30 times its bytes: one at a time has that.
-                async with self._reading if is_large else nullcontext():
-                    asked = await beside(_read_body, body)
-                    spec.signature_name = asked.get("signature_name", "")
-                    is_by_row = "instances" in asked
-                    # One version reads the inputs and answers them, whatever comes in between.
-                    loaded = held.enter_context(self._models.using(spec))
-                    signature = loaded.artefact.signature(spec.signature_name or DEFAULT_SIGNATURE)
-                    inputs = await beside(_read_inputs, asked, signature)
-                    del asked
-                _, outputs = await predict(loaded, spec, inputs, ())
-            return await beside(_answer_of, outputs, is_by_row)
+        is_large, loop = len(body) >= _LARGE, asyncio.get_running_loop()
+        # One version reads the inputs and answers them, whatever comes in between.
+        with self._models.using(spec) as loaded:
+            async with asyncio.timeout(SECONDS):
+                if is_large:
+                    reading = loop.run_in_executor(self._reader, _read, body, loaded.artefact)
+                    asked = await reading
+                else:
+                    asked = _read(body, loaded.artefact)
+                spec.signature_name = asked.signature_name
+                _, outputs = await predict(loaded, spec, asked.inputs, ())
+        if is_large:
+            return await asyncio.to_thread(_answer_of, outputs, asked.is_by_row)
+        return _answer_of(outputs, asked.is_by_row)
+
+
+class _Asked(NamedTuple):
+    """What a body asks for.
+
+    Attributes:
+        signature_name: empty for the usual.
+        inputs: input name -> TensorProto.
+        is_by_row: whether it lists rows, as then the answer does.
+    """
+
+    signature_name: str
+    inputs: Any
+    is_by_row: bool
 
 
 class _BodyError(RefusedError):
@@ -228,10 +241,6 @@ class _BodyError(RefusedError):
     def __init__(self, status: int, code: str, text: str):
         super().__init__(grpc.StatusCode[code], f"The body {text}.")
         self.status = status
-
-
-async def _here(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
 
 
 def _read_path(path: str) -> tuple[Any, str]:
@@ -254,6 +263,13 @@ def _read_path(path: str) -> tuple[Any, str]:
             f"The path {path!r} is not known. Ask for NAME, NAME/versions/N or NAME/labels/L.",
         )
     return spec, verb
+
+
+def _read(body: bytes, artefact: Artefact) -> _Asked:
+    asked = _read_body(body)
+    name = asked.get("signature_name", "")
+    inputs = _read_inputs(asked, artefact.signature(name or DEFAULT_SIGNATURE))
+    return _Asked(name, inputs, "instances" in asked)
 
 
 def _read_inputs(asked: dict[str, Any], signature: Any) -> Any:

@@ -55,8 +55,8 @@ class Server:
             cores if None.
         batch_rows: rows that are run together at the most.
         connections: requests that are in work at once, most of them waiting for the model; to
-            more the answer is RESOURCE_EXHAUSTED. Four times as many may be on their way by gRPC,
-            half of these by one connection, whose others wait.
+            more the answer is RESOURCE_EXHAUSTED. REST has as many places of its own. By gRPC
+            eight times as many may be on their way, a quarter of these by one connection.
         max_message_bytes: of a request and of a reply.
         max_batch: rows of a request.
         max_elements: of a request's tensors together.
@@ -118,7 +118,7 @@ class Server:
         config = one_model(model_name, base_path) if is_path else base_path
         self.address, self.tls = address, tls
         self._ports: dict[str, int | None] = {"port": port, "rest_port": rest_port}
-        self._places, self._max_message_bytes = Places(connections), max_message_bytes
+        self._connections, self._max_message_bytes = connections, max_message_bytes
         self._allow_reload, self._poll_seconds = allow_reload, poll_seconds
         self._batches: list[MicroBatches] = []
         make = functools.partial(
@@ -253,7 +253,7 @@ class Server:
             from hrec_tf.serving.rest import RestServer
 
             rest = RestServer(self._models, self.monitoring, self.address, self.tls)
-            limits = self._max_message_bytes, self._places
+            limits = self._max_message_bytes, self._connections
             self._ports["rest_port"] = await rest.start(port, *limits)
             self._rest = rest
         for service in HEALTH_SERVICES:
@@ -271,19 +271,15 @@ class Server:
         """A gRPC server that has its port, but answers nothing yet."""
         server = grpc.aio.server(
             # Requests that have not come whole count here, and have no place yet; nor has health.
-            maximum_concurrent_rpcs=4 * self._places.most,
+            maximum_concurrent_rpcs=8 * self._connections,
             options=[
                 *server_options(self._max_message_bytes),
-                ("grpc.max_concurrent_streams", 2 * self._places.most),  # of one connection
+                ("grpc.max_concurrent_streams", 2 * self._connections),  # of one connection
                 ("grpc.max_send_message_length", self._max_message_bytes),
             ],
         )
-        services = (
-            PredictionService(self._models, self.monitoring, self._places),
-            ModelService(
-                self._models, self.monitoring, self._places, allow_reload=self._allow_reload
-            ),
-        )
+        given = self._models, self.monitoring, Places(self._connections)
+        services = PredictionService(*given), ModelService(*given, allow_reload=self._allow_reload)
         server.add_generic_rpc_handlers(tuple(map(handler_of, services)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host = f"[{self.address}]" if ":" in self.address else self.address

@@ -27,7 +27,6 @@ from hrec_tf.serving.requests import Places, RefusedError, for_header
 _LOG = logging.getLogger(__name__)
 _CODE = grpc.StatusCode
 _MAX_MESSAGE = 1000
-"""Bytes of UTF-8."""
 _CLOCKS_DIFFER = 0.1
 """Seconds by which a client may give up before the server sees the deadline."""
 

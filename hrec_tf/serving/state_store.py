@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -199,9 +200,11 @@ class SQLiteStore:
 
 def _open_database(path: str | Path) -> sqlite3.Connection:
     try:
-        if str(path) != ":memory:":
-            # For its owner alone, as are then the files beside it.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if not str(path).startswith((":memory:", "file:")):
+            # A new one for its owner alone, as are then the files beside it. One that is there is
+            # not opened: closing it would end the locks that this process may hold on it.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
         (owner,) = database.execute("PRAGMA application_id").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hrec_tf.data import sessions, splits
 from hrec_tf.data.event_log import EventLog
-from hrec_tf.data.log_source import PreparedLog
+from hrec_tf.data.log_source import PreparedLog, fingerprint_of
 from hrec_tf.data.preparation import (
     bootstrapped_histories,
     histories_from_log,
@@ -214,4 +214,4 @@ def test_users_who_are_held_back_have_the_highest_numbers():
     train, validation = prepared.for_validation()
     assert (train.user_ids.tolist(), validation.user_ids.tolist()) == ([1, 2], [3])
     others = PreparedLog(splits.temporal(log, days=2))
-    assert prepared.users_fingerprint != others.users_fingerprint
+    assert fingerprint_of(prepared.users) != fingerprint_of(others.users)

@@ -92,5 +92,5 @@ def test_a_recipe_takes_the_number_of_users_from_the_log():
         }
     )
     assert recipe.fitted_to(None, HISTORIES).arguments["num_users"] == 3
-    with pytest.raises(ValueError, match=r"no `user_ids`.*Pass `users` to `histories_from_log`"):
+    with pytest.raises(ValueError, match=r"no `user_ids`.*pass `users` to `histories_from_log`"):
         recipe.fitted_to(None, replace(HISTORIES, user_ids=None))

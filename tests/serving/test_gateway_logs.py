@@ -81,12 +81,12 @@ def test_a_request_that_is_no_http_is_logged_without_its_address(
     assert_no_ids(caplog, capfd)
 
 
-def test_a_message_that_is_none_is_logged_without_its_content(gateway, caplog, capfd):
+def test_what_is_no_message_is_refused_and_its_content_not_logged(gateway, caplog, capfd):
     for sent in (b"\xff" + USER.encode(), b"\n\x09" + USER.encode() + b"\xff"):
         with (
             grpc.insecure_channel(f"127.0.0.1:{gateway.grpc_port}") as channel,
-            pytest.raises(grpc.RpcError),
+            pytest.raises(grpc.RpcError) as caught,
         ):
             channel.unary_unary(f"/{rpc.SERVICE}/Recommend")(sent, timeout=30)
-    assert "DecodeError" in caplog.text
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert_no_ids(caplog, capfd)

@@ -59,7 +59,7 @@ def test_more_requests_than_connections_are_told_to_come_again(held_back):
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(predict, server, {"instances": [ROW]}) for _ in range(2)]
         begun.wait(20)
-        wait_until(lambda: not server._places.free)
+        wait_until(lambda: not server._rest._places.free)
         status, answer = predict(server, {"instances": [ROW]})
         assert status == 429
         assert answer == {"error": "2 requests are in work, which is the most. Ask again later."}

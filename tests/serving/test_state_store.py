@@ -213,8 +213,8 @@ def test_a_record_may_be_kept_for_ever(redis_address):
 
 async def written_once(address, keep_seconds=60.0):
     store = open_store(address, keep_seconds=keep_seconds)
-    assert await store.put("ann", b"record", None)
-    held = await store.get("ann")
+    assert await store.put("eva", b"record", None)
+    held = await store.get("eva")
     await store.close()
     return held.record
 

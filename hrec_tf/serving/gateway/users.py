@@ -7,6 +7,7 @@ found fast, wherever the state before the event is that of a version the server 
 import hashlib
 import logging
 import secrets
+import time
 from asyncio import Lock, Semaphore
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -34,6 +35,8 @@ _MOST_RECENT = 1024
 """Users of whom the last record that was written is still at hand."""
 _CALLS_AT_ONCE = 16
 """Questions of whole histories; a server refuses them where it is asked too much."""
+_MOMENT = 1.0
+"""Seconds for which who asks for health gets the answer of another who did."""
 _LONGEST_WALK = 4
 """More events than these are replayed with the history in one request."""
 _REFUSES_STATE = ("NOT_FOUND", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
@@ -169,7 +172,7 @@ class Users:
     async def check(self) -> int:
         """Returns the newest version of the model if the model and the store answer."""
         await self._store.ping()
-        version, _ = await self._versions.newest(ask_again=True)
+        version, _ = await self._versions.newest(since=time.monotonic() - _MOMENT)
         await self._metadata()
         return version
 
@@ -331,7 +334,7 @@ class Users:
         except ServingError as error:
             if error.code != "NOT_FOUND":
                 raise
-        version, client = await self._versions.newest(ask_again=True)
+        version, client = await self._versions.newest(since=time.monotonic())
         return version, await ask(client)
 
 

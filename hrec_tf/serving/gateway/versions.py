@@ -8,8 +8,6 @@ from hrec_tf.serving.async_client import AsyncClient, ServingError
 from hrec_tf.serving.tls import ClientTLS
 
 _AVAILABLE = "AVAILABLE"
-_MOMENT = 1.0
-"""Seconds for which an answer, or that there was none, serves those who want a new one."""
 
 
 class Versions:
@@ -39,19 +37,19 @@ class Versions:
         self._status = AsyncClient(address, model_name, timeout, tls=tls)
         self._refresh_seconds = refresh_seconds
         self._clients: dict[int, AsyncClient] = {}
-        self._lock, self._next_refresh, self._last_begin = asyncio.Lock(), -math.inf, -math.inf
+        self._lock, self._next_refresh, self._asked_at = asyncio.Lock(), -math.inf, -math.inf
         self._failure: tuple[str, str, str] | None = None
 
-    async def newest(self, *, ask_again: bool = False) -> tuple[int, AsyncClient]:
+    async def newest(self, *, since: float = -math.inf) -> tuple[int, AsyncClient]:
         """Returns the highest version that answers.
 
         Args:
-            ask_again: ask the server now, if its last answer is older than a moment.
+            since: time.monotonic(), before which the server's last answer does not count.
 
         Raises:
             ServingError: the server cannot be asked, or has no version that answers.
         """
-        clients = await self._served(time.monotonic() if ask_again else None)
+        clients = await self._served(since)
         version = max(clients)
         return version, clients[version]
 
@@ -64,32 +62,27 @@ class Versions:
         for client in (self._status, *self._clients.values()):
             await client.close()
 
-    async def _served(self, since: float | None = None) -> dict[int, AsyncClient]:
-        """The clients, as the server has told of them; `since` when at least, but for a moment."""
+    async def _served(self, since: float = -math.inf) -> dict[int, AsyncClient]:
         is_due = time.monotonic() >= self._next_refresh
         # One asks. The others wait for it only if they have nothing to go on with.
-        if since is not None or not self._clients or (is_due and not self._lock.locked()):
+        if since > self._asked_at or not self._clients or (is_due and not self._lock.locked()):
             async with self._lock:
                 await self._refresh_where_due(since)
+        if self._failure is not None and (since > -math.inf or not self._clients):
+            raise ServingError(*self._failure)
         return self._clients
 
-    async def _refresh_where_due(self, since: float | None) -> None:
-        due = self._next_refresh if since is None else self._last_begin + _MOMENT
-        if (time.monotonic() if since is None else since) < due:
-            # Who waited need not find it out again.
-            if self._failure is not None and (since is not None or not self._clients):
-                raise ServingError(*self._failure)
-            return
-        self._last_begin = time.monotonic()
+    async def _refresh_where_due(self, since: float) -> None:
+        if since <= self._asked_at and time.monotonic() < self._next_refresh:
+            return  # who waited need not ask again
+        begin, failure = time.monotonic(), None
         try:
             await self._refresh()
-            self._failure = None
         except ServingError as error:
-            self._failure = self._status.address, error.code, error.details
-            if since is not None or not self._clients:
-                raise
-        finally:
-            self._next_refresh = time.monotonic() + self._refresh_seconds
+            failure = self._status.address, error.code, error.details
+        # Where asking was broken off nothing is known, and the next one asks.
+        self._failure, self._asked_at = failure, begin
+        self._next_refresh = time.monotonic() + self._refresh_seconds
 
     async def _refresh(self) -> None:
         states = await self._status.status()
