@@ -98,15 +98,18 @@ def test_users_that_redis_evicts_are_new_and_the_others_whole(toy_server, client
         assert redis.info()["evicted_keys"] > 0
         new, known = (client.recommend(h, exclude_seen=False) for h in ([], ["tea"]))
         store = Store(address)
-        lost = 0
+        lost, sure = 0, 0
         for name in names:
-            held = times(store, name)
+            before = times(store, name)
             content = ask(gateway.port, "GET", f"/recommendations?user={name.replace(' ', '%20')}")
-            assert pairs(content[1]) == (known if held else new)
+            held = times(store, name)
             assert len(held) in (0, 51)
             lost += not held
+            if before == held:  # and not evicted at this moment, as reading too may make it
+                sure += 1
+                assert pairs(content[1]) == (known if held else new)
         store.close()
-        assert 0 < lost < len(names)
+        assert 0 < lost < len(names) < sure + 10
         content = until_done(lambda: add(gateway.port, names[0], ("rum", NOON + 99), k=1))
         assert content["items"][0]["item"] == "gin"
 
