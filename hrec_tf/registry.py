@@ -6,6 +6,7 @@ from this table:
     python -m hrec_tf.registry > docs/models.md
 """
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -283,14 +284,18 @@ def _baseline(
     about: str,
     *,
     use: str,
+    kind: str = BASELINE,
     reads: tuple[str, ...] = (),
     inferred: str = "",
+    arguments: Mapping[str, Any] = MappingProxyType({}),
     **defaults: Any,
 ) -> Entry:
-    place = f"hrec_tf.baselines:{cls}"
-    more: dict[str, Any] = {"reads": reads, "inferred": inferred}
-    own = MappingProxyType(defaults)
-    return Entry(name, title, BASELINE, place, None, paper, about, use, defaults=own, **more)
+    place, own = f"hrec_tf.baselines:{cls}", MappingProxyType(defaults)
+    more: dict[str, Any] = {"reads": reads, "inferred": inferred, "defaults": own}
+    return Entry(name, title, kind, place, None, paper, about, use, arguments, **more)
+
+
+_rating = functools.partial(_baseline, kind=RATING)
 
 
 def _hcrnn(
@@ -306,23 +311,6 @@ def _hcrnn(
     held = MappingProxyType({"theta": "whole", "attention": "single", **arguments})
     place = "hrec_tf.models:HCRNN"
     return Entry(name, title, MODEL, place, layout, _HCRNN, about, use, held, inferred=inferred)
-
-
-def _rating(
-    name: str,
-    title: str,
-    cls: str,
-    paper: str,
-    about: str,
-    *,
-    use: str,
-    inferred: str = "",
-    arguments: Mapping[str, Any] = MappingProxyType({}),
-    **defaults: Any,
-) -> Entry:
-    place, own = f"hrec_tf.baselines:{cls}", MappingProxyType(defaults)
-    more: dict[str, Any] = {"inferred": inferred, "defaults": own}
-    return Entry(name, title, RATING, place, None, paper, about, use, arguments, **more)
 
 
 _ZOO = {

@@ -1,5 +1,6 @@
 """The gateway over HTTP and gRPC, with a toy model: routes, errors, limits."""
 
+import asyncio
 import json
 import os
 import random
@@ -26,6 +27,8 @@ from hrec_tf.serving import Client, Gateway, Server
 from hrec_tf.serving.async_client import AsyncClient
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway import rpc
+from hrec_tf.serving.gateway.front import Front
+from hrec_tf.serving.gateway.metrics import Metrics
 from tests.serving import toy
 from tests.serving.gateway_parts import NOON, Store, Switch, add, ask, free_port, kept, pairs
 
@@ -322,6 +325,22 @@ def test_broken_messages_get_their_code_and_the_gateway_goes_on(gateway):
                 codes.add(error.code().name)
         assert codes == {"INVALID_ARGUMENT"}
         assert remote(channel, "Recommend")(user="zoe").items
+
+
+def test_who_gives_up_is_counted_as_such():
+    front = Front(None, Metrics(), tokens=(), max_requests=1)
+
+    async def given_up():
+        asked = asyncio.create_task(front.answer("Recommend", "", asyncio.Event().wait))
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    asyncio.run(given_up())
+    counted = [one for one in front.metrics.text().decode().splitlines() if "_total{" in one]
+    (line,) = [one for one in counted if "Recommend" in one]
+    assert "CANCELLED" in line and line.endswith(" 1.0")
 
 
 def test_many_who_ask_for_health_share_an_answer(tmp_path):

@@ -293,6 +293,16 @@ def test_a_warm_up_is_broken_off_when_the_server_ends(toys, base):
     artefact.close()
 
 
+def test_nothing_is_loaded_once_a_server_has_ended(toys, base):
+    server = Server(base, poll_seconds=0).start()
+    server.stop()
+    add(toys, base, 2)
+    server._models.poll()
+    assert server._models.versions() == {}
+    with pytest.raises(ValueError, match="The server ends, and takes no configuration"):
+        server._models.reload(config_of(base))
+
+
 def test_a_configuration_is_not_taken_from_anybody(toy_base):
     with Server(toy_base) as server, client_of(server) as client:
         stub = model_service_pb2_grpc.ModelServiceStub(client._asking._channel)
