@@ -290,12 +290,7 @@ class NextItemModel(keras.Model):
         self._train_chunk = functools.partial(self._run_chunk, training=True)
         self._test_chunk = functools.partial(self._run_chunk, training=False)
         if not self.run_eagerly:
-            compiled = functools.partial(
-                tf.function,
-                autograph=False,
-                # Padded batches differ in length; windows of lanes do not.
-                reduce_retracing=self.layout in PADDED_LAYOUTS,
-            )
+            compiled = functools.partial(tf.function, autograph=False)
             self._train_chunk = compiled(self._train_chunk, jit_compile=self._jit_updates)
             # Rows of weight 0 are left out before ranking, which XLA's fixed shapes forbid.
             self._test_chunk = compiled(self._test_chunk)
@@ -488,6 +483,13 @@ class NextItemModel(keras.Model):
 
     def _play(self, stream, run_chunk, where, on_begin, edge) -> Iterator[ChunkEdge]:
         """Runs a stream's chunks from an edge on; yields the edge after each."""
+        if self.layout in PADDED_LAYOUTS and not self.run_eagerly:
+            # Batches differ in length: one program for all, in place of one for each length.
+            windows = tf.nest.map_structure(
+                lambda spec: tf.TensorSpec((1, *spec.shape), spec.dtype), stream.element_spec
+            )
+            number, states = tf.TensorSpec((), tf.int32), self.initial_states(windows[1].shape[1])
+            run_chunk.get_concrete_function(windows, number, number, states)
         return play(
             stream,
             run_chunk,
