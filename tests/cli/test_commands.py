@@ -16,6 +16,7 @@ from hrec_tf.cli import quickstart
 from hrec_tf.cli.main import main
 from hrec_tf.training import EarlyStopping
 from tests.data.datasets import published
+from tests.reference.forks import Fork
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
 # Keras reads its variables for the weights file in a way that NumPy 2 will drop.
@@ -421,6 +422,7 @@ def test_help_and_inspection_come_without_tensorflow(tmp_path):
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.xdist_group("forks")
 @pytest.mark.integration
 def test_progress_goes_to_stderr_and_the_status_is_that_of_the_process(tmp_path):
     path = write_ring_log(tmp_path / "log.csv")
@@ -432,16 +434,11 @@ def test_progress_goes_to_stderr_and_the_status_is_that_of_the_process(tmp_path)
         "sys.exit(main.main())"
     )
     arguments = ["compare", "--data", str(path), *OPTIONS, "--models", "gru4rec", "--json"]
-    process = subprocess.run(
-        [sys.executable, "-c", at_once, *arguments, "--num-lanes", "2"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert process.returncode == 0, process.stderr
-    assert json.loads(process.stdout)["seeds"] == [0]
-    assert "training gru4rec (seed 0)" in process.stderr
-    assert "loss" in process.stderr
+    status, out, err = Fork(at_once, [*arguments, "--num-lanes", "2"]).finished()
+    assert status == 0, err
+    assert json.loads(out)["seeds"] == [0]
+    assert "training gru4rec (seed 0)" in err
+    assert "loss" in err
     hrec = [sys.executable, "-m", "hrec_tf.cli.main"]
     failed = subprocess.run([*hrec, "evaluate", "nowhere"], capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (1, "")

@@ -1,10 +1,7 @@
 """`hrec train` that is killed, resumed and stopped by a full disk, in processes of its own."""
 
 import csv
-import os
 import random
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.reference.forks import Fork
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("resume")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("forks")]
 
 # `hrec`, with all that makes two runs on a CPU equal bit by bit.
 HREC = """
@@ -36,7 +34,7 @@ def killing(handle):
 os.fsync = killing
 """
 # XLA compiles what is run for a moment: quickly, not well.
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+ENVIRONMENT = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 SETTINGS = ["--model", "hrnn-init", "--num-lanes", "2", "--epochs", "4", "--validation"]
 SIZES = ["session_units=8", "user_units=6", "user_dropout=0.2", "init_dropout=0.2"]
 SET = [part for size in SIZES for part in ("--set", f"arguments.{size}")]
@@ -53,18 +51,7 @@ def start(arguments, *, first="", limit=None):
     code = first + HREC
     if limit is not None:
         code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, 2 * ({limit},))\n{code}"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | ENVIRONMENT,
-    )
-
-
-def finished(process):
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    return Fork(code, arguments, **ENVIRONMENT)
 
 
 def weights(run):
@@ -112,7 +99,7 @@ def play_others(train, folder):
     def play(name, *more, limit=None):
         (folder / name).mkdir(exist_ok=True)
         run = folder / name / "run"
-        said = finished(start([*train, "--out", run, *more], limit=limit))
+        said = start([*train, "--out", run, *more], limit=limit).finished()
         return run, *said, [path.name for path in run.parent.iterdir()]
 
     whole, status, _, err, left = play("whole")
@@ -139,13 +126,13 @@ def others(train, tmp_path_factory):
 def killed_after_progress(process, checkpoint, seconds):
     """Kills a process that long after it wrote a new checkpoint; says whether it was in time."""
     before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-    while process.poll() is None:
+    while process.is_running():
         if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
             time.sleep(seconds)
             break
         time.sleep(0.005)
     process.kill()
-    return finished(process)[0] == -9
+    return process.finished()[0] == -9
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_weights(train, others, tmp_path):
@@ -154,7 +141,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(train, others, t
     checkpoint = tmp_path / "run.unfinished" / "training.npz"
     command = [*train, "--out", run]
 
-    status, _, err = finished(start(command, first=KILLED_WHILE_IT_WRITES))
+    status, _, err = start(command, first=KILLED_WHILE_IT_WRITES).finished()
     assert status == -9, err
     assert [path.name for path in checkpoint.parent.glob(".training.npz.*")], "cut short"
     moments, kills = random.Random(7), 0
@@ -164,7 +151,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(train, others, t
         kills += killed_after_progress(start([*command, "--resume"]), checkpoint, moment)
     assert kills == 2, "the training is too short for this test"
     assert not run.exists()
-    status, _, err = finished(start([*command, "--resume"]))
+    status, _, err = start([*command, "--resume"]).finished()
     assert status == 0, err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

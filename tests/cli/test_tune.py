@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 
 import pytest
@@ -12,21 +10,18 @@ from hrec_tf import runs
 from hrec_tf.cli.main import main
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.tuning import Space
+from tests.reference.forks import Fork
 from tests.reference.html_page import Page
 from tests.reference.tiny_log import OPTIONS, write_ring_log
 
-# `hrec`, once it is told to: what is started together then also begins together.
 HREC = """
-from hrec_tf.cli import console
-console.import_tensorflow()
-from hrec_tf.tuning import tuner
-{first}
-sys.stdin.readline()
+import sys
 from hrec_tf.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 KILLED_IN_ITS_SECOND_TRIAL = """
 import os
+from hrec_tf.tuning import tuner
 evaluate, calls = tuner.evaluate, []
 def killing(*given, **more):
     calls.append(given)
@@ -42,37 +37,21 @@ def log(tmp_path):
     return ["--data", str(write_ring_log(tmp_path / "log.csv")), *OPTIONS]
 
 
-def start(arguments, *, first=""):
-    return subprocess.Popen(
-        [sys.executable, "-c", "import sys\n" + HREC.format(first=first), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(process):
-    out, err = process.communicate("\n", timeout=300)
-    return process.returncode, out, err
-
-
 def numbers_of(err):
     return {int(number) for number in re.findall(r"^trial (\d+): \d\.", err, flags=re.MULTILINE)}
 
 
+@pytest.mark.xdist_group("forks")
 @pytest.mark.integration
 def test_a_killed_search_is_gone_on_with_by_two_processes_that_share_it(log, tmp_path):
     study = tmp_path / "study.db"
     command = ["tune", *log, "--model", "item-knn", "--ks", "1,2", "--study", study, "--json"]
-    status, out, err = finished(start([*command, "--trials", 8], first=KILLED_IN_ITS_SECOND_TRIAL))
+    killed = Fork(KILLED_IN_ITS_SECOND_TRIAL + HREC, [*command, "--trials", 8])
+    status, out, err = killed.finished()
     assert (status, out, numbers_of(err)) == (-9, "", {1}), err
 
-    both = [start([*command, "--trials", 8]) for _ in range(2)]
-    for process in both:  # both are told before either is waited for
-        process.stdin.write("\n")
-        process.stdin.flush()
-    (status, out, err), (other_status, other_out, other_err) = map(finished, both)
+    both = [Fork(HREC, [*command, "--trials", 8]) for _ in range(2)]
+    (status, out, err), (other_status, other_out, other_err) = (one.finished() for one in both)
     assert (status, other_status) == (0, 0), err + other_err
     made, by_other = numbers_of(err), numbers_of(other_err)
     assert made and by_other, "each has made some"
