@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from hrec_tf import checks, inner_products
 from hrec_tf.best import best as best_of
+from hrec_tf.compiled_reader import CompiledReader
 from hrec_tf.pending_reader import Known, PendingReader
 from hrec_tf.readers import Memory, Reading, SessionReader, StepReader, events_of
 from hrec_tf.schema import ALIGNED, FEEDBACK, PADDING_ID
@@ -131,11 +132,10 @@ class Inference:
         self.signatures, self.context = self._reader.signatures, self._reader.context
         self.state_size, self.info_size = self._reader.state_size, len(self._reader.info)
 
-    def of_fixed_shapes(self) -> "Inference":
-        """Returns the same questions for XLA, which compiles anew for each shape that it meets."""
+    def compiled(self) -> "Inference":
+        """Returns the same questions; XLA compiles how histories are read."""
         made = copy.copy(self)
-        if isinstance(self._reader, SessionReader):
-            made._reader = SessionReader(self.model, fixed_shapes=True)
+        made._reader = CompiledReader(self._reader)
         return made
 
     def context_specs(

@@ -293,6 +293,10 @@ class SessionReader:
             )
         self._model, self._fixed_shapes = model, fixed_shapes
 
+    def of_fixed_shapes(self) -> "SessionReader":
+        """Returns one that does the same with `fixed_shapes`."""
+        return SessionReader(self._model, fixed_shapes=True)
+
     def replay(self, events: Events) -> Reading:
         """Reads whole histories."""
         is_known = events.is_known

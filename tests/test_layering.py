@@ -16,7 +16,7 @@ ROWS = (
     {"layers", "losses", "optimizers", "metrics"},
     {"models", "baselines"},
     {"training", "evaluation"},
-    {"readers", "pending_reader", "best", "inner_products"},
+    {"readers", "pending_reader", "compiled_reader", "best", "inner_products"},
     {"inference"},
     {"registry"},
     {"recipes"},

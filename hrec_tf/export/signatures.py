@@ -45,11 +45,8 @@ from hrec_tf.schema import PADDING_ID
 
 UNFILLED_ID = {"text": "", "int64": -1}
 """Raw id of a place that no candidate is left for."""
-SHORTEST = 8
-"""Lengths that XLA compiles for are this, twice this, and so on, as clients pad."""
 
 _RAW_IDS = ("item_ids", "candidates", "allow", "deny")
-_SIZES = [2**power for power in range(31)]
 _Question = Callable[..., dict[str, tf.Tensor]]
 
 
@@ -70,8 +67,7 @@ class Signatures(tf.Module):
         vocabulary_file: written by `Vocabulary.save`; it becomes an asset.
         id_type: `Vocabulary.id_type`.
         ks: lengths of lists, rising.
-        xla: compile what is done with numbers by XLA, for batches of 1, 2, 4, ... and times of 8,
-            16, 32, ..., to which the graph pads.
+        xla: compile how histories are read by XLA, see `CompiledReader`.
         tables: "bfloat16" keeps tables with a row for each item in that type; they are widened
             where they are read. "float32" keeps them as they are.
     """
@@ -87,8 +83,8 @@ class Signatures(tf.Module):
         tables: str = "float32",
     ):
         super().__init__()
-        self._inference = inference.of_fixed_shapes() if xla else inference
-        self._id_type, self._ks, self._xla = id_type, ks, xla
+        self._inference = inference.compiled() if xla else inference
+        self._id_type, self._ks = id_type, ks
         # Without these a Session finds no variables: Keras' own are not tracked from here.
         model = inference.model
         is_short = [
@@ -117,7 +113,7 @@ class Signatures(tf.Module):
         made = {}
         with self._weights_as_kept():
             for name, (question, inputs) in self._questions().items():
-                call = self._answering(question, inputs)
+                call = self._answering(question, [spec.name for spec in inputs])
                 function = tf.function(call, autograph=False, input_signature=inputs)
                 made[name] = function.get_concrete_function()
         return {"serving_default": made["recommend"], **made}
@@ -166,10 +162,8 @@ class Signatures(tf.Module):
             made["encode"] = vectors, [*history, *context]
         return made
 
-    def _answering(self, question: _Question, inputs: list[tf.TensorSpec]) -> Callable[..., Any]:
+    def _answering(self, question: _Question, names: list[str]) -> Callable[..., Any]:
         """The signature: checks, and raw ids in and out, around what is asked of numbers."""
-        names = [spec.name for spec in inputs]
-        answer = _bucketed(question, inputs) if self._xla else question
 
         def signature(*values):
             rows = dict(zip(names, values, strict=True))
@@ -180,7 +174,7 @@ class Signatures(tf.Module):
             number = self._inference.model_number
             if "state_info" in rows:
                 rows["state_info"] = opened(rows["state_info"], number)
-            outputs = self._decoded(answer(**rows))
+            outputs = self._decoded(question(**rows))
             if "state_info" in outputs:
                 info = sealed(outputs["state"], outputs["state_info"], number)
                 outputs["state_info"] = info
@@ -221,34 +215,3 @@ class Signatures(tf.Module):
                 # Not by the scope's argument, which would widen a table as a whole.
                 scope.add_update((own, kept))
             yield
-
-
-def _bucketed(question: _Question, inputs: list[tf.TensorSpec]) -> _Question:
-    """A question compiled by XLA, which compiles anew for each shape: it sees few of them.
-
-    Rows are added to make their number a power of two, and columns where their number is free.
-    """
-    compiled = tf.function(question, autograph=False, jit_compile=True)
-    is_free = {spec.name: spec.shape.rank > 1 and spec.shape[1] is None for spec in inputs}
-
-    def answer(**rows):
-        num = tf.shape(rows["item_ids"])[0]
-        padded = {}
-        for name, values in rows.items():
-            more = [[0, _bucket(num, 1) - num]] + [[0, 0]] * (values.shape.rank - 1)
-            if is_free[name]:
-                columns = tf.shape(values)[1]
-                more[1] = [0, _bucket(columns, SHORTEST) - columns]
-            padded[name] = tf.pad(values, more)
-        outputs = {name: values[:num] for name, values in compiled(**padded).items()}
-        if "candidates" in rows:
-            outputs["scores"] = outputs["scores"][:, : tf.shape(rows["candidates"])[1]]
-        return outputs
-
-    return answer
-
-
-def _bucket(size: tf.Tensor, least: int) -> tf.Tensor:
-    """The smallest power of two that is not below `size` and `least`."""
-    sizes = tf.constant([one for one in _SIZES if one >= least])
-    return tf.reduce_min(tf.where(sizes >= size, sizes, sizes[-1]))

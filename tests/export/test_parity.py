@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from hrec_tf import inference, registry
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity, trials
-from hrec_tf.export.signatures import Signatures
 from hrec_tf.export.tflite import litert_interpreter, require_litert
 from hrec_tf.models import HRNN, GRU4Rec
-from hrec_tf.readers import SessionReader
+from hrec_tf.readers import SessionReader, events_of
 from hrec_tf.recommender import Recommender
 from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, Case, cases_of
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
@@ -141,13 +141,14 @@ def test_a_large_catalogue_is_answered_block_by_block_in_every_form(
     ("case", "k"), [("GRU4Rec one-hot", [3, NUM_ITEMS]), ("GRU4REC of prefixes", NUM_ITEMS)]
 )
 def test_what_xla_compiled_answers_as_keras_does(case, k, session_process, tmp_path, monkeypatch):
-    """Block by block, too; the graph pads whatever is asked to few shapes."""
+    """Block by block, too; of all signatures histories are read by one program, events by one."""
     monkeypatch.setattr(inference, "LARGE", NUM_ITEMS)
     monkeypatch.setattr(inference, "BLOCK", 5)
     recommender = recommender_of(NAMED[case], "text")
     folder = export_saved_model(recommender, tmp_path, k=k, xla=True)
-    graph = (folder / "saved_model.pb").read_bytes()
-    assert b"_XlaMustCompile" in graph
+    graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    compiled = [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+    assert len(compiled) == len({"recommend", "step"} & set(recommender.inference.signatures))
     found = check_parity(recommender, saved_model=folder, num_random=0, process=session_process)
     longer = set() if k == NUM_ITEMS else {f"saved_model recommend_{NUM_ITEMS}"}
     assert {*longer, "saved_model recommend"} <= set(found.differences)
@@ -160,29 +161,28 @@ def test_what_xla_compiled_answers_as_keras_does(case, k, session_process, tmp_p
     [case for case in PREFIX_CASES if case in EXPORTED_CASES and not case.trains_alike],
     ids=lambda case: case.name,
 )
-def test_no_shape_of_what_xla_compiles_depends_on_values(case, tmp_path):
+def test_no_shape_of_what_xla_compiles_depends_on_values(case):
     """Otherwise it compiles for each length of a session, as of what it does not compile."""
-    recommender = recommender_of(case, "text")
-    recommender.vocabulary.save(tmp_path / "vocabulary.txt")
-    rows = {
-        "item_ids": tf.reshape(tf.range(16) * 5 % NUM_ITEMS + 1, (2, 8)),
-        "timestamps": tf.zeros((2, 8), tf.int64),
-        "lengths": tf.constant([3, 8]),
-        "exclude_seen": tf.constant([True, False]),
-    }
+    events = events_of(
+        tf.reshape(tf.range(16) * 5 % NUM_ITEMS + 1, (2, 8)),
+        tf.zeros((2, 8), tf.int64),
+        tf.constant([3, 8]),
+        idle_seconds=60,
+    )
+    model = case.build()
 
-    def code_and_answer(xla):
-        held = {"id_type": "text", "ks": [3], "xla": xla}
-        of = Signatures(recommender.inference, tmp_path / "vocabulary.txt", **held)
-        question, _ = of._questions()["recommend"]
-        compiled = tf.function(question, autograph=False, jit_compile=True)
-        return compiled.experimental_get_compiler_ir(**rows)(stage="hlo"), question(**rows)
+    def inputs_and_answer(fixed_shapes):
+        replay = SessionReader(model, fixed_shapes=fixed_shapes).replay
+        compiled = tf.function(replay, autograph=False, jit_compile=True)
+        code = compiled.experimental_get_compiler_ir(events)(stage="hlo")
+        return code.partition("->")[0], replay(events)
 
-    (bounded, expected), (code, answer) = code_and_answer(xla=False), code_and_answer(xla=True)
-    assert "<=" in bounded, "a bound stands where a length does not"
-    assert "<=" not in code
-    np.testing.assert_allclose(answer["scores"], expected["scores"], rtol=1e-5)
-    np.testing.assert_array_equal(answer["item_ids"], expected["item_ids"])
+    some, expected = inputs_and_answer(fixed_shapes=False)
+    inputs, found = inputs_and_answer(fixed_shapes=True)
+    assert inputs.count("s32[2,9]") == 2, "numbers of items and of sessions"
+    assert some.count("s32[2,9]") < 2, "what shapes depend on is a part of the program"
+    np.testing.assert_allclose(found.hidden, expected.hidden, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found.known_events, expected.known_events)
 
 
 @pytest.mark.integration
