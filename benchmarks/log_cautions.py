@@ -2,7 +2,8 @@
 
     python -m benchmarks.log_cautions
 
-Each sentence is one that `hrec compare` prints in its report. Written to docs/log_cautions.json,
+Each sentence is one that `hrec compare` prints in its report, but for what concerns many rows of
+the tables at once. Written to docs/log_cautions.json,
 from which `python -m benchmarks.report` sets them beside the log's tables.
 """
 
@@ -23,10 +24,24 @@ def kept(data: str) -> list[str]:
 def found(data: list[str]) -> dict[str, list[str]]:
     """Returns log -> its sentences. Reads the logs."""
     from hrec_tf.data.log_source import LogSource
-    from hrec_tf.reporting.cautions import of_log
+    from hrec_tf.reporting.cautions import of_log, sessions_held_back
 
-    sources = [LogSource(name) for name in data]
-    return {one.data: of_log(one.load().split, one.split_name) for one in sources}
+    sentences = {}
+    for name in data:
+        source = LogSource(name)
+        prepared = source.load()
+        sentences[name] = of_log(prepared.split, source.split_name)
+        if not prepared.split.train.has_users:
+            sentences[name].append(
+                "The log has no users: a session counts as one. Methods that know users or read "
+                "a user's earlier sessions find none; those of levels within a session are here."
+            )
+        if held_back := sessions_held_back(prepared):
+            sentences[name].append(
+                f"{held_back} were held back for validation from the trainings that it ended, "
+                "those with a *best epoch*; all other methods know them."
+            )
+    return sentences
 
 
 def main() -> None:

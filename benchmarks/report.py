@@ -91,8 +91,9 @@ ended. *Coverage@20* is the share of the catalogue that the lists of 20 show, *l
 second are made of 500 histories, 100 at a time; of the user-based GRU and the collaborative RNN,
 which are not served, those of all test points in one go, which is many times as fast. Where a log
 has published numbers of these models at this preparation, they stand beside ours; of the others
-there are none. The commands find the logs in the folder that the environment variable `HREC_DATA`
-names.
+there are none. *BPR-MF* is that of a session, the mean of its items' vectors; by Hi-RNN's protocol
+(drawn candidates) that of the paper, a vector for each user. The commands find the logs in the
+folder that the environment variable `HREC_DATA` names.
 
 Where the tables put reference code beside ours, the settings are the same and these differences
 remain. hgru4rec ends an epoch when the first lane runs out of users and loses the pairs behind
@@ -214,8 +215,41 @@ def _by_protocol(records: list[dict[str, Any]]) -> list[tuple[str, list[dict[str
 
 def _protocol_part(protocol: str, rows: list[dict[str, Any]]) -> str:
     caution = _OF_DRAWN if " sampled (" in protocol else ""
-    table, shorter = _table(rows).to_markdown(), _shorter_text(rows)
-    return f"{protocol}; {_seeds_text(rows)}.{caution}\n\n{table}\n{shorter}"
+    notes = _told_text(rows) + _shorter_text(rows) + _unended_text(rows)
+    return f"{protocol}; {_seeds_text(rows)}.{caution}\n\n{_table(rows).to_markdown()}\n{notes}"
+
+
+def _told_text(rows: list[dict[str, Any]]) -> str:
+    """Says which recipes know more than the others: when the event to be predicted comes."""
+    names = [
+        recipe
+        for recipe in _ordered(row["recipe"] for row in rows)
+        if _knows_the_time(Recipe.for_data(rows[0]["dataset"], recipe))
+    ]
+    if not names:
+        return ""
+    return (
+        f"\nTold when the event to be predicted comes, as the others are not: {', '.join(names)}.\n"
+    )
+
+
+def _knows_the_time(recipe: Recipe) -> bool:
+    arguments = recipe.complete().arguments
+    return arguments.get("control") is not None or bool(arguments.get("use_query_gap"))
+
+
+def _unended_text(rows: list[dict[str, Any]]) -> str:
+    """Says which trainings were best at the last of their recipe's epochs, with every seed."""
+    names = []
+    for row in rows:
+        whole = Recipe.for_data(row["dataset"], row["recipe"]).epochs
+        if row["metric"] == BEST_EPOCH and row["mean"] == whole and not row["sd"]:
+            names.append(f"{row['recipe']} ({whole})")
+    if not names:
+        return ""
+    return (
+        f"\nBest at the last epoch that the recipe has: {', '.join(names)}. More may raise them.\n"
+    )
 
 
 def _shorter_text(rows: list[dict[str, Any]]) -> str:

@@ -96,13 +96,17 @@ class Entry:
     @property
     def reads_long_histories(self) -> bool:
         """Whether a user's whole past is read, from a state of fixed size."""
-        return "past" in self.reads and self.has_step
+        return "past" in self.reads and self._keeps_state
 
     @property
     def has_step(self) -> bool:
         """Whether one more event can be read exactly, from a state of fixed size."""
+        return self.is_served and self._keeps_state
+
+    @property
+    def _keeps_state(self) -> bool:
         cls: Any = self.load_class()
-        return self.is_served and (cls.incremental or self.layout == ALIGNED)
+        return not self.is_baseline and (cls.incremental or self.layout == ALIGNED)
 
     @property
     def is_served(self) -> bool:
@@ -386,7 +390,8 @@ _ZOO = {
             "BPR-MF",
             "BPRMF",
             "Rendle et al., UAI 2009, arXiv:1205.2618",
-            "items near the mean of the session's, in vectors learnt from pairs",
+            "items near the mean of the session's, in vectors learnt from pairs, as the GRU4Rec "
+            'authors have it; with `user="known_user"` near a vector of each user, as published',
             use="the tables of papers; it does not read the order of events",
         ),
         _baseline(

@@ -188,18 +188,25 @@ def _of_held_back_sessions(comparison: Comparison, prepared: PreparedLog) -> Ite
         for result in comparison.results
         if any(name.startswith("val_") for history in result.history for name in history)
     ]
-    if validated and prepared.split.validation is None:
-        whole, kept = prepared.split.train.counts, prepared.validated.train.counts
-        held_back = (whole.sessions or 0) - (kept.sessions or 0)
-        by_time = prepared.split.again or whole.sessions == whole.users
-        which = "those that start last" if by_time else "the last of each user"
+    if validated and (held_back := sessions_held_back(prepared)):
         stops = all(result.recipe.patience is not None for result in validated)
         than = "methods without a patience" if stops else "a comparison would give it"
         yield (
-            f"{held_back:,} sessions of training, {which}, were held back for "
+            f"{held_back} were held back for "
             f"validation, so {_listed([label(result) for result in validated])} knew fewer events "
             f"than {than}."
         )
+
+
+def sessions_held_back(prepared: PreparedLog) -> str | None:
+    """What trainings that have a validation do without; None where the split has one itself."""
+    if prepared.split.validation is not None:
+        return None
+    whole, kept = prepared.split.train.counts, prepared.validated.train.counts
+    held_back = (whole.sessions or 0) - (kept.sessions or 0)
+    by_time = prepared.split.again or whole.sessions == whole.users
+    which = "those that start last" if by_time else "the last of each user"
+    return f"{held_back:,} sessions of training, {which},"
 
 
 def _of_filters(split: Split) -> Iterator[str]:

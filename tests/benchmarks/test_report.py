@@ -117,9 +117,28 @@ def test_fewer_epochs_than_the_recipe_has_are_told():
     assert "Fewer epochs" not in report.to_markdown([RECORD, short], [])
 
 
+def test_a_best_epoch_that_was_the_last_is_told():
+    whole = Recipe.for_data(RECORD["dataset"], "hrnn-meta").epochs
+    best = {"recipe": "hrnn-meta", "model": "hrnn-meta", "metric": "best_epoch"}
+
+    def page(mean, sd):
+        return report.to_markdown([RECORD, RECORD | best | {"mean": mean, "sd": sd}], [])
+
+    assert f"Best at the last epoch that the recipe has: hrnn-meta ({whole}). " in page(whole, 0.0)
+    assert "Best at the last epoch" not in page(whole - 1.0, 0.0) + page(whole, 1.0)
+
+
+def test_who_knows_when_the_next_event_comes_is_told():
+    told = RECORD | {"recipe": "hrnn-meta", "model": "hrnn-meta", "sd": 0.1}
+    said = "Told when the event to be predicted comes, as the others are not: hrnn-meta."
+    assert said in report.to_markdown([RECORD, told], [])
+    assert "Told when" not in report.to_markdown([RECORD], [])
+
+
 def test_flaws_of_a_log_stand_above_its_tables():
     found = log_cautions.found(["online-retail"])["online-retail"]
-    assert log_cautions.kept("online-retail") == found and len(found) == 3
+    assert log_cautions.kept("online-retail") == found and len(found) == 4
+    assert "987 sessions of training, the last of each user, were held back" in found[3]
     above, _, _ = report.to_markdown([RECORD], []).partition("| Item-KNN")
     assert all(f"\n- {sentence}\n" in above for sentence in found)
 

@@ -38,8 +38,10 @@ Each table is a configuration with one split, `train`, one example per row. `use
 seconds since 1970 in UTC, or milliseconds where times are that exact; a log has seconds. Not so
 Tmall, whose days are of an unnamed year and counted as if of 1970, XING 2016, whose times its
 publisher shifted, and Diginetica, whose times tell the day and the order in a session, but not the
-hour. Not kept are the transactions' numbers of Retailrocket, the tracks' MusicBrainz ids of
-Last.fm, and the cancellations and rows without a customer of Online Retail.
+hour. Not kept are the transactions' numbers of Retailrocket and its tree of categories, the
+searches, clicks on their results and purchases of Diginetica, the tracks' MusicBrainz ids of
+Last.fm, the categories' ids of Foursquare, beside their names, and the cancellations and rows
+without a customer of Online Retail.
 Rows are in the order of the publisher's file, except where that begins with the latest. A row that
 is not as its publisher describes it stops the build, with the file and the line (of a workbook,
 the row).
