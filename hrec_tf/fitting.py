@@ -230,10 +230,13 @@ def _loss(recipe: Recipe) -> Any:
 
 def _negatives(recipe: Recipe, histories: Histories, seed: int) -> Any:
     values = dict(recipe.negatives)
-    if values.pop("name") == "full":
+    name = values.pop("name")
+    if name == "full":
         return None
-    from hrec_tf.losses import InBatch
+    from hrec_tf.losses import InBatch, PerTarget
 
+    if name == "per_target":
+        return PerTarget(seed=seed, **values)
     needs_supports = values.get("extra") or recipe.loss.get("logq")
     supports = histories.item_supports() if needs_supports else None
     return InBatch(seed=seed, item_supports=supports, **values)

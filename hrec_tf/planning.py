@@ -116,7 +116,7 @@ def plan(
         num_lanes, steps = stream.element_spec[1].shape
         columns = model.num_items
         if model.negatives is not None:
-            columns = num_lanes + model.negatives.extra
+            columns = model.negatives.num_columns(num_lanes)
         score_bytes = num_lanes * steps * columns * FLOAT_BYTES
     return Plan(
         model=recipe.name,

@@ -24,9 +24,9 @@ class Recipe:
 
     Sections hold plain values. `optimizer`, `loss` and `negatives` each have a `name`
     ("adagrad_momentum", "adam"; "cross_entropy", "top1", "bpr", "top1_max", "bpr_max",
-    "binary_cross_entropy"; "in_batch", "full") beside that class's arguments. What a section
-    leaves out has the default of its class. Baselines are counted: they have `arguments` and
-    `evaluation` only.
+    "binary_cross_entropy"; "in_batch", "per_target", "full") beside that class's arguments. What a
+    section leaves out has the default of its class. Baselines are counted: they have `arguments`
+    and `evaluation` only.
 
     Args:
         name: what it is called in its file.

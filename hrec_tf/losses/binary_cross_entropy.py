@@ -13,12 +13,11 @@ class BinaryCrossEntropy(SampledLoss):
         loss_i = -log σ(p_i) - (1/N_S) Σ_{j≠i} log(1 - σ(r_ij))
 
     Source: Kang & McAuley, ICDM 2018, arXiv:1808.09781, equation 7.
-    Differs from it: the paper draws one negative for each position, uniformly from the items that
-    the user has no event with; its loss is this one with N_S = 1. Ours takes the mean of the
-    negatives that there are, which weighs them as much as the paper's one: over the whole
-    catalogue, what its draw gives in the mean; in a batch, the other rows' targets and the extra
-    items, which all rows share. The user's own items are not left out. The authors' code adds
-    1e-24 inside each logarithm.
+    The paper draws one negative for each position, uniformly from the items that the user has no
+    event with: `PerTarget(1)`. Differs from it: of several negatives ours takes the mean, which
+    weighs them as much as the paper's one: over the whole catalogue, what its draw gives in the
+    mean; in a batch, the other rows' targets and the extra items, which all rows share. The user's
+    own items are not left out. The authors' code adds 1e-24 inside each logarithm.
 
     Args:
         normalise: see `reduce_rows`; SASRec's is "valid".

@@ -129,16 +129,14 @@ class InBatch:
             )
         accept, alias = self._tables
         shape = (self.extra,) if shape is None else tuple(shape)
-        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
-        # Integers only: XLA and plain TensorFlow agree on random bits, not on random floats.
-        cell_bits, coin = tf.unstack(
-            tf.random.stateless_uniform(
-                (2, *shape), seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
-            )
-        )
+        cell_bits, coin = tf.unstack(random_bits(self.seed, step, (2, *shape)))
         cell = tf.cast(cell_bits % tf.constant(len(accept), tf.uint32), tf.int32)
         item = tf.where(coin < tf.gather(accept, cell), cell, tf.gather(alias, cell))
         return item + 1
+
+    def num_columns(self, num_lanes: int) -> int:
+        """Returns how many scores a row has, its target's included."""
+        return num_lanes + self.extra
 
     def log_q(self, next_item_ids: tf.Tensor, extra_ids: tf.Tensor | None = None) -> tf.Tensor:
         """`log P_j` of every column, as the official code has it.
@@ -205,6 +203,17 @@ class InBatch:
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Rebuilds the object from `get_config`."""
         return cls(**config)
+
+
+def random_bits(seed: int, step: Any, shape: Any) -> tf.Tensor:
+    """Uint32 of that shape, fixed by `(seed, step)`.
+
+    Integers only: XLA and plain TensorFlow agree on random bits, not on random floats.
+    """
+    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+    return tf.random.stateless_uniform(
+        shape, seeds, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+    )
 
 
 def alias_tables(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

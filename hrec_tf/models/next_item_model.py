@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from hrec_tf import checks
 from hrec_tf.data.chunks import ChunkEdge, play, require_layout
-from hrec_tf.losses import InBatch, reduce_rows
+from hrec_tf.losses import InBatch, PerTarget, reduce_rows
 from hrec_tf.losses.window import require_loss, sampled_row_losses
 from hrec_tf.metrics.window import require_rank_metrics, update_rank_metrics
 from hrec_tf.schema import (
@@ -233,7 +233,7 @@ class NextItemModel(keras.Model):
         optimizer: Any = "adam",
         loss: Any = None,
         *,
-        negatives: InBatch | None = None,
+        negatives: InBatch | PerTarget | None = None,
         metrics: Any = (),
         windows_per_chunk: int | None = None,
         jit_compile: bool | str = "auto",
@@ -246,7 +246,8 @@ class NextItemModel(keras.Model):
                 should be row-sparse where catalogues are large.
             loss: one of `hrec_tf.losses`.
             negatives: `InBatch(...)`: each step's targets, and extra items, are the columns
-                that rows are compared on. None compares with the whole catalogue.
+                that rows are compared on; `PerTarget(...)`: each row's target, and items drawn
+                for it alone. None compares with the whole catalogue.
             metrics: of `hrec_tf.metrics`, e.g. `[Recall(20), MRR(20)]`; they rank the whole
                 catalogue, on validation streams only.
             windows_per_chunk: updates per compiled call; chosen by the window's size if None.

@@ -47,6 +47,7 @@ LOSSES = {
 }
 NEGATIVES: dict[str, dict[str, Any]] = {
     "in_batch": {"extra": 0, "alpha": None, "mask_collisions": False},
+    "per_target": {"number": 1},
     "full": {},
 }
 EVALUATION = {

@@ -162,6 +162,12 @@ def test_scores_of_some_items_are_columns_of_the_catalogue(case):
         np.testing.assert_allclose(
             model.score(rows, some), expected[..., [11, 0, 6, 6]], **FLOAT32_NOISE
         )
+    # Each row may have candidates of its own.
+    own = tf.constant(np.random.default_rng(1).integers(1, NUM_ITEMS + 1, (*hidden.shape[:2], 3)))
+    expected = np.take_along_axis(logits, own.numpy() - 1, axis=-1)
+    np.testing.assert_allclose(
+        model.score(hidden[:, :, None], own)[:, :, 0], expected, **FLOAT32_NOISE
+    )
     # Each step may have candidates of its own, shared by its rows.
     steps = hidden.shape[1]
     per_step = tf.constant(np.random.default_rng(2).integers(1, NUM_ITEMS + 1, (steps, 4)))

@@ -9,7 +9,15 @@ import tensorflow as tf
 
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.lanes import session_parallel_stream, user_parallel_stream
-from hrec_tf.losses import TOP1, BPRMax, CrossEntropy, InBatch, reduce_rows
+from hrec_tf.losses import (
+    TOP1,
+    BinaryCrossEntropy,
+    BPRMax,
+    CrossEntropy,
+    InBatch,
+    PerTarget,
+    reduce_rows,
+)
 from hrec_tf.metrics import MRR, Recall
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.optimizers import AdagradMomentum
@@ -255,9 +263,12 @@ def test_validation_may_be_rare():
 
 
 @pytest.mark.integration
-def test_extra_negatives_follow_from_their_seed():
+@pytest.mark.parametrize(
+    "negatives", [functools.partial(InBatch, extra=2, alpha=0.0), PerTarget], ids=["extra", "own"]
+)
+def test_drawn_negatives_follow_from_their_seed(negatives):
     def weights_after(seed):
-        model = compiled(negatives=InBatch(extra=2, alpha=0.0, seed=seed))
+        model = compiled(loss=BinaryCrossEntropy(), negatives=negatives(seed=seed))
         model.fit(stream_of(histories()), verbose=0)
         return model
 
@@ -289,6 +300,23 @@ def test_logq_and_the_max_losses_train():
         stream = session_parallel_stream(histories(), num_lanes=4, steps=2)
         losses = model.fit(stream, epochs=5, verbose=0).history["loss"]
         assert losses[-1] < losses[0]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_negatives_of_each_target_train_and_are_saved(jit_compile, tmp_path):
+    """SASRec's way: one negative for each position."""
+    model = GRU4Rec(num_items=NUM_ITEMS, units=(4,), inputs="embedding", item_dim=3, seed=0)
+    loss, optimizer = BinaryCrossEntropy(normalise="valid"), keras.optimizers.Adam(0.02)
+    given = {"optimizer": optimizer, "loss": loss, "negatives": PerTarget(seed=3)}
+    compiled(model, **given, jit_compile=jit_compile)
+    stream = session_parallel_stream(histories(), num_lanes=4, steps=2)
+    losses = model.fit(stream, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0] and losses[0] == pytest.approx(2 * np.log(2), rel=0.05)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.negatives.get_config() == {"number": 1, "seed": 3}
+    assert again.evaluate(stream) == pytest.approx(model.evaluate(stream))
 
 
 class StopAfter(keras.callbacks.Callback):

@@ -206,6 +206,7 @@ def recipe_of(**arguments):
             "arguments": {"item_dim": 3, "short_units": 4, "long_units": 2} | arguments,
             "optimizer": {"name": "adam"},
             "loss": {"name": "binary_cross_entropy", "normalise": "valid"},
+            "negatives": {"name": "per_target"},
             "stream": {"num_lanes": 2},
             "epochs": 1,
         }
@@ -220,6 +221,7 @@ def test_a_recipe_takes_a_quantile_of_the_gaps_in_training():
     model, _ = ready_to_train(fitted, HISTORIES, seed=0)
     assert model.segment_minutes == 50.0
     assert isinstance(model.sampled_loss, BinaryCrossEntropy)
+    assert model.negatives.get_config() == {"number": 1, "seed": 0}
     assert recipe_of(segment_minutes=5).fitted_to(None, HISTORIES).arguments["segment_minutes"] == 5
     assert recipe_of().fitted_to(None, HISTORIES).complete().arguments["segment_minutes"] is None
 
