@@ -20,7 +20,7 @@ from hrec_tf.models import HRNN, GRU4Rec, RNNConcat
             {"optimizer": keras.optimizers.Adam(use_ema=True)},
             "`optimizer` was made with use_ema=True.*pass hrec_tf.training.WeightAveraging",
         ),
-        ({"negatives": True}, "`negatives` must be an InBatch or None, but was True"),
+        ({"negatives": True}, "`negatives` must be an InBatch, a PerTarget or None, but was T"),
         ({"metrics": Recall(5)}, "`metrics` must be a list"),
         ({"metrics": ["accuracy"]}, "`metrics` holds 'accuracy', which is not one of"),
         ({"jit_compile": "yes"}, "`jit_compile` must be True, False or 'auto', but was 'yes'"),
