@@ -127,7 +127,7 @@ def main() -> None:
         export_saved_model(recommender(), base, k=K)
         redis_port = free_port()
         redis = [shutil.which("redis-server") or "redis-server", "--port", str(redis_port)]
-        redis += ["--dir", scratch, "--appendonly", "yes", "--save", ""]
+        redis += ["--dir", scratch, "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         stores = f"{scratch}/users.sqlite", f"redis://127.0.0.1:{redis_port}/0"
         with running(redis), served(base) as (model_port, model_pid):
             for store in stores:
