@@ -166,13 +166,21 @@ def best_epoch(recipe: Recipe, fitted: Any) -> int | None:
     return best(fitted.history.history[recipe.monitor])
 
 
-def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) -> Any:
+def evaluate(
+    recipe: Recipe,
+    fitted: Any,
+    histories: Histories,
+    *,
+    training: Histories | None = None,
+    **changes: Any,
+) -> Any:
     """Ranks every point of evaluation histories as the recipe says.
 
     Args:
         recipe: see `Recipe`; its `evaluation` section counts.
         fitted: what `train` returned.
         histories: evaluation histories, see `hrec_tf.data.bootstrapped_histories`.
+        training: what it was trained on, for `sampling = "sasrec"`, see `SampledNegatives`.
         **changes: keys of the section to change, e.g. `ties="standard"`.
 
     Returns:
@@ -181,7 +189,7 @@ def evaluate(recipe: Recipe, fitted: Any, histories: Histories, **changes: Any) 
     from hrec_tf import evaluation
 
     options = {**keys.EVALUATION, **recipe.evaluation, **changes}
-    sampled = sampled_negatives(options)
+    sampled = sampled_negatives(options, training)
     drawing = ("sampled_negatives", "sampling")
     options = {name: value for name, value in options.items() if name not in drawing}
     asked = replace(recipe, evaluation={"counts_on": options.pop("counts_on")})

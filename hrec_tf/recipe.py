@@ -448,13 +448,20 @@ def _num_users(histories: Histories) -> int:
     return int(histories.user_ids.max())
 
 
-def sampled_negatives(options: Mapping[str, Any]) -> Any:
-    """The `SampledNegatives` that an `evaluation` section asks for, or None."""
+def sampled_negatives(options: Mapping[str, Any], training: Any = None) -> Any:
+    """The `SampledNegatives` that an `evaluation` section asks for, or None.
+
+    Args:
+        options: the section.
+        training: what the model was trained on; only SASRec's sampling asks for it, and only of
+            a log with users, by whom it is read.
+    """
     from hrec_tf.evaluation import SampledNegatives
 
     number, sampling = options["sampled_negatives"], options["sampling"]
     if number is not None:
-        return SampledNegatives(number, sampling)
+        is_asked = sampling == "sasrec" and training is not None and training.user_ids is not None
+        return SampledNegatives(number, sampling, training=training if is_asked else None)
     if sampling != keys.EVALUATION["sampling"]:
         raise ValueError(
             f"`sampling` was {sampling!r} without `sampled_negatives`, so it would do nothing. "

@@ -34,7 +34,9 @@ def evaluate(
         )
     with progress.watch(f"evaluating {held.recipe.name}"):
         fitted = held.fitted(prepared.train, prepared.features)
-        found = fitting.evaluate(held.recipe, fitted, prepared.test, **ranking.changes())
+        found = fitting.evaluate(
+            held.recipe, fitted, prepared.test, training=prepared.train, **ranking.changes()
+        )
     if json:
         about = {"run": run, "model": held.recipe.model, "split": held.log.split_label}
         same = {"same_test_sessions": same_points}

@@ -101,7 +101,7 @@ def train(
         recipe = run["recipe"] = fitting.with_chosen(recipe, fitted)
         fitting.count_held_out(fitted, held_out)
         with progress.watch(f"evaluating {recipe.name}"):
-            evaluation = fitting.evaluate(recipe, fitted, prepared.test)
+            evaluation = fitting.evaluate(recipe, fitted, prepared.test, training=prepared.train)
         metrics = {**evaluation.summary(), "training_seconds": seconds}
         best = None if recipe.entry.is_baseline else fitting.best_epoch(recipe, fitted)
         if best is not None:

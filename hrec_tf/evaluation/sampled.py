@@ -1,6 +1,6 @@
 """Sampled candidates: a target among items that are drawn for it, as some papers measure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,11 +22,13 @@ class SampledNegatives:
     Args:
         number: items drawn for each target.
         sampling: "strict": uniform, each item once, none of those of the user's events. "sasrec":
-            uniform with replacement, none of those before the target, so that an item may be drawn
-            twice, and the target too. Source: Kang and McAuley, ICDM 2018, and their code, which
-            excludes the items of training, so that it may draw that of validation, too; where
-            there are more than 10,000 users, it takes as many by chance.
+            uniform with replacement, none that the user has in training, so that an item may be
+            drawn twice, and the target and that of validation, too. Source: Kang and McAuley, ICDM
+            2018, and their code, which where there are more than 10,000 users takes as many by
+            chance; here all are measured.
         seed: together with the user's place in the histories it fixes the draws.
+        training: for "sasrec", the histories that the model was trained on, with `user_ids`. None
+            takes all before the target for training.
 
     Raises:
         ValueError: bad arguments.
@@ -41,6 +43,7 @@ class SampledNegatives:
     number: int = 100
     sampling: str = "strict"
     seed: int = 0
+    training: Histories | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checks.require_positive_int(
@@ -48,6 +51,16 @@ class SampledNegatives:
         )
         checks.require_choice("sampling", self.sampling, SAMPLINGS)
         checks.require_int_at_least("seed", self.seed, minimum=0, mend="Pass e.g. 0.")
+        if self.training is not None and self.sampling == "strict":
+            raise ValueError(
+                "`training` was given with sampling='strict', which leaves out whatever the user "
+                "took. Leave it out, or pass sampling='sasrec'."
+            )
+        if self.training is not None and self.training.user_ids is None:
+            raise ValueError(
+                "`training` holds no `user_ids`, by which its users are found. Pass histories of "
+                "a log with users, or leave it out."
+            )
 
     def __str__(self) -> str:
         return f"sampled={self.number}, {self.sampling}"
@@ -68,10 +81,8 @@ class SampledNegatives:
         for row, (point, user) in enumerate(zip(points, user_of(histories, points), strict=True)):
             if user != of_user:
                 rng, of_user = np.random.default_rng([self.seed, user]), user
-            first, end = histories.user_offsets[user : user + 2]
-            end = end if is_strict else point
             is_open = np.ones(histories.num_items, bool)
-            is_open[histories.item_ids[first:end] - 1] = False
+            is_open[self._taken(histories, point, user) - 1] = False
             allowed = np.flatnonzero(is_open) + 1
             if len(allowed) < (self.number if is_strict else 1):
                 raise ValueError(
@@ -81,3 +92,22 @@ class SampledNegatives:
                 )
             drawn[row] = rng.choice(allowed, self.number, replace=not is_strict)
         return drawn
+
+    def _taken(self, histories: Histories, point: int, user: int) -> np.ndarray:
+        """Returns the items that are not drawn for a target of a user."""
+        first, end = histories.user_offsets[user : user + 2]
+        if self.sampling == "strict":
+            return histories.item_ids[first:end]
+        if self.training is None:
+            return histories.item_ids[first:point]
+        if histories.user_ids is None:
+            raise ValueError(
+                "`histories` holds no `user_ids`, by which users are found in `training`. Pass "
+                "histories of the same log, or leave `training` out."
+            )
+        places = np.flatnonzero(self.training.user_ids == histories.user_ids[user])
+        offsets = self.training.user_offsets
+        return np.concatenate(
+            [histories.item_ids[:0]]
+            + [self.training.item_ids[offsets[at] : offsets[at + 1]] for at in places]
+        )

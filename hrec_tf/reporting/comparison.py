@@ -211,7 +211,7 @@ def measure(
             evaluations.append(evaluations[0])
         else:
             with watch(f"evaluating {label}"):
-                evaluations.append(evaluate(recipe, fitted, log.test))
+                evaluations.append(evaluate(recipe, fitted, log.test, training=log.train))
         if not counted:
             history.append(dict(fitted.history.history))
         if not keep or seed != seeds[-1]:

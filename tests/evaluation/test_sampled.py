@@ -73,6 +73,27 @@ def test_sasrec_draws_with_replacement_all_but_the_items_before_the_target():
     assert set(drawn[1]) == {1, 2, 3, 4, 5}
 
 
+def test_sasrec_draws_all_but_the_users_items_of_training():
+    """That of validation may be drawn; where it was dropped, the one before is of training."""
+    users = {"user_ids": np.array([1, 2, 3])}
+    training = replace(Histories.from_lists([[[5, 1]], [[2, 1]], [[3]]], num_items=6), **users)
+    held = Histories.from_lists([[[4, 6, 1]], [[2, 1, 3]], [[5, 1, 6, 2]]], num_items=6)
+    held = replace(held, user_ids=np.array([9, 2, 1]))
+    points = held.user_offsets[1:] - 1
+    drawn = SampledNegatives(80, "sasrec", training=training).draw(held, points)
+    assert set(drawn[0]) == {1, 2, 3, 4, 5, 6}, "a user that training does not have"
+    assert set(drawn[1]) == {3, 4, 5, 6}
+    assert set(drawn[2]) == {2, 3, 4, 6}, "6 is that of validation"
+    for options, message in (
+        ({"training": training}, "`training` was given with sampling='strict'"),
+        ({"training": replace(training, user_ids=None), "sampling": "sasrec"}, "no `user_ids`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SampledNegatives(5, **options)
+    with pytest.raises(ValueError, match="`histories` holds no `user_ids`"):
+        SampledNegatives(5, "sasrec", training=training).draw(replace(held, user_ids=None), points)
+
+
 def test_every_method_sees_the_same_draws_and_another_seed_others():
     held = histories()
     points = held.user_offsets[1:] - 1

@@ -6,8 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hrec_tf.data import Histories
-from hrec_tf.evaluation import Ranks, paired_wilcoxon, summarise
+from hrec_tf.baselines import Popularity
+from hrec_tf.data import Histories, splits
+from hrec_tf.data.event_log import EventLog
+from hrec_tf.data.log_source import PreparedLog
+from hrec_tf.evaluation import (
+    Ranks,
+    SampledNegatives,
+    paired_wilcoxon,
+    rank_baseline,
+    summarise,
+)
 from hrec_tf.fitting import evaluate
 from hrec_tf.recipe import Recipe
 from hrec_tf.reporting.comparison import Comparison, Result, measure
@@ -143,6 +152,23 @@ def test_measuring_keeps_history_and_on_request_what_was_fitted():
     kept = measure(counted, log, seeds=[0, 1], keep=True)
     assert kept.history == () and kept.fitted is not None
     assert kept.evaluations[0] is kept.evaluations[1]
+
+
+def test_sasrecs_candidates_are_none_of_training():
+    items = np.random.default_rng(0).integers(0, 12, 240)
+    frame = {"user": np.arange(240) // 6, "item": items, "timestamp": np.arange(240)}
+    log = PreparedLog(splits.leave_one_out(EventLog.from_frame(frame)))
+    recipe = Recipe.from_dict(
+        {"model": "pop", "evaluation": {"sampled_negatives": 4, "sampling": "sasrec"}}
+    )
+    [found] = measure(recipe, log, seeds=[0]).evaluations
+
+    def ranks(training):
+        drawn = SampledNegatives(4, "sasrec", training=training)
+        return rank_baseline(Popularity().fit(log.train), log.test, sampled=drawn)
+
+    np.testing.assert_array_equal(found.ranks.greater, ranks(log.train).greater)
+    assert np.any(found.ranks.greater != ranks(None).greater)
 
 
 @pytest.mark.integration
