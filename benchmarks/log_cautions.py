@@ -3,8 +3,8 @@
     python -m benchmarks.log_cautions
 
 Each sentence is one that `hrec compare` prints in its report, but for what concerns many rows of
-the tables at once. Written to docs/log_cautions.json,
-from which `python -m benchmarks.report` sets them beside the log's tables.
+the tables at once. Written to docs/log_cautions.json, from which `python -m benchmarks.report` sets
+them beside the log's tables.
 """
 
 import json

@@ -1,5 +1,6 @@
 """Sampled candidates: a target among items that are drawn for it, as some papers measure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,12 +78,13 @@ class SampledNegatives:
         """
         is_strict = self.sampling == "strict"
         drawn = np.empty((len(points), self.number), np.int32)
+        taken = self._taken(histories)
         rng, of_user = np.random.default_rng(self.seed), -1
         for row, (point, user) in enumerate(zip(points, user_of(histories, points), strict=True)):
             if user != of_user:
                 rng, of_user = np.random.default_rng([self.seed, user]), user
             is_open = np.ones(histories.num_items, bool)
-            is_open[self._taken(histories, point, user) - 1] = False
+            is_open[taken(user, point) - 1] = False
             allowed = np.flatnonzero(is_open) + 1
             if len(allowed) < (self.number if is_strict else 1):
                 raise ValueError(
@@ -93,21 +95,19 @@ class SampledNegatives:
             drawn[row] = rng.choice(allowed, self.number, replace=not is_strict)
         return drawn
 
-    def _taken(self, histories: Histories, point: int, user: int) -> np.ndarray:
-        """Returns the items that are not drawn for a target of a user."""
-        first, end = histories.user_offsets[user : user + 2]
+    def _taken(self, histories: Histories) -> Callable[[int, int], np.ndarray]:
+        """Returns (user, point) -> the items that are not drawn for a target of a user."""
+        items, offsets, training = histories.item_ids, histories.user_offsets, self.training
         if self.sampling == "strict":
-            return histories.item_ids[first:end]
-        if self.training is None:
-            return histories.item_ids[first:point]
+            return lambda user, point: items[offsets[user] : offsets[user + 1]]
+        if training is None:
+            return lambda user, point: items[offsets[user] : point]
         if histories.user_ids is None:
             raise ValueError(
                 "`histories` holds no `user_ids`, by which users are found in `training`. Pass "
                 "histories of the same log, or leave `training` out."
             )
-        places = np.flatnonzero(self.training.user_ids == histories.user_ids[user])
-        offsets = self.training.user_offsets
-        return np.concatenate(
-            [histories.item_ids[:0]]
-            + [self.training.item_ids[offsets[at] : offsets[at + 1]] for at in places]
-        )
+        parts = np.split(training.item_ids, training.user_offsets[1:-1])
+        of_training = dict(zip(np.asarray(training.user_ids).tolist(), parts, strict=True))
+        user_ids, nothing = histories.user_ids.tolist(), items[:0]
+        return lambda user, point: of_training.get(user_ids[user], nothing)

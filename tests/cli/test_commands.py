@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hrec_tf import manifest, runs
@@ -396,6 +397,30 @@ def test_compare_tells_the_best_epochs(capsys, log):
     assert main(command) == 0
     said = capsys.readouterr().out
     assert f"whose weights were tested: NARM {narm['best_epochs'][0]}." in said
+
+
+@pytest.mark.integration
+def test_all_commands_draw_sasrecs_candidates_alike(capsys, tmp_path):
+    """Of what the user has not in training, which each of them must tell the evaluation."""
+    items = np.random.default_rng(0).integers(0, 12, 240)
+    rows = [f"u{event // 6},i{item},{event * 60}" for event, item in enumerate(items)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["user,item,timestamp", *rows]) + "\n", encoding="utf-8")
+    log = ["--data", str(path), "--split", "leave_one_out", "--min-user-sessions", "1"]
+    drawn = ["--sampled-negatives", "4", "--sampling", "sasrec", "--ks", "1,2"]
+    run = str(tmp_path / "run")
+
+    def told(*command):
+        assert main([*command, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    [compared] = told("compare", *log, "--models", "pop", *drawn)["results"]
+    trained = told("train", *log, "--model", "pop", *drawn, "--out", run)["metrics"]
+    evaluated = told("evaluate", run)["metrics"]
+    names = [name for name in evaluated if name.startswith(("Recall", "MRR"))]
+    assert len(names) == 4
+    for name in names:
+        assert evaluated[name] == trained[name] == compared["metrics"][name]["mean"]
 
 
 @pytest.mark.integration
