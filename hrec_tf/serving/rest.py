@@ -23,6 +23,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from hrec_tf.serving import tensors
 from hrec_tf.serving.artefact import DEFAULT_SIGNATURE, Artefact
+from hrec_tf.serving.bodies import Bodies
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.http_runner import HTTPRunner, sender
 from hrec_tf.serving.models import Models
@@ -69,8 +70,6 @@ class RestServer:
         self._runner: Any = None
         # What a large body is parsed to takes 30 times its bytes: one at a time has that.
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="bodies")
-        # Of the bodies that are coming, the oldest first.
-        self._coming: dict[asyncio.Timeout, None] = {}
 
     async def start(self, port: int, max_bytes: int, connections: int) -> int:
         """Listens, and returns the port.
@@ -84,7 +83,7 @@ class RestServer:
         Raises:
             OSError: the port is taken.
         """
-        self._places = Places(connections)
+        self._places, self._bodies = Places(connections), Bodies(connections)
         try:
             return await self._open(port, max_bytes)
         except BaseException:
@@ -152,17 +151,8 @@ class RestServer:
         return web.Response(body=answer, status=status, content_type="application/json")
 
     async def _body(self, request: Any) -> bytes:
-        """Reads a body; who sends one slowly keeps nobody from being answered."""
-        if len(self._coming) >= self._places.most:
-            slowest = next(iter(self._coming))
-            del self._coming[slowest]
-            if not slowest.expired():  # as it may be at this moment
-                slowest.reschedule(0)
-        limit = asyncio.timeout(SECONDS)
         try:
-            async with limit:
-                self._coming[limit] = None
-                return await request.read()
+            return await self._bodies.read(request, SECONDS)
         except TimeoutError as error:
             late = f"took too long: {SECONDS:g} s at most, less where many come. Send it at once"
             raise _BodyError(408, "DEADLINE_EXCEEDED", late) from error
@@ -172,8 +162,6 @@ class RestServer:
         except (web.RequestPayloadError, ConnectionError) as error:
             broken = f"broke off ({type(error).__name__}), but must be whole. Send it again"
             raise _BodyError(400, "INVALID_ARGUMENT", broken) from error
-        finally:
-            self._coming.pop(limit, None)
 
     async def _in_work(self, request: Any, body: bytes) -> bytes:
         with self._places.taken():

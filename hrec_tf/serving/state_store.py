@@ -52,13 +52,16 @@ class StateStore(Protocol):
         """Returns what is held of a user; None where nothing is, or no longer."""
         ...
 
-    async def put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
-        """Writes a record, which lives for the store's time from now on.
+    async def put(
+        self, user: str, record: bytes, follows: Held | None, *, renews: bool = True
+    ) -> Held | None:
+        """Writes a record.
 
         Args:
             user: whose.
             record: the whole of it.
             follows: what `get` or the `put` before returned.
+            renews: it lives for the store's time from now on; else as long as the one before.
 
         Returns:
             What is held now; None where nothing was written, as the user was written or removed
@@ -74,6 +77,10 @@ class StateStore(Protocol):
         """Returns if the store answers."""
         ...
 
+    async def caution(self) -> str | None:
+        """Returns what is to be said of its settings; None where there is nothing."""
+        ...
+
     async def close(self) -> None:
         """Ends the connection."""
         ...
@@ -85,7 +92,7 @@ def open_store(address: str, *, keep_seconds: float) -> StateStore:
     Args:
         address: "redis://host:port/0" (also rediss:// and unix://), or the path of a SQLite file,
             which is made if it is not there.
-        keep_seconds: how long a record lives after its last write.
+        keep_seconds: how long a record lives after the last write that renews it.
 
     Raises:
         ValueError: an address or file that is no store.
@@ -123,14 +130,14 @@ class SQLiteStore:
 
     Args:
         path: of the file; made if it is not there.
-        keep_seconds: how long a record lives after its last write.
+        keep_seconds: how long a record lives after the last write that renews it.
 
     Raises:
         ValueError: it is another file than a store, or cannot be opened.
     """
 
     def __init__(self, path: str | Path, *, keep_seconds: float):
-        self._keep_seconds, self._next_purge = keep_seconds, 0.0
+        self._keep_seconds, self._next_purge, self._has_removed = keep_seconds, 0.0, False
         self._database = _open_database(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._asked: Together[Callable[[], Any], Any] = Together(
@@ -140,14 +147,19 @@ class SQLiteStore:
     async def get(self, user: str) -> Held | None:
         return await self._asked.ask(partial(self._get, user))
 
-    async def put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
-        return await self._asked.ask(partial(self._put, user, record, follows))
+    async def put(
+        self, user: str, record: bytes, follows: Held | None, *, renews: bool = True
+    ) -> Held | None:
+        return await self._asked.ask(partial(self._put, user, record, follows, renews))
 
     async def remove(self, user: str) -> bool:
         return await self._asked.ask(partial(self._remove, user))
 
     async def ping(self) -> None:
         await self._asked.ask(partial(self._database.execute, "SELECT 1"))
+
+    async def caution(self) -> None:
+        return None
 
     async def close(self) -> None:
         self._thread.shutdown()
@@ -163,7 +175,11 @@ class SQLiteStore:
             with self._database:
                 # Who reads first and writes then would fail where another process wrote between.
                 self._database.execute("BEGIN IMMEDIATE")
-                return [ask() for ask in asked]
+                answers = [ask() for ask in asked]
+            if self._has_removed:  # the WAL still holds what the file no longer does
+                self._has_removed = False
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return answers
         except sqlite3.Error as error:
             raise StoreError(f"The SQLite file does not answer: {error}.") from error
 
@@ -173,11 +189,11 @@ class SQLiteStore:
         ).fetchone()
         return found and Held(*found)
 
-    def _put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
+    def _put(self, user: str, record: bytes, follows: Held | None, renews: bool) -> Held | None:
         now = time.time()
         if now >= self._next_purge:
             self._next_purge = now + _PURGE_SECONDS
-            self._database.execute("DELETE FROM users WHERE expires <= ?", (now,))
+            self._delete("expires <= ?", now)
         after, expires = Held(_new_revision(), record), now + self._keep_seconds
         if follows is None:
             cursor = self._database.execute(
@@ -188,14 +204,19 @@ class SQLiteStore:
             )
         else:
             cursor = self._database.execute(
-                "UPDATE users SET revision = ?, expires = ?, record = ? "
+                "UPDATE users SET revision = ?, expires = iif(?, ?, expires), record = ? "
                 "WHERE user = ? AND revision = ? AND expires > ?",
-                (after.revision, expires, record, user, follows.revision, now),
+                (after.revision, renews, expires, record, user, follows.revision, now),
             )
         return after if cursor.rowcount == 1 else None
 
     def _remove(self, user: str) -> bool:
-        return self._database.execute("DELETE FROM users WHERE user = ?", (user,)).rowcount == 1
+        return self._delete("user = ?", user) == 1
+
+    def _delete(self, where: str, value: Any) -> int:
+        deleted = self._database.execute(f"DELETE FROM users WHERE {where}", (value,)).rowcount
+        self._has_removed |= deleted > 0
+        return deleted
 
 
 def _open_database(path: str | Path) -> sqlite3.Connection:
@@ -206,30 +227,38 @@ def _open_database(path: str | Path) -> sqlite3.Connection:
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-        (owner,) = database.execute("PRAGMA application_id").fetchone()
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        try:
+            _make_table(database, path)
+        except BaseException:
+            database.close()
+            raise
     except (OSError, sqlite3.Error) as error:
         raise ValueError(
             f"{str(path)!r} cannot be opened ({error}), but must be a SQLite file in a folder "
             "that can be written. Pass another path."
         ) from error
-    if owner != _APPLICATION and tables:
-        database.close()
-        raise ValueError(
-            f"{str(path)!r} is a SQLite file of another program, but a gateway's own is "
-            "needed. Pass the path of a new file."
-        )
-    for statement in (
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = NORMAL",
-        "PRAGMA secure_delete = ON",
-        f"PRAGMA application_id = {_APPLICATION}",
-        "CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, revision INTEGER NOT NULL, "
-        "expires REAL NOT NULL, record BLOB NOT NULL)",
-        "CREATE INDEX IF NOT EXISTS users_expires ON users (expires)",
-    ):
-        database.execute(statement)
     return database
+
+
+def _make_table(database: sqlite3.Connection, path: str | Path) -> None:
+    with database:
+        database.execute("BEGIN IMMEDIATE")  # another process may be opening it
+        (owner,) = database.execute("PRAGMA application_id").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if owner != _APPLICATION and tables:
+            raise ValueError(
+                f"{str(path)!r} is a SQLite file of another program, but a gateway's own is "
+                "needed. Pass the path of a new file."
+            )
+        for statement in (
+            f"PRAGMA application_id = {_APPLICATION}",
+            "CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, revision INTEGER NOT NULL, "
+            "expires REAL NOT NULL, record BLOB NOT NULL)",
+            "CREATE INDEX IF NOT EXISTS users_expires ON users (expires)",
+        ):
+            database.execute(statement)
+    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
+        database.execute(f"PRAGMA {setting}")
 
 
 class RedisStore:
@@ -237,7 +266,7 @@ class RedisStore:
 
     Args:
         address: as redis-py reads it, e.g. "redis://:password@host:6379/0".
-        keep_seconds: how long a record lives after its last write.
+        keep_seconds: how long a record lives after the last write that renews it.
 
     Raises:
         ValueError: an address that is none.
@@ -250,7 +279,7 @@ class RedisStore:
         if held == ARGV[2] then return 1 end
         if held ~= ARGV[1] then return 0 end
         redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'record', ARGV[3])
-        redis.call('PEXPIRE', KEYS[1], ARGV[4])
+        if ARGV[4] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
         return 1
     """
 
@@ -285,7 +314,9 @@ class RedisStore:
             return None
         return Held(int(revision), record)
 
-    async def put(self, user: str, record: bytes, follows: Held | None) -> Held | None:
+    async def put(
+        self, user: str, record: bytes, follows: Held | None, *, renews: bool = True
+    ) -> Held | None:
         held = "" if follows is None else follows.revision
         after = Held(_new_revision(), record)
         written = await self._asked.ask(
@@ -298,7 +329,7 @@ class RedisStore:
                 held,
                 after.revision,
                 record,
-                self._keep_milliseconds,
+                self._keep_milliseconds if renews or follows is None else "",
             )
         )
         return after if written == 1 else None
@@ -308,6 +339,16 @@ class RedisStore:
 
     async def ping(self) -> None:
         await self._asked.ask(("PING",))
+
+    async def caution(self) -> str | None:
+        about = await self._asked.ask(("INFO", "memory"))
+        policy = about.get("maxmemory_policy", "noeviction")
+        if policy == "noeviction":
+            return None
+        return (
+            f"Redis has `maxmemory-policy` {policy!r}, but with any other than noeviction it "
+            "forgets users when its memory is full. Set noeviction."
+        )
 
     async def close(self) -> None:
         await self._redis.aclose()

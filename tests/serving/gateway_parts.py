@@ -151,8 +151,8 @@ class Store:
     def get(self, user):
         return self._loop.run(self._store.get(user))
 
-    def put(self, user, record, follows):
-        return self._loop.run(self._store.put(user, record, follows))
+    def put(self, user, record, follows, **renews):
+        return self._loop.run(self._store.put(user, record, follows, **renews))
 
     def remove(self, user):
         return self._loop.run(self._store.remove(user))

@@ -225,7 +225,8 @@ def test_hundreds_of_broken_bodies_get_400_and_the_gateway_goes_on(gateway, stor
     assert ask(gateway.port, "GET", "/health") == (200, {"status": "ok", "model_version": 1})
 
 
-def test_tokens_are_asked_for_but_not_of_who_asks_for_health(toy_server, tmp_path):
+def test_tokens_are_asked_for_but_not_of_who_asks_for_health(toy_server, tmp_path, caplog):
+    caplog.set_level("INFO", "hrec_tf.serving.gateway")
     tokens = tmp_path / "tokens"
     tokens.write_text(f"{TOKEN[::-1]}\n{TOKEN}\n")
     address = f"127.0.0.1:{toy_server.port}"
@@ -251,7 +252,23 @@ def test_tokens_are_asked_for_but_not_of_who_asks_for_health(toy_server, tmp_pat
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
             # Not even whether it is a message is told to who brings none.
             assert garbage(channel) == "UNAUTHENTICATED"
-            assert len(call(user="a", metadata=[("authorization", f"Bearer {TOKEN}")]).items) == 4
+            assert len(call(user="a", metadata=[("authorization", f"bearer {TOKEN}")]).items) == 4
+        # One is added, the one before removed, the file broken and lost, all while it runs.
+        new = "another token that is long"
+        for content, known in ((f"{TOKEN}\n{new}", [TOKEN, new]), (new, [new]), ("short", [new])):
+            tokens.write_text(content.replace(" ", "-"))
+            for token in (TOKEN, TOKEN[::-1], new):
+                header = {"Authorization": f"Bearer {token.replace(' ', '-')}"}
+                status, _ = ask(gateway.port, "GET", "/recommendations?user=a", **header)
+                assert status == (200 if token in known else 401)
+        assert [record.getMessage()[:25] for record in caplog.records] == [
+            "2 tokens are known from n",
+            "1 tokens are known from n",
+            "The tokens before still h",
+        ]
+        tokens.unlink()
+        assert ask(gateway.port, "GET", "/recommendations?user=a", **header)[0] == 200
+        assert "No such file" in caplog.records[-1].getMessage()
     tokens.write_text("short")
     with pytest.raises(ValueError, match="1 tokens, of which each must have at least 16 char"):
         Gateway(address, **given)
@@ -328,7 +345,7 @@ def test_broken_messages_get_their_code_and_the_gateway_goes_on(gateway):
 
 
 def test_who_gives_up_is_counted_as_such():
-    front = Front(None, Metrics(), tokens=(), max_requests=1)
+    front = Front(None, Metrics(), tokens=None, max_requests=1)
 
     async def given_up():
         asked = asyncio.create_task(front.answer("Recommend", "", asyncio.Event().wait))

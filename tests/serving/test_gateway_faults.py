@@ -84,13 +84,16 @@ def test_redis_that_is_killed_refuses_events_and_comes_back_with_all(toy_server,
             store.close()
 
 
-def test_users_that_redis_evicts_are_new_and_the_others_whole(toy_server, client, tmp_path):
+def test_users_that_redis_evicts_are_new_and_the_others_whole(toy_server, client, tmp_path, caplog):
     port = free_port()
     address, full = f"redis://127.0.0.1:{port}/0", ["--maxmemory", "2mb"]
     with (
         running_redis(tmp_path, port, *full, "--maxmemory-policy", "allkeys-lru") as redis,
         Gateway(f"127.0.0.1:{toy_server.port}", store=address) as gateway,
     ):
+        assert [said.partition(" with")[0] for said in caplog.messages] == [
+            "Redis has `maxmemory-policy` 'allkeys-lru', but"
+        ]
         names = [f"user {n}" for n in range(160)]
         rows = [("x" * 200, NOON + n) for n in range(50)]
         for name in names:
@@ -114,7 +117,9 @@ def test_users_that_redis_evicts_are_new_and_the_others_whole(toy_server, client
         assert content["items"][0]["item"] == "gin"
 
 
-def test_a_full_redis_refuses_events_and_keeps_all_that_it_took(toy_server, client, tmp_path):
+def test_a_full_redis_refuses_events_and_keeps_all_that_it_took(
+    toy_server, client, tmp_path, caplog
+):
     port = free_port()
     address, full = f"redis://127.0.0.1:{port}/0", ["--maxmemory-policy", "noeviction"]
     with (
@@ -122,6 +127,7 @@ def test_a_full_redis_refuses_events_and_keeps_all_that_it_took(toy_server, clie
         Gateway(f"127.0.0.1:{toy_server.port}", store=address) as gateway,
         ThreadPoolExecutor(4) as pool,
     ):
+        assert caplog.messages == []
         store = Store(address)
         assert add(gateway.port, "eve", ("tea", NOON))[0] == 200
         held = store.get("eve")

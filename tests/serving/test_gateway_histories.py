@@ -21,7 +21,9 @@ from hrec_tf.export import export_saved_model
 from hrec_tf.models import HRNN, HRNNMeta
 from hrec_tf.recommender import Recommender
 from hrec_tf.serving import Client, Gateway, Server
+from hrec_tf.serving.answers import State
 from hrec_tf.serving.gateway.readable import require_readable
+from hrec_tf.serving.gateway.records import pack, unpack
 from hrec_tf.serving.metadata import Metadata
 from hrec_tf.serving.requests import RefusedError
 from tests.reference.weights import fill_drawn
@@ -45,7 +47,7 @@ NUM_ITEMS, K, MOST = 12, 6, 6
 FLOAT32_NOISE = {"rtol": 1e-5, "atol": 1e-6}
 
 
-def export(base, version):
+def export(base, version, k=K):
     """An HRNN whose weights are large enough that each event shows in the scores."""
     model = HRNN(num_items=NUM_ITEMS, session_units=8, user_units=8, seed=version)
     vocabulary = Vocabulary([f"i{n}" for n in range(NUM_ITEMS)], [1] * NUM_ITEMS)
@@ -55,7 +57,7 @@ def export(base, version):
         if weight.dtype == "float32":
             weight.assign(chance.normal(0, 0.7, weight.shape))
     recommender = Recommender(model, vocabulary)
-    export_saved_model(recommender, base, version=version, k=K)
+    export_saved_model(recommender, base, version=version, k=k)
     return base
 
 
@@ -198,6 +200,59 @@ def test_events_that_follow_on_are_steps_and_the_rest_is_replayed(parts):
     switch.turn_to(ports[2])
     assert change(("i8", NOON + 9004))[1] == 1
     store.remove("eve")
+
+
+def forged(state):
+    """States that no model has made: a value, and the seal, of another."""
+    values, info = np.array(state.values), np.array(state.info)
+    values[0] += 0.25
+    yield State(values, state.info)
+    info[3] += 1
+    yield State(state.values, info)
+
+
+def test_a_state_that_was_changed_in_the_store_is_made_anew(parts):
+    gateway, switch, ports, clients, store = parts
+    switch.turn_to(ports[1])
+    history = [("i1", NOON), ("i2", NOON + 5)]
+    for n in range(2):
+        until_done(lambda: add(gateway.port, "mallory", *history))
+        held = store.get("mallory")
+        record = unpack(held.record)
+        state = list(forged(record.state))[n]
+        assert store.put("mallory", pack(record._replace(state=state)), held)
+        content = add(gateway.port, "mallory", ("i3", NOON + 9), k=K, exclude_seen=False)[1]
+        wanted = clients[1].recommend([*history, ("i3", NOON + 9)], exclude_seen=False)
+        assert [one["item"] for one in content["items"]] == [item for item, _ in wanted]
+        found = unpack(store.get("mallory").record).state
+        _, replayed = clients[1].replay([*history, ("i3", NOON + 9)])
+        np.testing.assert_allclose(found.values, replayed.values, **FLOAT32_NOISE)
+        store.remove("mallory")
+
+
+def test_lists_of_all_lengths_that_were_exported_are_told(tmp_path):
+    base = export(tmp_path / "model", 1, k=[2, K])
+    with Server(base) as server:
+        address = f"127.0.0.1:{server.port}"
+        users = str(tmp_path / "users.sqlite")
+        with Gateway(address, store=users) as gateway, Client(address) as client:
+            history = []
+            for n in range(3):
+                history.append((f"i{n}", NOON + n))
+                content = add(gateway.port, "ann", history[-1], k=K - n)[1]
+                wanted = client.recommend(history, K - n, exclude_seen=False)
+                assert [one["item"] for one in content["items"]] == [item for item, _ in wanted]
+            path, wanted = "/recommendations?user=", client.recommend(history, K, False)
+            assert [item for item, _ in wanted] == [
+                one["item"] for one in ask(gateway.port, "GET", f"{path}ann")[1]["items"]
+            ]
+            asked = ask(gateway.port, "GET", "/metrics")[1]
+            assert 'model_calls_total{kind="recommend"}' not in asked  # the list is at hand
+            assert pairs(ask(gateway.port, "GET", f"{path}nobody")[1]) == client.recommend([], K)
+            said = add(gateway.port, "ann", ("i5", NOON + 9), k=K + 1)
+            assert (
+                said[0] == 400 and "was exported with lists of 6. Ask for 1..6." in said[1]["error"]
+            )
 
 
 class Posting:

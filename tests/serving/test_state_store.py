@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -69,6 +70,17 @@ def test_records_end_after_their_time(address):
     assert brief.put("eve", b"two", None)
     assert brief.put("eve", b"three", brief.get("eve"))
     assert brief.get("eve").record == b"three"
+    brief.close()
+
+
+def test_a_write_that_does_not_renew_lets_the_record_end_when_it_would_have(address):
+    brief = Store(address, 0.6)
+    first = brief.put("eve", b"one", None, renews=False)  # there was none before
+    time.sleep(0.4)
+    again = brief.put("eve", b"replayed", first, renews=False)
+    assert brief.get("eve") == again and again.record == b"replayed"
+    time.sleep(0.3)
+    assert brief.get("eve") is None
     brief.close()
 
 
@@ -179,6 +191,91 @@ def test_sqlite_forgets_what_has_ended_and_keeps_the_rest_of_the_file(tmp_path):
     assert b"secret of eve" not in path.read_bytes()
 
 
+def test_what_sqlite_forgets_is_in_none_of_its_files(tmp_path):
+    """Nor in the WAL of a store that is open."""
+    path, secret = tmp_path / "users.sqlite", b"a secret of eve"
+
+    def holding():
+        return [file.name for file in sorted(tmp_path.iterdir()) if secret in file.read_bytes()]
+
+    store = Store(str(path), MONTH)
+    store.put("ann", b"of ann", None)
+    store.put("eve", secret * 1000, None)
+    assert holding() == ["users.sqlite-wal"]
+    store.remove("eve")
+    assert holding() == []
+    brief = Store(str(path), 0.01)
+    brief.put("eve", secret * 1000, None)
+    time.sleep(0.05)
+    store._store._next_purge = 0.0  # as a minute later
+    store.put("bob", b"of bob", None)
+    assert holding() == [] and store.get("ann").record == b"of ann"
+    store.close()
+    brief.close()
+
+
+def test_opening_a_file_twice_keeps_what_this_process_has_locked(tmp_path):
+    """Closing any descriptor of a file ends all locks of a process on it, as POSIX has it."""
+    path = str(tmp_path / "users.sqlite")
+    first = Store(path, MONTH)
+    first.put("one", b"1", None)
+    second = Store(path, MONTH)
+    code = """
+import asyncio, sys
+from hrec_tf.serving.state_store import open_store
+
+async def write():
+    store = open_store(sys.argv[1], keep_seconds=1000)
+    assert await store.put("another process", b"2", None)
+    await store.close()
+
+asyncio.run(write())
+"""
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+    assert first.put("three", b"3", None)
+    read = "import sqlite3, sys; [print(*row) for row in sqlite3.connect(sys.argv[1]).execute("
+    read = [sys.executable, "-c", f"{read}'SELECT user FROM users ORDER BY user')]", path]
+    process = subprocess.run(read, check=True, capture_output=True, text=True)
+    assert process.stdout.splitlines() == ["another process", "one", "three"]
+    first.close()
+    second.close()
+
+
+def test_two_that_open_a_new_file_at_once_both_get_it(tmp_path, monkeypatch):
+    path, refused = str(tmp_path / "users.sqlite"), []
+
+    class Interrupted(sqlite3.Connection):
+        """Between two questions of which another process tries to make its table."""
+
+        def execute(self, statement, *values):
+            found = super().execute(statement, *values)
+            if statement == "PRAGMA application_id":
+                with sqlite3.connect(path, timeout=0.0) as other:
+                    try:
+                        other.execute("CREATE TABLE users (user TEXT)")
+                    except sqlite3.OperationalError as error:
+                        refused.append(str(error))
+            return found
+
+    connect = partial(sqlite3.connect, factory=Interrupted)
+    monkeypatch.setattr("hrec_tf.serving.state_store.sqlite3.connect", connect)
+    Store(path, MONTH).close()
+    assert refused == ["database is locked"]
+
+
+def test_a_full_disk_refuses_events_and_keeps_what_there_is(tmp_path):
+    store = Store(str(tmp_path / "users.sqlite"), MONTH)
+    held = store.put("ann", b"of ann", None)
+    (pages,) = store._store._database.execute("PRAGMA page_count").fetchone()
+    store._store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="does not answer: database or disk is full"):
+        store.put("bob", b"x" * 100_000, None)
+    assert store.get("ann") == held and store.get("bob") is None
+    store._store._database.execute("PRAGMA max_page_count = 1000000")
+    assert store.put("bob", b"x" * 100_000, None) and store.put("ann", b"more", held)
+    store.close()
+
+
 def test_a_store_that_is_away_says_so_without_names(tmp_path):
     store = Store(f"redis://127.0.0.1:{free_port()}/0", MONTH)
     for call in (
@@ -217,6 +314,15 @@ async def written_once(address, keep_seconds=60.0):
     held = await store.get("eva")
     await store.close()
     return held.record
+
+
+def test_a_file_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "users.sqlite"
+    Store(str(path)).close()
+    connect = partial(sqlite3.connect, uri=True)  # who may write all files may not write this one
+    monkeypatch.setattr("hrec_tf.serving.state_store.sqlite3.connect", connect)
+    with pytest.raises(ValueError, match="attempt to write a readonly database"):
+        open_store(f"file:{path}?mode=ro", keep_seconds=1)
 
 
 def test_files_and_addresses_that_are_no_store_are_refused(tmp_path):

@@ -5,6 +5,7 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,14 +22,50 @@ _SHORTEST_TOKEN = 16
 _Found = TypeVar("_Found")
 
 
-def read_tokens(path: str | Path) -> tuple[bytes, ...]:
-    """Reads bearer tokens, one a line.
+class Tokens:
+    """Bearer tokens of a file, one a line, which is read again when it has changed.
+
+    Args:
+        path: of the file.
 
     Raises:
         ValueError: there is none, or one that could be guessed.
         OSError: the file cannot be read.
     """
-    lines = Path(path).read_text(encoding="utf-8").split()
+
+    def __init__(self, path: str | Path):
+        self._path, self._stamp = Path(path), _stamp(Path(path))
+        self._known = _read_tokens(self._path)
+
+    def are_right(self, authorization: str) -> bool:
+        """Returns whether a header of that name brings one of them."""
+        self._read_anew()
+        scheme, _, given = authorization.partition(" ")
+        # Every one is compared: the time tells nothing of which came near.
+        token = given.strip().encode("utf-8", "replace")
+        is_known = [hmac.compare_digest(token, known) for known in self._known]
+        return scheme.lower() == "bearer" and any(is_known)
+
+    def _read_anew(self) -> None:
+        if (stamp := _stamp(self._path)) == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._known = _read_tokens(self._path)
+            _LOG.info("%d tokens are known from now on.", len(self._known))
+        except (OSError, ValueError) as error:
+            _LOG.warning("The tokens before still hold: %s", error)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+    return None
+
+
+def _read_tokens(path: Path) -> tuple[bytes, ...]:
+    lines = path.read_text(encoding="utf-8").split()
     if not lines or min(map(len, lines)) < _SHORTEST_TOKEN:
         raise ValueError(
             f"{str(path)!r} holds {len(lines)} tokens, of which each must have at least "
@@ -44,7 +81,7 @@ class Front:
     Args:
         users: that answer.
         metrics: that count the requests.
-        tokens: of which a request must bring one; everybody may ask if there are none.
+        tokens: of which a request must bring one; None lets everybody ask.
         max_requests: that run or wait for an answer; to more it is RESOURCE_EXHAUSTED.
     """
 
@@ -53,7 +90,7 @@ class Front:
         users: Users,
         metrics: Metrics,
         *,
-        tokens: tuple[bytes, ...],
+        tokens: Tokens | None,
         max_requests: int,
     ):
         self.users, self.metrics = users, metrics
@@ -104,10 +141,7 @@ class Front:
             self.metrics.seconds.labels(route).observe(time.perf_counter() - begin)
 
     def _require_token(self, authorization: str) -> None:
-        given = authorization.encode("utf-8", "replace")
-        # Every one is compared: the time tells nothing of which came near.
-        is_known = [hmac.compare_digest(given, b"Bearer " + token) for token in self._tokens]
-        if self._tokens and not any(is_known):
+        if self._tokens is not None and not self._tokens.are_right(authorization):
             raise RefusedError(
                 grpc.StatusCode.UNAUTHENTICATED,
                 "The request brings no token that is known, but this gateway wants one. Send the "

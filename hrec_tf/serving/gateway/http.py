@@ -1,12 +1,12 @@
 """The gateway's door for HTTP and JSON."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 
+from hrec_tf.serving.bodies import Bodies
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway.front import Front, refusal
 from hrec_tf.serving.gateway.metrics import CONTENT_TYPE
@@ -37,16 +37,17 @@ _MENDS = {
 }
 
 
-def make_app(front: Front, *, max_body: int, client_timeout: float) -> Any:
+def make_app(front: Front, *, max_body: int, max_bodies: int, client_timeout: float) -> Any:
     """Returns the aiohttp application that answers from a `Front`.
 
     Args:
         front: that answers.
         max_body: bytes of a request.
+        max_bodies: that may be coming at once; above that, the slowest is given up.
         client_timeout: seconds in which a body must have come, and an answer must be taken.
     """
     app = web.Application(client_max_size=max_body, middlewares=[sender(client_timeout), _errors])
-    door = _Door(front, client_timeout)
+    door = _Door(front, Bodies(max_bodies), client_timeout)
     app.add_routes(
         [
             web.post("/events", door.add_events),
@@ -60,8 +61,9 @@ def make_app(front: Front, *, max_body: int, client_timeout: float) -> Any:
 
 
 class _Door:
-    def __init__(self, front: Front, client_timeout: float):
-        self._front, self._users, self._seconds = front, front.users, client_timeout
+    def __init__(self, front: Front, bodies: Bodies, client_timeout: float):
+        self._front, self._users = front, front.users
+        self._bodies, self._seconds = bodies, client_timeout
 
     async def add_events(self, request: Any) -> Any:
         async def asked() -> Any:
@@ -100,28 +102,26 @@ class _Door:
 
     async def _answer(self, route: str, request: Any, asked: Callable[[], Awaitable[Any]]) -> Any:
         authorization = request.headers.get("Authorization", "")
-        return await self._front.answer(
-            route, authorization, asked, lambda: _body(request, self._seconds)
-        )
+        return await self._front.answer(route, authorization, asked, lambda: self._body(request))
 
-
-async def _body(request: Any, seconds: float) -> bytes:
-    """Returns the body, which the request has at hand from then on."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await request.read()
-    except TimeoutError:
-        raise ValueError(
-            f"The body took longer than {seconds:g} s, which is the most. Send it at once."
-        ) from None
-    except web.HTTPRequestEntityTooLarge as error:
-        raise RefusedError(
-            _CODES.OUT_OF_RANGE, f"The body is too large: {error.text}. Send fewer events at once."
-        ) from error
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise ValueError(
-            f"The body broke off ({type(error).__name__}), but must be whole. Send it again."
-        ) from error
+    async def _body(self, request: Any) -> bytes:
+        """Returns the body, which the request has at hand from then on."""
+        try:
+            return await self._bodies.read(request, self._seconds)
+        except TimeoutError:
+            raise ValueError(
+                f"The body took too long: {self._seconds:g} s at most, less where many come. Send "
+                "it at once."
+            ) from None
+        except web.HTTPRequestEntityTooLarge as error:
+            raise RefusedError(
+                _CODES.OUT_OF_RANGE,
+                f"The body is too large: {error.text}. Send fewer events at once.",
+            ) from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise ValueError(
+                f"The body broke off ({type(error).__name__}), but must be whole. Send it again."
+            ) from error
 
 
 def _listed(answer: Answer, *, with_items: bool) -> dict[str, Any]:

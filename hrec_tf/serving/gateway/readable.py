@@ -34,10 +34,11 @@ def require_events(events: tuple[Event, ...], metadata: Metadata, *, max_skew: f
 
 def require_k(k: int | None, metadata: Metadata) -> None:
     """Raises ValueError where no list of the model is as long."""
-    if k is not None and not 1 <= k <= metadata.k:
+    longest = metadata.largest_k
+    if k is not None and not 1 <= k <= longest:
         raise ValueError(
-            f"`k` was {k}, but the model was exported with lists of {metadata.k}. Ask for "
-            f"1..{metadata.k}."
+            f"`k` was {k}, but the model was exported with lists of {longest}. Ask for "
+            f"1..{longest}."
         )
 
 

@@ -1,8 +1,10 @@
 """The gateway as a server: its doors, the store and the model in one loop."""
 
 import asyncio
+import logging
 import ssl
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,16 +12,17 @@ import grpc
 
 from hrec_tf import checks
 from hrec_tf.serving.gateway import http, rpc
-from hrec_tf.serving.gateway.front import Front, read_tokens
+from hrec_tf.serving.gateway.front import Front, Tokens
 from hrec_tf.serving.gateway.metrics import Metrics
 from hrec_tf.serving.gateway.users import Users
 from hrec_tf.serving.gateway.versions import Versions
 from hrec_tf.serving.grpc_options import server_options
 from hrec_tf.serving.http_runner import HTTPRunner
 from hrec_tf.serving.loop_thread import LoopThread
-from hrec_tf.serving.state_store import open_store
+from hrec_tf.serving.state_store import StoreError, open_store
 from hrec_tf.serving.tls import ClientTLS
 
+_LOG = logging.getLogger(__name__)
 _USUAL = "Leave it out for the usual."
 _LONGEST_HISTORY = 2048
 _GRACE = 10.0
@@ -38,7 +41,8 @@ class Gateway:
         address: of the interface; by default this machine alone can ask.
         port: for HTTP; 0 for any free one, see the property.
         grpc_port: for gRPC, likewise; None for no such door.
-        token_file: bearer tokens, one a line, of which requests must bring one.
+        token_file: bearer tokens, one a line, of which requests must bring one. It is read again
+            when it has changed.
         tls_certificate, tls_key: PEM files, of both doors; both or none.
         model_tls: files with which the model server is asked; None for plain text.
         timeout: seconds that the model may take for an answer.
@@ -101,9 +105,10 @@ class Gateway:
                 "nothing without the other. Pass both, or none."
             )
         self._tls = None if tls_key is None else (Path(str(tls_certificate)), Path(tls_key))
-        tokens = () if token_file is None else read_tokens(token_file)
+        tokens = None if token_file is None else Tokens(token_file)
         self.address, self._asked_port, self._asked_grpc_port = address, port, grpc_port
-        self._max_body, self._client_timeout = max_body, client_timeout
+        self._max_body, self._max_requests = max_body, max_requests
+        self._client_timeout = client_timeout
         self._versions = Versions(
             model_address, model_name, timeout=timeout, max_history=max_history, tls=model_tls
         )
@@ -143,6 +148,7 @@ class Gateway:
             ) from error
         try:
             self._ports = self._loop.run(self._listen())
+            self._loop.run(self._warn())
         except BaseException:
             self._end()
             raise
@@ -183,7 +189,10 @@ class Gateway:
     async def _listen(self) -> tuple[int, int | None]:
         """Opens the doors; returns their ports."""
         app = http.make_app(
-            self._front, max_body=self._max_body, client_timeout=self._client_timeout
+            self._front,
+            max_body=self._max_body,
+            max_bodies=self._max_requests,
+            client_timeout=self._client_timeout,
         )
         self._runner = HTTPRunner(
             app,
@@ -213,6 +222,11 @@ class Gateway:
                 "another port, or mend the files."
             ) from error
         return self._runner.addresses[0][1], grpc_port
+
+    async def _warn(self) -> None:
+        with suppress(StoreError):  # it may still be away
+            if caution := await self._store.caution():
+                _LOG.warning("%s", caution)
 
     def _tls_of_doors(self) -> tuple[ssl.SSLContext | None, Any]:
         if self._tls is None:

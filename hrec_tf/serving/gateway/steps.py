@@ -28,7 +28,7 @@ class Steps:
         self._jobs: Together[_Job, Stepped] = Together(_answers_of, most=MAX_ROWS)
 
     async def step(self, client: AsyncClient, event: Event, state: State | None) -> Stepped:
-        """Returns what `AsyncClient.step` returns, or raises what it raises."""
+        """Returns what `AsyncClient.step` returns of the longest list, or raises what it raises."""
         return await self._jobs.ask(_Job(client, event, state))
 
 
@@ -47,6 +47,7 @@ async def _sent(client: AsyncClient, jobs: list[_Job]) -> list[Stepped | Excepti
             await client.step_batch(
                 [(job.event.item, job.event.timestamp) for job in jobs],
                 [job.state for job in jobs],
+                (await client.metadata()).largest_k,
                 feedback=[job.event.feedback for job in jobs],
             )
         )

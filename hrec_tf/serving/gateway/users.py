@@ -135,7 +135,7 @@ class Users:
 
         Args:
             user: who.
-            k: length of the list; None for the longest that is kept.
+            k: length of the list; None for the longest that the model has.
             exclude_seen: leave the items of the history out of it.
             at: Unix seconds, the time of asking, for a model that is told it; None for the list
                 after the last event.
@@ -151,7 +151,7 @@ class Users:
                 after = await self._on_served_version(record)
                 if after is not record:
                     with suppress(StoreError):  # a full store keeps no replay, but has told of it
-                        if not await self._store.put(user, pack(after), held):
+                        if not await self._store.put(user, pack(after), held, renews=False):
                             self._metrics.conflicts.inc()  # who changed it has written a newer one
                 return Answer(*await self._list(after, k, exclude_seen, at))
         version, items = await self._on_newest(
@@ -178,7 +178,7 @@ class Users:
 
     def _remember(self, user: str, held: Held, record: Record) -> None:
         """Spares the next event a question to the store."""
-        self._recent[user] = held, record
+        self._recent[user] = held._replace(record=b""), record  # of which the revision is asked
         if len(self._recent) > _MOST_RECENT:
             del self._recent[next(iter(self._recent))]
 
@@ -205,7 +205,7 @@ class Users:
             return None  # nothing is written that would tell whether another came before
         version, items = await self._list(after, k, exclude_seen) if k else (after.version, ())
         if after is not record:
-            held = await self._store.put(user, pack(after), held)
+            held = await self._store.put(user, pack(after), held, renews=merged.added > 0)
         if held is None:
             self._metrics.conflicts.inc()
             return None
@@ -265,11 +265,12 @@ class Users:
         history, feedback = _history_of(events)
 
         async def replayed(client: AsyncClient) -> tuple[list[Recommendation], State | None]:
-            if not (await client.metadata()).state_size:
+            metadata = await client.metadata()
+            if not metadata.state_size:
                 return await self._recommended(client, events, None, False), None
             self._metrics.model_calls.labels("replay").inc()
             async with self._calls:
-                return await client.replay(history, exclude_seen=False, feedback=feedback)
+                return await client.replay(history, metadata.largest_k, False, feedback=feedback)
 
         try:
             version, (items, state) = await self._on_newest(replayed)
@@ -321,6 +322,7 @@ class Users:
         if at is not None and events and 0 < (last := events[-1].timestamp) - at <= self._max_skew:
             at = last  # clocks differ
         self._metrics.model_calls.labels("recommend").inc()
+        k = k or (await client.metadata()).largest_k
         async with self._calls:
             return await client.recommend(history, k, exclude_seen, at=at, feedback=feedback)
 
