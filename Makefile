@@ -7,7 +7,9 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	  >/dev/null 2>&1 && { echo $$python; break; }; done)
 BIN := .venv/bin
 # Modules are compiled when they are first imported, which most of what is installed never is.
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile --editable
+PIP := -m pip --disable-pip-version-check --quiet install --no-compile
+INSTALL := $(BIN)/python $(PIP) --editable
+OLDEST := .venv/oldest
 export PYTHONDONTWRITEBYTECODE :=
 
 # TensorFlow's own start-up notes would hide the output that matters.
@@ -16,7 +18,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: test quickstart
 .DELETE_ON_ERROR:
 
-test: .venv/dev.stamp
+# What is exported answers under the oldest TensorFlow that is supported, too.
+test: export HREC_OTHER_PYTHON := $(CURDIR)/$(OLDEST)/bin/python
+test: .venv/dev.stamp $(OLDEST).stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -35,6 +39,11 @@ quickstart: .venv/runtime.stamp
 .venv/dev.stamp: pyproject.toml | $(BIN)/pip
 	$(INSTALL) '.[dev]'
 	@touch .venv/runtime.stamp $@
+
+$(OLDEST).stamp: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m venv $(OLDEST)
+	$(OLDEST)/bin/python $(PIP) 'tensorflow-cpu==2.20.*' || $(OLDEST)/bin/python $(PIP) 'tensorflow==2.20.*'
+	@touch $@
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found that runs and has" \

@@ -18,12 +18,13 @@ class LineProcess:
 
     Args:
         module: its file is run, and can import nothing beside it.
+        python: the interpreter that runs it.
     """
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, module: ModuleType, python: str = sys.executable) -> None:
         self._notes = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(module.__file__)],
+            [python, "-P", str(module.__file__)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._notes,

@@ -1,5 +1,6 @@
 """A process that asks SavedModels in Sessions; see `session_runner.py`, which it runs."""
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,14 @@ class SessionProcess(LineProcess):
     Example:
         with SessionProcess() as process:
             (answer,) = process("models/recommender/1", [("recommend", inputs)])
+
+    Args:
+        python: the interpreter of another environment, which needs TensorFlow and NumPy alone;
+            by default this one.
     """
 
-    def __init__(self) -> None:
-        super().__init__(session_runner)
+    def __init__(self, python: str = sys.executable) -> None:
+        super().__init__(session_runner, python)
 
     def __call__(self, folder: str | Path, calls: Sequence[Call]) -> list[dict[str, np.ndarray]]:
         """Runs calls in their order, and returns the outputs of each.

@@ -65,6 +65,8 @@ class Model:
 
     def __call__(self, signature: str, inputs: dict[str, Any], before: dict[str, Any]) -> dict:
         """Runs a signature; what `inputs` lack comes from `before`, or is zero."""
+        if signature not in self._signatures:  # which a map of protobuf would make, without inputs
+            raise KeyError(f"The artefact has no signature {signature!r}")
         spec = self._signatures[signature]
         rows = len(next(iter(inputs.values())))
         feeds = {}

@@ -14,6 +14,7 @@ from hrec_tf import inference, registry
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.export import export_saved_model, export_tflite, session_runner
 from hrec_tf.export.parity import TOLERANCES, ParityError, check_parity, trials
+from hrec_tf.export.session_process import SessionProcess
 from hrec_tf.export.tflite import litert_interpreter, require_litert
 from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.readers import SessionReader, events_of
@@ -393,11 +394,19 @@ def test_a_session_goes_on_from_the_call_before(exported, tmp_path):
 
 
 OTHER_PYTHON = "HREC_OTHER_PYTHON"
-"""Another Python that has TensorFlow, of another version."""
+"""Another Python that has TensorFlow, of another version: `make test` names one of the oldest."""
+
+
+@pytest.fixture(scope="module")
+def other_session_process():
+    if OTHER_PYTHON not in os.environ:
+        pytest.skip(f"{OTHER_PYTHON} names no Python")
+    with SessionProcess(os.environ[OTHER_PYTHON]) as process:
+        yield process
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(OTHER_PYTHON not in os.environ, reason=f"{OTHER_PYTHON} names no Python")
+@pytest.mark.xdist_group("another version of tensorflow")
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -410,7 +419,9 @@ OTHER_PYTHON = "HREC_OTHER_PYTHON"
         ("HS-LSTM", {}),
     ],
 )
-def test_another_version_of_tensorflow_answers_the_same(name, options, tmp_path):
+def test_another_version_of_tensorflow_answers_the_same(
+    name, options, session_process, other_session_process, tmp_path
+):
     recommender = recommender_of(NAMED[name], "text")
     folder = export_saved_model(recommender, tmp_path / "shop", k=4, **options)
     history = {
@@ -422,34 +433,26 @@ def test_another_version_of_tensorflow_answers_the_same(name, options, tmp_path)
     history |= at
     seen = history | {"exclude_seen": [True]}
     filters = {"allow": [["42", "1e3"]], "allow_lengths": [2], "deny": [["1e3"]]}
-    calls = {
-        "0/recommend": seen,
-        "1/step": {"item_ids": ["ø 茶"], "timestamps": [90]} | at,
-        "2/recommend_filtered": seen | filters | {"deny_lengths": [1]},
-        "3/score": history | {"candidates": [["42", "unknown"]]},
-        "4/encode": history,
-    }
-    request = {f"{c}/{name}": v for c, inputs in calls.items() for name, v in inputs.items()}
-    np.savez(tmp_path / "request.npz", **request)
-    found = {}
-    for name, python in (("ours", sys.executable), ("other", os.environ[OTHER_PYTHON])):
-        places = folder, tmp_path / "request.npz", tmp_path / f"{name}.npz"
-        command = [python, "-P", session_runner.__file__, *map(str, places)]
-        process = subprocess.run(command, capture_output=True, text=True)
-        assert process.returncode == 0, process.stderr
-        with np.load(places[2], allow_pickle=False) as answers:
-            found[name] = dict(answers)
-    assert set(found["ours"]) == set(found["other"])
-    for name, values in found["ours"].items():
-        if values.dtype.kind == "f":
-            np.testing.assert_allclose(found["other"][name], values, rtol=1e-5, atol=1e-6)
-        elif name.endswith("/state_info"):
-            # The seal is of the bits of a state, which two compilers may round differently.
-            theirs, mine = (np.delete(v, 3, axis=1) for v in (found["other"][name], values))
-            np.testing.assert_array_equal(theirs, mine)
-            assert found["other"][name][0, 3] != 0
-        else:
-            np.testing.assert_array_equal(found["other"][name], values)
+    calls = [
+        ("recommend", seen),
+        ("step", {"item_ids": ["ø 茶"], "timestamps": [90]} | at),
+        ("recommend_filtered", seen | filters | {"deny_lengths": [1]}),
+        ("score", history | {"candidates": [["42", "unknown"]]}),
+    ]
+    calls += [("encode", history)] if name not in WITHOUT_VECTORS else []
+    ours, theirs = session_process(folder, calls), other_session_process(folder, calls)
+    for (signature, _), mine, other in zip(calls, ours, theirs, strict=True):
+        assert set(mine) == set(other) and mine, signature
+        for output, values in mine.items():
+            if values.dtype.kind == "f":
+                np.testing.assert_allclose(other[output], values, rtol=1e-5, atol=1e-6)
+            elif output == "state_info":
+                # The seal is of the bits of a state, which two compilers may round differently.
+                unsealed = (np.delete(rows, 3, axis=1) for rows in (other[output], values))
+                np.testing.assert_array_equal(*unsealed)
+                assert other[output][0, 3] != 0
+            else:
+                np.testing.assert_array_equal(other[output], values)
 
 
 @pytest.mark.integration
