@@ -7,15 +7,21 @@ Every model of the registry that is served, of its default size, with fresh weig
 items; histories of up to 40 events with unknown items and gaps at the threshold, and those of every
 kind of edge. Greatest difference of a score, as a share of the largest of its history: of the
 SavedModel in a process without Keras, and of the LiteRT file of float32; `step` is asked event by
-event. A form that departs by more than its tolerance ends the run with an error.
+event. The other forms (compiled by XLA, tables of bfloat16, a LiteRT file of float16) are asked 50
+of the random histories. A form that departs by more than its tolerance ends the run with an error.
 """
 
 import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-NUM_ITEMS, K, HISTORIES = 300, 20, 1_000
+if TYPE_CHECKING:
+    from hrec_tf.export.parity import Parity
+
+NUM_ITEMS, K, HISTORIES, FEWER = 300, 20, 1_000, 50
+COLUMNS = "histories", "SavedModel", "its step", "LiteRT", "its step", "XLA", "bfloat16", "float16"
 
 
 def main() -> None:
@@ -33,9 +39,7 @@ def main() -> None:
 
     named = options.models.split(",") if options.models else registry.names()
     print(f"# python -m benchmarks.parity > benchmarks/parity.txt\n# {machine()}")
-    print(
-        f"{'':22}{'histories':>10}{'SavedModel':>12}{'its step':>12}{'LiteRT':>12}{'its step':>12}"
-    )
+    print(f"{'':18}" + "".join(f"{name:>11}" for name in COLUMNS))
     for name in named:
         entry = registry.entry(name)
         if entry.is_baseline or not entry.is_served:
@@ -43,25 +47,42 @@ def main() -> None:
         vocabulary = Vocabulary([f"item {i}" for i in range(NUM_ITEMS)], range(NUM_ITEMS, 0, -1))
         recommender = Recommender(entry.build(num_items=NUM_ITEMS, seed=0), vocabulary)
         with tempfile.TemporaryDirectory() as scratch:
+            base, file = Path(scratch) / "served", Path(scratch) / "model.tflite"
+            short = Path(scratch) / "short.tflite"
             found = check_parity(
                 recommender,
-                saved_model=export_saved_model(recommender, Path(scratch) / "served", k=K),
-                tflite=export_tflite(
-                    recommender, Path(scratch) / "model.tflite", k=K, quantize="float32"
-                ),
+                saved_model=export_saved_model(recommender, base, k=K),
+                tflite=export_tflite(recommender, file, k=K, quantize="float32"),
                 num_random=options.histories,
             )
+            others = [
+                check_parity(recommender, num_random=FEWER, **{kind: exported})
+                for kind, exported in (
+                    ("saved_model", export_saved_model(recommender, base, k=K, xla=True)),
+                    ("saved_model", export_saved_model(recommender, base, k=K, tables="bfloat16")),
+                    ("tflite", export_tflite(recommender, short, k=K, quantize="float16")),
+                )
+            ]
         columns = [
-            max((of for form, of in found.differences.items() if belongs(form)), default=None)
-            for belongs in (
-                lambda form: form.startswith("saved_model") and "step" not in form,
-                lambda form: form.startswith("saved_model") and "step" in form,
-                lambda form: form.startswith("tflite") and "step" not in form,
-                lambda form: form.startswith("tflite") and "step" in form,
-            )
+            _greatest(found, kind, is_step)
+            for kind in ("saved_model", "tflite")
+            for is_step in (False, True)
         ]
-        shown = "".join(f"{'-' if of is None else f'{of:.1e}':>12}" for of in columns)
-        print(f"{name:22}{found.num_histories:>10}{shown}", flush=True)
+        columns += [_greatest(one, ("saved_model", "tflite")) for one in others]
+        shown = "".join(f"{'-' if of is None else f'{of:.1e}':>11}" for of in columns)
+        print(f"{name:18}{found.num_histories:>11}{shown}", flush=True)
+
+
+def _greatest(
+    found: "Parity", kind: str | tuple[str, ...], is_step: bool | None = None
+) -> float | None:
+    """The greatest difference of a kind of form; None where there is no such form."""
+    differences = [
+        difference
+        for form, difference in found.differences.items()
+        if form.startswith(kind) and (is_step is None or is_step == ("step" in form))
+    ]
+    return max(differences, default=None)
 
 
 if __name__ == "__main__":

@@ -176,11 +176,11 @@ async def soaked(port: int, pid: int, messages: dict[str, list[bytes]], seconds:
     asks: list[Asking] = [lambda number: call(mixed[number % len(mixed)], timeout=20)] * HALF_OF
     load = await one_after_the_other(asks, 10 * WARM_UP)
     rate = len(load.milliseconds) / load.seconds / 2
-    memory = [_megabytes(pid)]
+    memory = [megabytes(pid)]
     loads = []
     for _ in range(10):
         loads.append(await when_due(asks, seconds / 10, rate))
-        memory.append(_megabytes(pid))
+        memory.append(megabytes(pid))
     await channel.close()
     whole = Load(
         [one for load in loads for one in load.milliseconds],
@@ -192,7 +192,7 @@ async def soaked(port: int, pid: int, messages: dict[str, list[bytes]], seconds:
     return record | {"memory_mb": memory}
 
 
-def _megabytes(pid: int) -> float:
+def megabytes(pid: int) -> float:
     """Memory of a process that is in use."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     [kilobytes] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
@@ -236,7 +236,7 @@ def table(records: list[dict[str, Any]]) -> str:
         *(_goal(records, *goal) for goal in GOALS),
         "",
         *(
-            f"Resident memory of the server in the {record['scenario']}, MB, at its start and "
+            f"Resident memory of who is asked in the {record['scenario']}, MB, at its start and "
             f"after each tenth: {', '.join(f'{size:.0f}' for size in record['memory_mb'])}."
             for record in records
             if "memory_mb" in record

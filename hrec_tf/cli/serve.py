@@ -15,6 +15,7 @@ PORT = 8500
 MODEL_NAME = "recommender"
 _LISTENING, _SAFETY, _INSTEAD = "Listening", "Safety", "Something else"
 _LIMITS = "Limits of one request; beyond them it is refused"
+_TOGETHER = "Requests that come together"
 
 
 def serve(
@@ -93,6 +94,25 @@ def serve(
         int | None,
         typer.Option(help="Rows times items of the catalogue (33554432).", rich_help_panel=_LIMITS),
     ] = None,
+    max_message_bytes: Annotated[
+        int | None,
+        typer.Option(help="Of a request and a reply (16777216).", rich_help_panel=_LIMITS),
+    ] = None,
+    connections: Annotated[
+        int | None,
+        typer.Option(help="Requests in work at once (128).", rich_help_panel=_TOGETHER),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Batches that are run at once (half as many as there are cores).",
+            rich_help_panel=_TOGETHER,
+        ),
+    ] = None,
+    batch_rows: Annotated[
+        int | None,
+        typer.Option(help="Rows of several requests run together (32).", rich_help_panel=_TOGETHER),
+    ] = None,
     demo: Annotated[
         bool,
         typer.Option(
@@ -124,6 +144,10 @@ def serve(
         "max_history": max_history,
         "max_elements": max_elements,
         "max_scores": max_scores,
+        "max_message_bytes": max_message_bytes,
+        "connections": connections,
+        "workers": workers,
+        "batch_rows": batch_rows,
     }
     limits_given = {name: limit for name, limit in limits.items() if limit is not None}
     of_server = {

@@ -1,7 +1,8 @@
 """SavedModel: the artefact that TensorFlow Serving loads."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,11 @@ def export_saved_model(
     target = base / str(_free_version(base, version))
     # Its name is no number at first, so that TensorFlow Serving does not look at it.
     with whole_folder(target) as aside:
-        signatures = _write(recommender, aside, ks=ks, xla=xla, tables=tables)
         extra = aside / "assets.extra"
-        extra.mkdir()
-        write_warmup(extra, signatures, recommender.vocabulary.raw_ids[0], every_shape=xla)
+        with written_by_tensorflow(target):
+            signatures = _write(recommender, aside, ks=ks, xla=xla, tables=tables)
+            extra.mkdir()
+            write_warmup(extra, signatures, recommender.vocabulary.raw_ids[0], every_shape=xla)
         if recommender.schemas.to_dict():
             recommender.schemas.save(extra / FEATURES)
         if card is not None:
@@ -82,6 +84,24 @@ def export_saved_model(
         if check is not None:
             check(aside)
     return target
+
+
+@contextmanager
+def written_by_tensorflow(target: Path) -> Iterator[None]:
+    """Turns TensorFlow's errors of files, which are no OSError, into one."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        said, _, _ = error.message.partition("\n")
+        raise not_written(target, said) from error
+
+
+def not_written(target: Path, said: str) -> OSError:
+    """Returns the error of an export that found no room, or no access."""
+    return OSError(
+        f"{str(target)!r} could not be written ({said}), but its folder must have room and be "
+        "writable. Make room, or choose another folder."
+    )
 
 
 def _write(recommender: Recommender, folder: Path, **options: Any) -> dict[str, Any]:

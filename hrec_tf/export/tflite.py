@@ -33,7 +33,12 @@ import tensorflow as tf
 from hrec_tf import checks, manifest
 from hrec_tf.export import converter
 from hrec_tf.export.line_process import LineProcess
-from hrec_tf.export.saved_model import about_of, checked_k
+from hrec_tf.export.saved_model import (
+    about_of,
+    checked_k,
+    not_written,
+    written_by_tensorflow,
+)
 from hrec_tf.inference import Inference
 from hrec_tf.recommender import Recommender
 from hrec_tf.schema import PADDING_ID
@@ -85,7 +90,8 @@ def export_tflite(
             tempfile.TemporaryDirectory() as scratch,
             nullcontext(process) if process is not None else ConverterProcess() as converting,
         ):
-            _saved(recommender.inference, scratch, k)
+            with written_by_tensorflow(Path(scratch)):
+                _saved(recommender.inference, scratch, k)
             names = signatures_of(recommender.inference)
             converting(scratch, aside / file.name, names, quantize)
         recommender.vocabulary.save(aside / vocabulary.name)
@@ -201,6 +207,8 @@ class ConverterProcess(LineProcess):
         # The process has the working folder of when it was started.
         places = [str(Path(path).resolve()) for path in (source, target)]
         error = self.ask([*places, names, quantize])
+        if error is not None and error.startswith("OSError: "):
+            raise not_written(target, error)
         if error is not None:
             raise RuntimeError(
                 f"The model could not be converted to LiteRT: {error}. Every operator of it must "

@@ -3,6 +3,7 @@
     GET  /                the page: one file, which asks for nothing but what follows
     GET  /api/model       what there is to know of the model
     GET  /api/items       ?query=&limit=, the catalogue
+    POST /api/typed       a text -> the items that it means
     POST /api/recommend   a history -> a list, and the sessions of the history
     POST /api/explain     a history -> attention and gates at its events
 
@@ -123,6 +124,7 @@ class Demo:
                 web.get("/", self._get_page),
                 web.get("/api/model", self._get_model),
                 web.get("/api/items", self._get_items),
+                web.post("/api/typed", self._post(self._answers.typed)),
                 web.post("/api/recommend", self._post(self._answers.recommend)),
                 web.post("/api/explain", self._post(self._answers.explain)),
             ]

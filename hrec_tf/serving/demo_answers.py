@@ -27,6 +27,7 @@ _KEYS = {
     "recommend": ("history", "k", "exclude_seen", "idle_minutes"),
     "explain": ("history", "idle_minutes"),
 }
+_WHOLE_NUMBER = "[+-]?[0-9]{1,100}"
 
 
 class Answers:
@@ -43,6 +44,7 @@ class Answers:
         self._under = lru_cache(RULES_KEPT)(self._under_rule)
         self._under(recommender.idle_minutes)
         self._raw_ids = recommender.vocabulary.raw_ids.to_list()
+        self._place_of = {str(raw_id): place for place, raw_id in enumerate(self._raw_ids)}
         self._texts = [
             f"{raw_id} {recommender.describe(raw_id)}".casefold() for raw_id in self._raw_ids
         ]
@@ -80,8 +82,7 @@ class Answers:
                 "Type a part of the id or of the description."
             )
         words, itself = query.casefold().split(), query.strip()
-        # Two passes over what is at hand are simpler than an order of the whole catalogue.
-        places = [place for place, raw_id in enumerate(self._raw_ids) if str(raw_id) == itself]
+        places = [self._place_of[itself]] if itself in self._place_of else []
         others = (
             place
             for place, text in enumerate(self._texts)
@@ -89,6 +90,40 @@ class Answers:
         )
         places.extend(islice(others, limit - len(places)))
         return {"items": [self._described(self._raw_ids[place]) for place in places]}
+
+    def typed(self, asked: Any) -> dict[str, Any]:
+        """Returns the items that a typed or pasted text means, in its order.
+
+        A text that is an id means that item. Else each line is an id, or ids between commas; one
+        between commas may be several words, each of which is an id. A text that is none of this
+        is a query, and means the first item that it finds; where it finds none, it is its words
+        if one of them is an id, or else one unknown item.
+
+        Args:
+            asked: `text`.
+
+        Returns:
+            `items`, of which unknown ones are not `known`; a history may hold them.
+
+        Raises:
+            ValueError: a text without ids, one of too many, or one that no id of this model's
+                type can be.
+            TypeError: something else than text.
+        """
+        if not isinstance(asked, Mapping) or set(asked) != {"text"}:
+            raise ValueError(
+                f"The question was {asked!r}, but must be `text` alone. Send a JSON object such as "
+                '{"text": "tea, jam"}.'
+            )
+        if not isinstance(asked["text"], str):
+            raise TypeError(f"`text` was {asked['text']!r}, but must be text. Send ids as text.")
+        names = self._names(asked["text"])
+        if not 1 <= len(names) <= MAX_EVENTS:
+            raise ValueError(
+                f"`text` holds {len(names):,} ids, but a history has 1..{MAX_EVENTS} events. Type "
+                "ids between commas or on lines of their own."
+            )
+        return {"items": [self._named(name) for name in names]}
 
     def recommend(self, asked: Any) -> dict[str, Any]:
         """Returns the list after a history, and how the rule cuts that history into sessions.
@@ -173,6 +208,56 @@ class Answers:
         recommender.recommend(k=1)
         return recommender
 
+    def _names(self, text: str) -> list[str]:
+        """The ids in a text, as they were typed."""
+        # An id can hold commas and spaces, but no line break.
+        if self._is_known(text.strip()):
+            return [text.strip()]
+        parts: list[str] = []
+        for line in re.split(r"[\r\n]+", text):
+            parts.extend([line] if self._is_known(line.strip()) else line.split(","))
+        parts = [part.strip() for part in parts if part.strip()]
+        names = [name for part in parts for name in self._between_commas(part)]
+        is_query = len(names) == 1 and not self._is_known(names[0])
+        return self._found(names[0]) if is_query else names
+
+    def _between_commas(self, part: str) -> list[str]:
+        """The words of a part where each is an id, or else the part."""
+        # A word that a text model does not know may be part of an id; a whole number is one.
+        words = part.split()
+        is_id = self._is_known if self._is_of_text else self._written
+        return words if not self._is_known(part) and all(map(is_id, words)) else [part]
+
+    def _found(self, query: str) -> list[str]:
+        """The first item that a query finds; where there is none, the ids that it is made of."""
+        if len(query) <= MAX_QUERY and (found := self.items(query, limit=1)["items"]):
+            return [found[0]["id"]]
+        return query.split() if any(map(self._is_known, query.split())) else [query]
+
+    def _named(self, name: str) -> dict[str, Any]:
+        written = self._written(name)
+        if written is None:
+            raise ValueError(
+                f"`text` holds {name!r}, but this model knows whole numbers such as "
+                f"{self._raw_ids[0]}. Type ids as its log has them, or words of one description."
+            )
+        if written not in self._place_of:
+            return {"id": written, "description": "", "known": False}
+        return {**self._described(self._raw_ids[self._place_of[written]]), "known": True}
+
+    def _is_known(self, name: str) -> bool:
+        return self._written(name) in self._place_of
+
+    def _written(self, name: str) -> str | None:
+        """An id as this page writes it; None if no id of the model's type can be that."""
+        if self._is_of_text:
+            return name
+        return str(int(name)) if re.fullmatch(_WHOLE_NUMBER, name) else None
+
+    @property
+    def _is_of_text(self) -> bool:
+        return self._recommender.vocabulary.id_type == "text"
+
     def _described(self, raw_id: Any) -> dict[str, str]:
         return {"id": str(raw_id), "description": self._recommender.describe(raw_id)}
 
@@ -215,9 +300,9 @@ class Answers:
                 'id text or a whole number. Send for example ["tea", 1700000000].'
             )
         raw_id, seconds = str(event[0]), event[1]
-        if self._recommender.vocabulary.id_type == "text":
+        if self._is_of_text:
             return _encodable(raw_id, row), seconds
-        if not re.fullmatch(r"[+-]?[0-9]{1,100}", raw_id):
+        if not re.fullmatch(_WHOLE_NUMBER, raw_id):
             raise ValueError(
                 f"`history` holds the item {raw_id!r} (row {row}), but this model knows whole "
                 f"numbers such as {self._raw_ids[0]}. Send ids as its log has them."

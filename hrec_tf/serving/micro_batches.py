@@ -149,8 +149,10 @@ class MicroBatches:
         self._seen(rows + padding, rows)
         if len(calls) == 1 and not padding:
             return self._artefact.run(calls[0], calls[0].feeds)
+        # A call may have no rows, of which none can be repeated.
+        full = next((place for place, call in enumerate(calls) if call.rows), 0)
         feeds = [
-            np.concatenate([*parts, np.repeat(parts[0][:1], padding, axis=0)])
+            np.concatenate([*parts, np.repeat(parts[full][:1], padding, axis=0)])
             for parts in zip(*(call.feeds for call in calls), strict=True)
         ]
         return self._artefact.run(calls[0], feeds)

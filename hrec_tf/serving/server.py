@@ -55,9 +55,12 @@ class Server:
             cores if None.
         batch_rows: rows that are run together at the most.
         connections: requests that are in work at once, most of them waiting for the model; to
-            more the answer is RESOURCE_EXHAUSTED. REST has as many places of its own. By gRPC
-            eight times as many may be on their way, a quarter of these by one connection.
-        max_message_bytes: of a request and of a reply.
+            more the answer is RESOURCE_EXHAUSTED. REST has as many places of its own, and as many
+            bodies may be on their way. By gRPC eight times as many may be on their way, but only
+            as many as take 4 GB if each is as large as it may be, though at least twice as many.
+        max_message_bytes: of a request and of a reply. With `connections` it bounds what requests
+            that come slowly take: by the usual 4 GB (gRPC) and 2 GB (REST), which a machine that
+            is asked by strangers may not have.
         max_batch: rows of a request.
         max_elements: of a request's tensors together.
         max_scores: rows of a request times items of the catalogue. A score takes about 12 bytes
@@ -163,12 +166,15 @@ class Server:
 
         Raises:
             FileNotFoundError: no version under a base path, or one that is not whole.
-            ValueError: an artefact that was changed, or a server that was started before.
+            ValueError: an artefact that was changed, files of TLS that are none, or a server that
+                was started before.
             OSError: a port is taken.
             ImportError: `rest_port` without the extra "serving".
         """
         if self._grpc is not None:
             raise ValueError("The server was started before, but runs once. Make another one.")
+        if self.tls is not None:
+            self.tls.of_http()  # says what is wrong with its files before models are loaded
         self._models.start()
         self._loop.start()
         try:
@@ -271,7 +277,10 @@ class Server:
         """A gRPC server that has its port, but answers nothing yet."""
         server = grpc.aio.server(
             # Requests that have not come whole count here, and have no place yet; nor has health.
-            maximum_concurrent_rpcs=8 * self._connections,
+            maximum_concurrent_rpcs=max(
+                2 * self._connections,
+                min(8 * self._connections, _COMING_BYTES // self._max_message_bytes),
+            ),
             options=[
                 *server_options(self._max_message_bytes),
                 ("grpc.max_concurrent_streams", 2 * self._connections),  # of one connection
@@ -297,4 +306,6 @@ class Server:
         return server
 
 
+_COMING_BYTES = 2**32
+"""Of all messages that may be on their way by gRPC, if each is as large as it may be."""
 _PORT = "Pass a free port, e.g. 8500, or 0 for any."

@@ -25,7 +25,9 @@ class TLS(NamedTuple):
 
         Raises:
             OSError: a file that cannot be read.
+            ValueError: as `of_http` has it. gRPC would not say which of many things is wrong.
         """
+        self.of_http()
         key, certificate = Path(self.key).read_bytes(), Path(self.certificate).read_bytes()
         clients = None if self.clients is None else Path(self.clients).read_bytes()
         return grpc.ssl_server_credentials(
@@ -36,15 +38,12 @@ class TLS(NamedTuple):
         """Returns what an HTTP server encrypts with.
 
         Raises:
-            OSError: a file that cannot be read, or is no PEM.
+            OSError: a file that cannot be read.
+            ValueError: a file that is no PEM, or a key and a certificate that do not belong
+                together.
         """
-        context = ssl.create_default_context(
-            ssl.Purpose.CLIENT_AUTH, cafile=None if self.clients is None else str(self.clients)
-        )
-        context.load_cert_chain(str(self.certificate), str(self.key))
-        if self.clients is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
-        return context
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        return _filled(context, self.clients, self.certificate, self.key)
 
 
 class ClientTLS(NamedTuple):
@@ -86,25 +85,31 @@ class ClientTLS(NamedTuple):
                 f"`key` was {_said(self.key)} and `certificate` {_said(self.certificate)}, but one "
                 "is nothing without the other. Pass both, or none."
             )
-        files = [file for file in self if file is not None]
-        for file in files:
-            Path(file).read_bytes()  # says the name of one that cannot be read, which ssl does not
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            if self.servers is None:
-                context.load_default_certs()
-            else:
-                context.load_verify_locations(self.servers)
-            if self.certificate is not None:
-                # Without a password it would ask for one at the terminal.
-                context.load_cert_chain(self.certificate, self.key, password="")
-        except ssl.SSLError as error:
-            raise ValueError(
-                f"The files {', '.join(map(_said, files))} could not be used ({error}), but must "
-                "be PEM: certificates, and a key without a password that belongs to its "
-                "certificate. Mend them."
-            ) from error
-        return context
+        if self.servers is None:
+            context.load_default_certs()
+        return _filled(context, self.servers, self.certificate, self.key)
+
+
+def _filled(context: ssl.SSLContext, others: Any, certificate: Any, key: Any) -> ssl.SSLContext:
+    """Gives a context who signs the others' certificates, who must show one, and its own pair."""
+    files = [file for file in (others, key, certificate) if file is not None]
+    for file in files:
+        Path(file).read_bytes()  # says the name of one that cannot be read, which ssl does not
+    try:
+        if others is not None:
+            context.load_verify_locations(others)
+            context.verify_mode = ssl.CERT_REQUIRED
+        if certificate is not None:
+            # Without a password it would ask for one at the terminal.
+            context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"The files {', '.join(map(_said, files))} could not be used ({error}), but must be "
+            "PEM: certificates, and a key without a password that belongs to its certificate. "
+            "Mend them."
+        ) from error
+    return context
 
 
 def _said(file: str | Path | None) -> str:

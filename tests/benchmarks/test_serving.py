@@ -11,6 +11,10 @@ def test_the_page_has_the_table_of_the_records():
     assert shown == serving.table(records)
     for record in records:
         assert record["errors"] == 0 and record["command"].startswith("python -m benchmarks.")
+    soaks = [record["memory_mb"] for record in records if "memory_mb" in record]
+    assert len(soaks) == 2  # of a server and of a gateway
+    for settled, *later in soaks:
+        assert max(later) < settled + 20
 
 
 def test_a_load_counts_answers_and_their_times():

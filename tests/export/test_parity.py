@@ -20,6 +20,7 @@ from hrec_tf.models import HRNN, GRU4Rec
 from hrec_tf.readers import SessionReader, events_of
 from hrec_tf.recommender import Recommender
 from tests.conformance.cases import CASES, NUM_ITEMS, PREFIX_CASES, Case, cases_of
+from tests.reference.builtin_operators import require_builtin_operators
 from tests.reference.tiny_prefix_model import TinyPrefixModel, TinySequenceModel
 from tests.reference.weights import fill_distinct, fill_drawn
 
@@ -103,13 +104,19 @@ def test_every_form_answers_as_keras_does(case, id_type, session_process, conver
             process=converter,
         ),
         process=session_process,
-        num_random=8 if case.trains_alike else 30,
+        num_random=8 if case.trains_alike else 50,
     )
     steps = set() if case.is_padded else STEPS
     vectors = set() if case.name in WITHOUT_VECTORS else {"saved_model encode"}
     assert set(found.differences) == WITHOUT_STEP | steps | vectors
     assert max(found.differences.values()) < 1e-5
-    assert found.num_histories >= (20 if case.trains_alike else 50)
+    assert found.num_histories >= (20 if case.trains_alike else 70)
+    if case.is_padded or case.trains_alike:  # with layers of others, in LiteRT's usual precision
+        return
+    file = export_tflite(recommender, tmp_path / "short.tflite", k=NUM_ITEMS, process=converter)
+    require_builtin_operators(file)
+    found = check_parity(recommender, tflite=file, num_random=0)
+    assert max(of for form, of in found.differences.items() if "tflite" in form) > 1e-7
 
 
 @pytest.mark.integration
@@ -453,6 +460,17 @@ def test_another_version_of_tensorflow_answers_the_same(
                 assert other[output][0, 3] != 0
             else:
                 np.testing.assert_array_equal(other[output], values)
+
+
+def test_every_model_that_is_served_was_compared_on_a_thousand_histories():
+    measured = Path(__file__).parents[2] / "benchmarks" / "parity.txt"
+    rows = [line.split() for line in measured.read_text(encoding="utf-8").splitlines()[3:]]
+    entries = map(registry.entry, registry.names())
+    served = [entry.name for entry in entries if entry.is_served and not entry.is_baseline]
+    assert [row[0] for row in rows] == served
+    for name, histories, *differences in rows:
+        assert int(histories) >= 1000, name
+        assert len(differences) == 7 and "-" not in differences[::2], name
 
 
 @pytest.mark.integration

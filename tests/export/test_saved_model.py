@@ -184,10 +184,10 @@ def test_an_export_that_fails_leaves_nothing(recommender, tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("size", [100, 3_000])
+@pytest.mark.parametrize("size", [100, 3_000, 60_000])
 def test_a_disk_without_room_leaves_nothing(size, recommender, tmp_path):
-    """Of the vocabulary, of the weights: the system lets no file grow beyond some bytes."""
-    with file_size_limit(size), pytest.raises((OSError, RuntimeError, tf.errors.OpError)):
+    """For vocabulary, weights or graph: the system lets no file grow beyond some bytes."""
+    with file_size_limit(size), pytest.raises(OSError, match=r"File too large|could not be writ"):
         export_saved_model(recommender, tmp_path / "models", k=2)
     assert not (tmp_path / "models").exists() or list((tmp_path / "models").iterdir()) == []
 

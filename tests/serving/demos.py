@@ -17,6 +17,9 @@ NOON = 1_700_000_000
 SIZES = {
     "hcrnn-3-bi": {"units": 6, "item_dim": 6, "num_contexts": 4},
     "hrnn-init": {"session_units": 6, "user_units": 5},
+    "narm": {"units": 6, "item_dim": 5},
+    "hm-rnn": {"units": 5, "item_dim": 6, "num_layers": 3},
+    "hs-lstm": {"lower_units": 5, "upper_units": 4, "item_dim": 6},
 }
 
 
@@ -30,9 +33,9 @@ class Reply(NamedTuple):
         return json.loads(self.body)
 
 
-def recommender(model, raw_ids, **options):
+def recommender(model, raw_ids, *, scale=1.0, **options):
     built = registry.entry(model).build(num_items=len(raw_ids), seed=0, **SIZES[model])
-    fill_drawn(built)
+    fill_drawn(built, scale)
     supports = range(len(raw_ids), 0, -1)
     return Recommender(built, Vocabulary(raw_ids, list(supports)), **options)
 

@@ -55,6 +55,60 @@ def rest_request(draw):
     return path, as_json(asked), codes_of(REST, spoils, 200)
 
 
+def state_request(draw, whole):
+    """The bytes of a step, mostly with a state that its model has not made, and their codes."""
+    inputs = {name: np.array(values) for name, values in whole.items()}
+    spoil = draw.choice([None, *STATES])
+    if spoil is not None:
+        spoil(draw, inputs)
+    codes = {"OK" if spoil is None else "INVALID_ARGUMENT"}
+    return toy.request("step", inputs).SerializeToString(), codes
+
+
+def a_bit_of_a_state(draw, inputs):
+    bits = inputs["state"].view(np.uint32)
+    bits[0, draw.randrange(bits.shape[1])] ^= np.uint32(1 << draw.randrange(32))
+
+
+def a_bit_of_what_belongs_to_it(draw, inputs):
+    info = inputs["state_info"]
+    info[0, draw.randrange(info.shape[1])] ^= np.int64(1) << draw.randrange(63)
+
+
+def a_state_that_is_not_finite(draw, inputs):
+    values = inputs["state"]
+    values[0, draw.randrange(values.shape[1])] = draw.choice([np.nan, np.inf, -np.inf])
+
+
+def a_state_without_what_belongs_to_it(draw, inputs):
+    inputs[draw.choice(["state", "state_info"])][:] = 0
+
+
+def a_state_of_another_width(draw, inputs):
+    name = draw.choice(["state", "state_info"])
+    width = draw.choice([0, inputs[name].shape[1] - 1, inputs[name].shape[1] + 1])
+    inputs[name] = np.resize(inputs[name], (1, width))
+
+
+def a_state_of_another_type(draw, inputs):
+    inputs["state"] = inputs["state"].astype(draw.choice([np.float64, np.float16, np.int32]))
+
+
+def a_time_before_the_state(draw, inputs):
+    inputs["timestamps"][:] = draw.choice([59, 0, -(2**62), 2**62])
+
+
+STATES = (
+    a_bit_of_a_state,
+    a_bit_of_what_belongs_to_it,
+    a_state_that_is_not_finite,
+    a_state_without_what_belongs_to_it,
+    a_state_of_another_width,
+    a_state_of_another_type,
+    a_time_before_the_state,
+)
+
+
 @functools.cache
 def whole(*items):
     return toy.request("", toy.recommend_inputs(item_ids=[items])).SerializeToString()

@@ -89,6 +89,64 @@ def test_a_search_finds_ids_and_descriptions(explaining, query, ids):
 
 
 @pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("jam", ["jam"]),  # the id itself, though descriptions hold it, too
+        (" gin, dry\n", ["gin, dry"]),
+        ("tea, jam,,tea", ["tea", "jam", "tea"]),
+        ("tea jam\t42", ["tea", "jam", "42"]),
+        ("tea\r\ngin, dry\n\nrum , ø", ["tea", "gin, dry", "rum", "ø"]),
+        ("tea jam, ale", ["tea", "jam", "ale"]),
+        ("GRE", ["tea"]),  # the first of two that are found
+        ("dark jamaica", ["rum"]),
+        ("brandy", ["?brandy"]),
+        ("white wine", ["?white wine"]),
+        ("GRE, white wine, tea", ["?GRE", "?white wine", "tea"]),
+        ("tea brandy jam", ["tea", "?brandy", "jam"]),
+        ("x" * 300, ["?" + "x" * 300]),
+    ],
+)
+def test_a_typed_text_means_ids_or_the_first_item_found(explaining, text, ids):
+    found = ask(explaining[1], "/api/typed", {"text": text}).json["items"]
+    assert [("" if item["known"] else "?") + item["id"] for item in found] == ids
+    assert all(item["description"] == DESCRIPTIONS.get(item["id"], "") for item in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        (f"7 +0 -3\n007, {BIG}", ["7", "0", "-3", "7", str(BIG)]),
+        ("4611686 7", ["?4611686", "7"]),  # not the item that holds both
+        ("4611686", [str(BIG)]),
+    ],
+)
+def test_typed_whole_numbers_stand_between_spaces(numbers, text, ids):
+    found = ask(numbers[1], "/api/typed", {"text": text}).json["items"]
+    assert [("" if item["known"] else "?") + item["id"] for item in found] == ids
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"text": " ,\n"}, "`text` holds 0 ids, but a history has 1..500 events"),
+        ({"text": "tea," * (MAX_EVENTS + 1)}, "`text` holds 501 ids, but"),
+        ({"text": 7}, "`text` was 7, but must be text"),
+        ({"history": []}, "but must be `text` alone"),
+        (["text"], "but must be `text` alone"),
+    ],
+)
+def test_a_typed_text_without_a_history_is_refused(explaining, question, message):
+    reply = ask(explaining[1], "/api/typed", question)
+    assert reply.status == 400 and message in reply.json["error"]
+
+
+@pytest.mark.parametrize("text", ["tea", "7, tea"])
+def test_typed_words_are_no_whole_numbers(numbers, text):
+    reply = ask(numbers[1], "/api/typed", {"text": text})
+    assert reply.status == 400 and "`text` holds 'tea', but this model knows" in reply.json["error"]
+
+
+@pytest.mark.parametrize(
     ("idle_minutes", "sessions"), [(30, [0, 0, 0, 1, 1]), (10, [0, 0, 1, 2, 2]), (None, [0] * 5)]
 )
 def test_a_list_is_that_of_the_recommender_under_the_rule(explaining, idle_minutes, sessions):
@@ -138,6 +196,31 @@ def test_an_explanation_holds_the_numbers_of_the_recommender(explaining, idle_mi
     assert set(parts) == set(expected) and len(parts) >= 4
     for name, values in expected.items():
         np.testing.assert_allclose(parts[name], values, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "places", "drawn"),
+    [
+        ("narm", [3, 4], {("attention", "attention"), ("gate", "reset"), ("gate", "update")}),
+        ("hm-rnn", [0, 2, 3, 4], {("boundary", "z1"), ("boundary", "z2")}),
+        ("hs-lstm", [0, 2, 3, 4], {("boundary", "segment")}),
+    ],
+)
+def test_other_models_explain_the_events_that_they_read(model, places, drawn):
+    ours = recommender(model, TEXTS, scale=0.3)  # larger weights are sure of every boundary
+    with Demo(ours, name=model) as demo:
+        found = ask(demo, "/api/explain", {"history": HISTORY}).json
+    under = ours.explain(EVENTS)
+    assert found["places"] == places
+    assert {(part["kind"], part["name"]) for part in found["parts"]} == drawn
+    for part in found["parts"]:
+        expected = {
+            "attention": lambda name: under.attentions[name][-1],
+            "gate": lambda name: under.gates[name].mean(axis=1),
+            "boundary": lambda name: under.boundaries[name],
+        }[part["kind"]](part["name"])
+        np.testing.assert_allclose(part["values"], expected, atol=1e-6)
+        assert len(part["values"]) == len(places) and any(0 < value < 1 for value in part["values"])
 
 
 GOOD = {"history": HISTORY}

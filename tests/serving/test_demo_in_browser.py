@@ -1,9 +1,11 @@
 """The demo page in a real browser: clicks append, gaps cut, lists move, and nothing leaves."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from hrec_tf.serving import Demo
@@ -35,6 +37,12 @@ def driver(tmp_path_factory):
 
 @pytest.fixture
 def page(driver, demo):
+    with opened(driver, demo) as page:
+        yield page
+
+
+@contextmanager
+def opened(driver, demo):
     """The page, just opened; at the end nothing was fetched but from it, and nothing is wrong."""
     driver.get("about:blank")
     for kind in ("browser", "performance"):
@@ -75,6 +83,21 @@ def shows(page, events):
         return drawn == events and len(ids(page)) > 0 and len(inside) > 0
 
     WebDriverWait(page, 60, 0.05).until(is_drawn)
+
+
+def history_of(events):
+    return f"history={json.dumps([['tea', NOON]] * events)}"
+
+
+def reads_refusals(page, number):
+    """Takes what the browser writes of refusals out of its log."""
+    lines = page.get_log("browser")
+    assert len(lines) == number and all("status of 400" in line["message"] for line in lines)
+
+
+def overwrite(field, keys):
+    field.send_keys(Keys.CONTROL + "a")
+    field.send_keys(keys)
 
 
 def choose(page, selector):
@@ -168,6 +191,125 @@ def test_an_explanation_is_drawn_under_the_events_that_it_is_of(page):
     assert len(set(shades)) > 3
 
 
+def test_learned_boundaries_are_drawn_as_shares_of_one(driver):
+    ours = recommender("hm-rnn", TEXTS, scale=0.3)
+    with Demo(ours, name="segments", examples=[EXAMPLE]) as demo, opened(driver, demo) as page:
+        choose(page, "#example")
+        shows(page, 3)
+        assert texts(page, "#parts thead th") == ["event", "1", "2", "3"]  # all sessions
+        assert texts(page, "#parts tbody th") == ["boundary: z1", "boundary: z2"]
+        assert "a segment of its own ended before the event" in texts(page, "#inside-note")[0]
+        shares = page.execute_script(
+            "return [...document.querySelectorAll('#parts td')]"
+            ".map(e => [e.innerText, e.style.getPropertyValue('--share')])"
+        )
+        found = ours.explain(EXAMPLE).boundaries
+        expected = [*found["z1"], *found["z2"]]
+        assert [float(text) for text, _ in shares] == pytest.approx(expected, abs=0.006)
+        assert [float(share) for _, share in shares] == pytest.approx(expected, abs=0.001)
+
+
+def test_ids_are_typed_and_pasted(page):
+    field = page.find_element(By.ID, "query")
+    field.send_keys("green" + Keys.ENTER)  # at once: what it finds is not drawn yet
+    shows(page, 1)
+    assert texts(page, "#events li span:nth-child(2)") == ["Green Tea tea"]
+    WebDriverWait(page, 60).until(lambda page: texts(page, "#typed") == ["Appended: tea"])
+    assert field.get_property("value") == ""
+    choose(page, "input[value=cut]")
+    field.send_keys("gin, dry" + Keys.ENTER)
+    shows(page, 2)
+    choose(page, "input[value=now]")
+    field.click()
+    page.execute_cdp_cmd("Input.insertText", {"text": "jam, brandy\ngin, dry"})
+    WebDriverWait(page, 60).until(lambda page: "as ids" in texts(page, "#found-title")[0])
+    field.send_keys(Keys.SHIFT + Keys.ENTER)
+    assert field.get_property("value") == "jam, brandy\ngin, dry\n"
+    field.send_keys(Keys.ENTER)
+    shows(page, 5)
+    assert len(texts(page, ".session")) == 2
+    items = texts(page, "#events li span:nth-child(2)")[2:]
+    assert items == ["jam", "brandy not in the catalogue: passed over", "gin, dry"]
+    said = texts(page, "#typed")[0]
+    assert said == (
+        "Appended: jam · brandy · gin, dry Not in the catalogue, so passed over: brandy"
+    )
+    choose(page, "#undo")  # all three at once
+    shows(page, 2)
+    assert texts(page, "#typed") == [""]
+
+
+def test_a_typed_text_that_is_refused_stays_in_the_field(page):
+    field = page.find_element(By.ID, "query")
+    page.execute_script("location.hash = arguments[0]", history_of(103))
+    shows(page, 103)
+    for text, message in ((" , ", "`text` holds 0 ids"), ("tea," * 400, "would have 503 events")):
+        page.execute_script("arguments[0].value = arguments[1]", field, text)
+        field.send_keys(Keys.ENTER)
+        WebDriverWait(page, 60).until(lambda page, said=message: said in texts(page, "#typed")[0])
+        assert field.get_property("value") == text
+    reads_refusals(page, 1)
+    shows(page, 103)
+
+
+def test_a_refused_append_is_taken_back(page):
+    choose(page, "#found button[data-id=tea]")
+    shows(page, 1)
+    kept, list_before = page.current_url, ids(page)
+    overwrite(page.find_element(By.ID, "own"), "9999999999")
+    # The second is asked before the first is refused: neither may stay.
+    page.execute_script("for (const _ of [1, 2]) document.querySelector('[data-id=jam]').click()")
+    WebDriverWait(page, 60).until(lambda page: "Divide milliseconds" in texts(page, "#trouble")[0])
+    reads_refusals(page, 2)
+    assert (page.current_url, ids(page)) == (kept, list_before)
+    choose(page, "input[value=now]")
+    choose(page, "#found button[data-id=rum]")
+    shows(page, 2)
+    assert texts(page, "#trouble") == [""]
+    choose(page, "#undo")
+    shows(page, 1)
+    choose(page, "#undo")
+    shows(page, 0)
+    assert not page.find_element(By.ID, "undo").is_enabled()
+
+
+def test_an_emptied_time_keeps_the_former_one(page):
+    choose(page, "#found button[data-id=tea]")
+    shows(page, 1)
+    own = page.find_element(By.ID, "own")
+    overwrite(own, "7")
+    for typed in (Keys.BACKSPACE, "-3"):
+        overwrite(own, typed)
+        assert texts(page, "#own-note") == ["no number of at least 0: 7 min are kept"]
+    choose(page, "#found button[data-id=jam]")
+    shows(page, 2)
+    assert own.get_property("value") == "7" and "+7 min" in texts(page, "#events time")[1]
+    overwrite(own, "0")
+    assert texts(page, "#own-note") == [""]
+
+
+def test_the_error_of_a_superseded_search_is_not_said(page):
+    page.execute_script(
+        """const fetched = window.fetch;
+        window.fetch = (path, ...rest) => !path.includes("query=slow&") ? fetched(path, ...rest)
+          : new Promise((_, refuse) => { window.refuse = () => refuse(new Error("too late")); });"""
+    )
+    field = page.find_element(By.ID, "query")
+    field.send_keys("slow")
+    WebDriverWait(page, 60).until(lambda page: page.execute_script("return !!window.refuse"))
+    field.clear()
+    field.send_keys("jamaica")
+    WebDriverWait(page, 60).until(lambda page: len(texts(page, "#found button")) == 1)
+    page.execute_script("window.refuse()")
+    assert texts(page, "#trouble") == [""]
+    field.clear()
+    field.send_keys("slow")
+    page.execute_script("window.refuse = null")
+    WebDriverWait(page, 60).until(lambda page: page.execute_script("return !!window.refuse"))
+    page.execute_script("window.refuse()")
+    assert texts(page, "#trouble") == ["too late"]  # of the newest one it is
+
+
 def test_the_address_shares_the_state(page, demo):
     choose(page, "#example")
     shows(page, 3)
@@ -193,6 +335,8 @@ def test_what_the_server_refuses_is_said(driver, demo):
     driver.get(f"{demo.url}/#history={json.dumps([['tea', NOON], ['jam', NOON - 1]])}")
     WebDriverWait(driver, 60).until(lambda page: "go back at row 1" in texts(page, "#trouble")[0])
     assert texts(driver, "#answered") == [""]
+    choose(driver, "#found button[data-id=rum]")
+    shows(driver, 1)
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -207,7 +351,7 @@ def test_the_page_fits_and_can_be_read(page, width, scheme):
     is_dark = sum(map(int, ground.removeprefix("rgb(").rstrip(")").split(","))) < 200
     assert is_dark == (scheme == "dark")
     unnamed = page.execute_script(
-        """return [...document.querySelectorAll('input, button')].filter(e =>
+        """return [...document.querySelectorAll('input, textarea, button')].filter(e =>
         !e.innerText.trim() && !e.ariaLabel && !(e.labels && e.labels.length)).length"""
     )
     assert unnamed == 0

@@ -14,16 +14,29 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 
+from hrec_tf.data.vocabulary import Vocabulary
+from hrec_tf.export import export_saved_model
+from hrec_tf.models import HRNN
+from hrec_tf.recommender import Recommender
 from hrec_tf.serving import Client, Server, ServingError, protocol
-from tests.serving import malformed
+from tests.serving import malformed, toy
+from tests.serving.gateway_parts import NOON, add, ask, free_port, running_command, running_redis
 
 pytestmark = pytest.mark.integration
 in_one_process = pytest.mark.xdist_group("running server")
+
+
+def megabytes(pid):
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    [size] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(size) / 1024
 
 
 class Process:
@@ -39,9 +52,7 @@ class Process:
 
     @property
     def megabytes(self):
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-        [size] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
-        return int(size) / 1024
+        return megabytes(self.process.pid)
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -113,7 +124,7 @@ def answers_watched(one, ask, requests):
         answers += pool.map(ask, requests[len(requests) // 5 :])
     assert one.megabytes < before + 40
     with Client(f"127.0.0.1:{one.port}") as client:
-        assert first(client) == "jam"
+        assert first(client) in toy.TEXT
     return answers
 
 
@@ -170,6 +181,45 @@ def test_ten_thousand_malformed_bodies_get_their_codes_and_take_no_memory(runnin
     assert min(answers.count(status) for status in (200, 400, 404)) > 500
 
 
+@pytest.fixture(scope="module")
+def served_hrnn(tmp_path_factory):
+    """A server of a real model, whose states are sealed."""
+    model = HRNN(num_items=6, session_units=8, user_units=8, seed=1)
+    base = tmp_path_factory.mktemp("models") / "recommender"
+    export_saved_model(Recommender(model, Vocabulary(toy.TEXT)), base, k=4)
+    with Process(base) as one:
+        yield one
+        assert one.end() == 0
+
+
+@in_one_process
+def test_two_thousand_states_that_no_model_has_made_are_refused_and_take_no_memory(served_hrnn):
+    draw = random.Random(7)
+    with Client(f"127.0.0.1:{served_hrnn.port}") as client:
+        _, state = client.replay([("tea", 0), ("jam", 60)])
+    whole = {
+        "item_ids": ["rum"],
+        "timestamps": np.array([120], np.int64),
+        "state": state.values[None],
+        "state_info": state.info[None],
+    }
+    requests = [malformed.state_request(draw, whole) for _ in range(2_000)]
+    with grpc.insecure_channel(f"127.0.0.1:{served_hrnn.port}") as channel:
+        call = channel.unary_unary(protocol.PREDICT)
+
+        def code_of(request):
+            try:
+                call(request[0], timeout=60)
+            except grpc.RpcError as error:
+                return error.code().name
+            return "OK"
+
+        answers = answers_watched(served_hrnn, code_of, requests)
+    for (sent, codes), answer in zip(requests, answers, strict=True):
+        assert answer in codes, sent[-500:]
+    assert min(answers.count(code) for code in ("OK", "INVALID_ARGUMENT")) > 100
+
+
 @in_one_process
 def test_slow_clients_do_not_keep_others_from_being_answered(running):
     slow = []
@@ -191,16 +241,42 @@ def test_a_signal_that_the_system_gives_to_another_thread_ends_the_server(toy_ba
         assert one.process.wait(30) == 0
 
 
+def asked_of_a_gateway(port, until):
+    """Events of 50 users, old and new, and their lists; returns how many."""
+    rows = [(item, event_id) for item in ("tea", "jam") for event_id in range(40)]
+    for number in count():
+        user = f"user {number % 50} {number // 500 % 2}"
+        item, event_id = rows[number // 50 % len(rows)]
+        status, content = add(port, user, (item, NOON + number, f"{event_id}"), k=2)
+        assert status == 200 and len(content["items"]) == 2
+        assert ask(port, "GET", f"/recommendations?user={user.replace(' ', '%20')}")[0] == 200
+        if number % 100 == 99:
+            assert ask(port, "DELETE", f"/users/{user.replace(' ', '%20')}")[0] == 200
+        if time.monotonic() > until:
+            return number
+
+
 @in_one_process
 @pytest.mark.parametrize("seconds", [60])
-def test_a_minute_of_load_leaves_memory_where_it_was(running, seconds):
-    with Client(f"127.0.0.1:{running.port}", retries=0) as client:
+def test_a_minute_of_load_leaves_memory_where_it_was(running, tmp_path, seconds):
+    """That of a server, and of a gateway with Redis which asks the same one."""
+    redis_port, port = free_port(), free_port()
+    store, address = f"redis://127.0.0.1:{redis_port}/0", f"127.0.0.1:{running.port}"
+    gateway = "gateway", address, "--store", store, "--port", port, "--max-history", 16
+    with (
+        running_redis(tmp_path, redis_port),
+        running_command(*gateway) as process,
+        ThreadPoolExecutor(1) as pool,
+        Client(address, retries=0) as client,
+    ):
         _, state = client.replay([("tea", 0)])
-        sizes, begin = [], time.monotonic()
-        while time.monotonic() < begin + seconds:
-            for _ in range(200):
+        sizes, until = [], time.monotonic() + seconds
+        asked = pool.submit(asked_of_a_gateway, port, until)
+        while time.monotonic() < until:
+            for _ in range(100):
                 client.step("jam", 60, state)
                 client.recommend([("tea", 0), ("rum", 30)])
-            sizes.append(running.megabytes)
-        settled = sizes[len(sizes) // 4]
-        assert max(sizes) < settled + 20, sizes
+            sizes.append((running.megabytes, megabytes(process.pid)))
+        assert asked.result() > 10 * seconds
+        for settled, most in zip(sizes[len(sizes) // 4], map(max, *sizes), strict=True):
+            assert most < settled + 20, sizes

@@ -67,6 +67,24 @@ def test_steps_of_two_versions_go_each_to_its_own(tmp_path, toy_server):
     asyncio.run(ask())
 
 
+def test_a_version_that_has_just_gone_is_asked_for_once(tmp_path):
+    """What the gateway knows of the server's versions is up to two seconds old."""
+    base = tmp_path / "base"
+    toy.write_toy(base, version=1)
+    with Server(base, poll_seconds=0) as server:
+        address, store = f"127.0.0.1:{server.port}", str(tmp_path / "users.sqlite")
+        with Gateway(address, store=store) as gateway:
+            gateway._versions._refresh_seconds = 600.0
+            assert add(gateway.port, "ann", ("tea", NOON), k=2)[1]["model_version"] == 1
+            toy.write_toy(base, version=2)
+            server.poll()
+            assert server.version == 2
+            for path in ("bob", "ann"):
+                status, content = ask(gateway.port, "GET", f"/recommendations?user={path}")
+                assert (status, content["model_version"]) == (200, 2)
+            assert add(gateway.port, "ann", ("rum", NOON + 1), k=2)[1]["model_version"] == 2
+
+
 def test_a_list_longer_than_an_old_version_makes_comes_from_the_newest(tmp_path):
     """A user's state is of version 1, whose lists have two items, when four are asked for."""
     base = tmp_path / "base"

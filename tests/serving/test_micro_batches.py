@@ -40,7 +40,8 @@ class Gate:
 
 
 def call_of(artefact, *items, **changes):
-    inputs = toy.recommend_inputs(item_ids=[[item] for item in items], **changes)
+    inputs = toy.recommend_inputs(item_ids=[[item] for item in items or ("",)], **changes)
+    inputs = {name: values[: len(items)] for name, values in inputs.items()}
     protos = {name: tf.make_tensor_proto(values) for name, values in inputs.items()}
     return artefact.call("recommend", protos, ["item_ids"])
 
@@ -99,6 +100,24 @@ def test_those_that_wait_are_run_together_and_padded_to_a_power_of_two(artefact,
     asking.batches.close()
     with pytest.raises(RefusedError, match="was taken away"):
         asking.submit(call_of(artefact, "tea"))
+    asking.close()
+
+
+def test_a_call_without_rows_lends_none_to_the_padding(artefact, monkeypatch):
+    gate, ran = Gate(artefact, monkeypatch), []
+    asking = Asking(artefact, workers=1, max_rows=8)
+    run = artefact.run
+    monkeypatch.setattr(
+        artefact, "run", lambda call, feeds: ran.append(len(feeds[0])) or run(call, feeds)
+    )
+    first = asking.submit(call_of(artefact, "tea"))
+    gate.begun.wait(10)
+    none, three = asking.submit(call_of(artefact)), asking.submit(call_of(artefact, *["jam"] * 3))
+    gate.opened.set()
+    assert asking.first_items(first) == ["jam"]
+    assert (asking.first_items(none), asking.first_items(three)) == ([], ["rum"] * 3)
+    assert ran == [1, 4]
+    asking.batches.close()
     asking.close()
 
 

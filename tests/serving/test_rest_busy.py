@@ -73,6 +73,17 @@ def test_more_requests_than_connections_are_told_to_come_again(held_back):
     )
 
 
+def test_who_waits_too_long_for_the_model_is_told_so_and_leaves_its_place(held_back, monkeypatch):
+    server, opened, begun = held_back
+    monkeypatch.setattr(rest, "SECONDS", 0.5)
+    status, answer = predict(server, {"instances": [ROW]})
+    assert begun.is_set() and status == 504 and set(answer) == {"error"}
+    assert server._rest._places.free == 2
+    opened.set()
+    monkeypatch.setattr(rest, "SECONDS", 20.0)
+    assert predict(server, {"instances": [ROW]})[0] == 200
+
+
 def test_what_is_in_progress_at_the_end_is_answered_and_nothing_else(held_back):
     server, opened, begun = held_back
     with connected(server, posted(BODY)) as asking, connected(server) as idle:

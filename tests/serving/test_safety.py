@@ -193,9 +193,30 @@ def test_files_with_which_no_client_can_encrypt_are_refused(files, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_files_that_are_no_certificates_are_refused(toy_base, tmp_path):
+def test_files_that_are_no_certificates_are_refused(toy_base, files, tmp_path):
     with pytest.raises(FileNotFoundError, match="none"):
         Server(toy_base, tls=TLS(tmp_path / "none", tmp_path / "none")).start()
+    (tmp_path / "text").write_text("no certificate")
+    locked = ["-aes256", "-passout", "pass:secret", "-out", str(tmp_path / "locked.key")]
+    openssl(files, "pkey", "-in", "server.key", *locked)
+    server = files / "server.key", files / "server.pem"
+    for wrong in (
+        (tmp_path / "text", server[1]),
+        (server[0], tmp_path / "text"),
+        (files / "client.key", server[1]),
+        (tmp_path / "locked.key", server[1]),
+        (*server, tmp_path / "text"),
+    ):
+        with pytest.raises(ValueError, match=r"The files '.*' could not be used \(.* Mend them"):
+            Server(tmp_path / "no models", tls=TLS(*wrong)).start()
+        if len(wrong) == 2:
+            with pytest.raises(ValueError, match="could not be used"):
+                Gateway(
+                    "127.0.0.1:1",
+                    store=str(tmp_path / "users.sqlite"),
+                    tls_key=wrong[0],
+                    tls_certificate=wrong[1],
+                ).start()
 
 
 @pytest.mark.parametrize("package", ["", "tensorflow.serving."])

@@ -6,6 +6,7 @@ import threading
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import grpc
 import numpy as np
@@ -17,6 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_g
 from hrec_tf import manifest
 from hrec_tf.cli.main import main
 from hrec_tf.serving import Client, Server, ServingError, grpc_options
+from hrec_tf.serving import server as server_module
 from hrec_tf.serving.artefact import newest_version, prepared
 from hrec_tf.serving.requests import Limits
 from tests.serving import http2, toy
@@ -290,6 +292,26 @@ def test_requests_that_do_not_come_leave_the_places_to_others(toy_base):
         assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
         assert client.recommend([("tea", 5)])[0][0] == "jam"
         watched.cancel()
+
+
+def test_messages_on_their_way_are_as_many_as_there_is_memory_for(toy_base, monkeypatch):
+    """Each may grow to the largest that is read, and none of them is in work yet."""
+    method = "/tensorflow.serving.PredictionService/Predict"
+    for size, most in ((2**20, 8), (2**14, 16)):  # of 8 MB together
+        monkeypatch.setattr(server_module, "_COMING_BYTES", 2**23)
+        with (
+            Server(toy_base, connections=2, max_message_bytes=size) as server,
+            ExitStack() as stack,
+            Client(f"127.0.0.1:{server.port}", retries=0) as client,
+        ):
+            for number in range(most + 1):
+                if number < most:
+                    assert client.recommend([("tea", 5)])[0][0] == "jam"
+                half = socket.create_connection(("127.0.0.1", server.port))
+                stack.enter_context(half).sendall(http2.asked(method, b"", ends=False))
+                time.sleep(0.05)
+            with pytest.raises(ServingError, match="RESOURCE_EXHAUSTED"):
+                client.recommend([("tea", 5)])
 
 
 def test_a_few_bytes_do_not_ask_for_many_scores(toy_base):

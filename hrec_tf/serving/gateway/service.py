@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from hrec_tf.serving.grpc_options import server_options
 from hrec_tf.serving.http_runner import HTTPRunner
 from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.state_store import StoreError, open_store
-from hrec_tf.serving.tls import ClientTLS
+from hrec_tf.serving.tls import TLS, ClientTLS
 
 _LOG = logging.getLogger(__name__)
 _USUAL = "Leave it out for the usual."
@@ -104,7 +103,7 @@ class Gateway:
                 f"`tls_certificate` was {tls_certificate!r} and `tls_key` {tls_key!r}, but one is "
                 "nothing without the other. Pass both, or none."
             )
-        self._tls = None if tls_key is None else (Path(str(tls_certificate)), Path(tls_key))
+        self._tls = None if tls_key is None else TLS(tls_key, str(tls_certificate))
         tokens = None if token_file is None else Tokens(token_file)
         self.address, self._asked_port, self._asked_grpc_port = address, port, grpc_port
         self._max_body, self._max_requests = max_body, max_requests
@@ -204,22 +203,23 @@ class Gateway:
         await self._runner.setup()
         port, grpc_port = self._asked_port, self._asked_grpc_port
         try:
-            context, credentials = self._tls_of_doors()
+            context = None if self._tls is None else self._tls.of_http()
             await http.web.TCPSite(self._runner, self.address, port, ssl_context=context).start()
             if grpc_port is not None:
                 host = f"[{self.address}]" if ":" in self.address else self.address
                 port = grpc_port
-                where, add = f"{host}:{port}", self._server.add_insecure_port
+                where = f"{host}:{port}"
                 grpc_port = (
-                    self._server.add_secure_port(where, credentials) if credentials else add(where)
+                    self._server.add_insecure_port(where)
+                    if self._tls is None
+                    else self._server.add_secure_port(where, self._tls.of_grpc())
                 )
                 self._server.add_generic_rpc_handlers((rpc.make_handler(self._front),))
                 await self._server.start()
         except (OSError, RuntimeError) as error:
             raise OSError(
                 f"The gateway could not listen on {self.address}:{port} ({error}). The port must "
-                "be free, the address one of this machine, and the files of TLS PEM. Choose "
-                "another port, or mend the files."
+                "be free, and the address one of this machine. Choose another port."
             ) from error
         return self._runner.addresses[0][1], grpc_port
 
@@ -227,12 +227,3 @@ class Gateway:
         with suppress(StoreError):  # it may still be away
             if caution := await self._store.caution():
                 _LOG.warning("%s", caution)
-
-    def _tls_of_doors(self) -> tuple[ssl.SSLContext | None, Any]:
-        if self._tls is None:
-            return None, None
-        certificate, key = self._tls
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate, key)
-        pair = key.read_bytes(), certificate.read_bytes()
-        return context, grpc.ssl_server_credentials([pair])
