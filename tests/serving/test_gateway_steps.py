@@ -1,7 +1,9 @@
 """Steps that go to the model together: each gets its own answer, or its own error."""
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 
 import numpy as np
 from google.protobuf import text_format
@@ -79,10 +81,38 @@ def test_a_version_that_has_just_gone_is_asked_for_once(tmp_path):
             toy.write_toy(base, version=2)
             server.poll()
             assert server.version == 2
-            for path in ("bob", "ann"):
-                status, content = ask(gateway.port, "GET", f"/recommendations?user={path}")
-                assert (status, content["model_version"]) == (200, 2)
-            assert add(gateway.port, "ann", ("rum", NOON + 1), k=2)[1]["model_version"] == 2
+            status, content = ask(gateway.port, "GET", "/recommendations?user=bob")
+            assert (status, content["model_version"]) == (200, 2)
+
+
+def test_only_events_renew_the_time_for_which_a_user_is_kept(tmp_path):
+    """Lists are asked for, and repeats sent, after another version came: both are replayed."""
+    base, path = tmp_path / "base", tmp_path / "users.sqlite"
+
+    def held():
+        with closing(sqlite3.connect(path)) as users:
+            return users.execute("SELECT revision, expires FROM users").fetchone()
+
+    toy.write_toy(base, version=1)
+    with (
+        Server(base, poll_seconds=0) as server,
+        Gateway(f"127.0.0.1:{server.port}", store=str(path)) as gateway,
+    ):
+        add(gateway.port, "ann", ("tea", NOON, "e"), k=2)
+        before = held()
+        deeds = (
+            lambda: ask(gateway.port, "GET", "/recommendations?user=ann"),
+            lambda: add(gateway.port, "ann", ("tea", NOON, "e"), k=2),
+        )
+        for version, deed in enumerate(deeds, 2):
+            toy.write_toy(base, version=version)
+            server.poll()
+            gateway._versions._next_refresh = 0.0  # as two seconds later
+            assert deed()[1]["model_version"] == version
+            revision, expires = held()
+            assert revision != before[0] and expires == before[1]
+        add(gateway.port, "ann", ("rum", NOON + 1))
+        assert held()[1] > before[1]
 
 
 def test_a_list_longer_than_an_old_version_makes_comes_from_the_newest(tmp_path):
