@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hrec_tf import manifest
 from hrec_tf.data.atomic_files import whole_folder
-from hrec_tf.serving.artefact import newest_version
+from hrec_tf.serving.artefact import newest_version, versions_of
 from hrec_tf.serving.deployment import texts
 
 
@@ -44,23 +44,23 @@ def write_deployment(
         write_deployment("models/recommender", "deployed", port=8500)
     """
     folder = Path(folder)
-    base, newest = Path(base_path), newest_version(base_path)[0]
+    newest_version(base_path)  # raises where there is none
     if folder.exists():
         raise ValueError(
             f"`folder` was {str(folder)!r}, which exists, and a configuration in use is never "
             "overwritten. Choose another name, or remove it."
         )
-    numbers = sorted(int(path.name) for path in base.iterdir() if _is_version(path))
-    served = [number for number in numbers if number <= newest][-2:]
+    versions = versions_of(base_path)
+    served = list(versions)[-2:]
     made = texts(
         # Compose reads $ as the beginning of a variable.
-        source=str(base.resolve()).replace("$", "$$"),
+        source=str(Path(base_path).resolve()).replace("$", "$$"),
         versions=served,
         model_name=model_name,
         address=address,
         port=port,
         max_batch_size=max_batch_size,
-        xla=any(_is_for_xla(base / str(number)) for number in served),
+        xla=any(_is_for_xla(versions[number]) for number in served),
     )
     with whole_folder(folder) as aside:
         for name, text in made.items():
@@ -75,7 +75,3 @@ def _is_for_xla(folder: Path) -> bool:
     if not (folder / manifest.FILE).is_file():
         return False
     return bool(manifest.check(folder, kind="saved_model").get("xla"))
-
-
-def _is_version(path: Path) -> bool:
-    return path.name.isascii() and path.name.isdecimal() and path.is_dir()

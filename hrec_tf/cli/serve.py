@@ -181,7 +181,7 @@ def serve(
     where = _where(base_path, model_config, model_name)
     encrypts = _is_whole(tls_key, tls_certificate, tls_clients)
     console.import_tensorflow(with_keras=False)
-    from hrec_tf.serving.models import read_config
+    from hrec_tf.serving.model_config import read_config
     from hrec_tf.serving.server import Server
     from hrec_tf.serving.tls import TLS
 

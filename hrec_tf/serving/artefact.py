@@ -4,6 +4,7 @@ A SavedModel in a Session of its own graph: no Keras, no class of this library.
 """
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,13 +30,18 @@ _PREDICT_METHOD = "tensorflow/serving/predict"
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def versions_of(base_path: str | Path) -> list[int]:
-    """Returns the whole numbers among the folders of a base path, rising."""
-    return sorted(
-        int(entry.name)
-        for entry in Path(base_path).iterdir()
+def versions_of(base_path: str | Path) -> dict[int, Path]:
+    """Returns number -> folder of the versions under a base path, rising.
+
+    A name may begin with zeros. Of two folders with one number the last by its name counts, as in
+    TensorFlow Serving: 4, not 04.
+    """
+    held = {
+        int(entry.name): entry
+        for entry in sorted(Path(base_path).iterdir())
         if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
-    )
+    }
+    return dict(sorted(held.items()))
 
 
 def newest_version(base_path: str | Path) -> tuple[int, Path]:
@@ -53,13 +59,13 @@ def newest_version(base_path: str | Path) -> tuple[int, Path]:
         )
     versions = versions_of(base)
     if versions:
-        newest = versions[-1]
+        newest = max(versions)
         if newest > _HIGHEST_VERSION:
             raise ValueError(
                 f"{str(base)!r} has the version {newest}, but versions are at most "
                 f"{_HIGHEST_VERSION}: int64. Remove that folder, or give it a smaller number."
             )
-        return newest, base / str(newest)
+        return newest, versions[newest]
     if (base / "saved_model.pb").is_file():
         raise FileNotFoundError(
             f"{str(base)!r} holds a saved_model.pb itself, but a base path with one folder per "
@@ -263,7 +269,9 @@ def prepared(session: Any, feeds: list[str], fetches: list[str]) -> Callable[...
 def _require_own_vocabulary(folder: Path, about: dict[str, Any]) -> None:
     """Refuses ids that are not those of the weights: items would stand for one another."""
     path = folder / "assets" / "vocabulary.txt"
-    if "vocabulary" not in about:
+    if "signatures" in about:  # as every export says; what others wrote need not
+        _require_sealed(folder, about)
+    elif "vocabulary" not in about:
         return
     # The fingerprint is over id type and raw ids; the file's first line is a heading.
     raw_ids = path.read_bytes().partition(b"\n")[2].removesuffix(b"\n")
@@ -272,6 +280,19 @@ def _require_own_vocabulary(folder: Path, about: dict[str, Any]) -> None:
         raise ValueError(
             f"{str(path)!r} is not the vocabulary that the model was exported with: its "
             "fingerprint is another than that of manifest.json. Use the files of one export."
+        )
+
+
+def _require_sealed(folder: Path, about: dict[str, Any]) -> None:
+    """Refuses a manifest of an export that lacks what the checks of the others stand on."""
+    # `manifest.check` lets runs of earlier versions go without a seal.
+    is_sealed = "seal" in json.loads((folder / manifest.FILE).read_bytes())
+    if not is_sealed or "vocabulary" not in about:
+        missing = "`vocabulary`" if is_sealed else "`seal`"
+        raise ValueError(
+            f"{manifest.FILE} of {str(folder)!r} has `signatures`, but no {missing}, and an export "
+            "has both. Use the folder as it was written; one of an earlier version has to be "
+            "exported again."
         )
 
 

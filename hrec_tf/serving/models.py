@@ -1,76 +1,26 @@
 """Which versions of which models are served: found in folders, loaded, swapped, let go.
 
-A configuration is TensorFlow Serving's own `ModelServerConfig`: for each model a name, a base path
-with one folder per version, which of the versions are wanted, and labels for some of them.
+`hrec_tf.serving.model_config` says which are wanted.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
-from google.protobuf import text_format
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from hrec_tf.serving.artefact import Artefact, newest_version, versions_of
+from hrec_tf.serving.artefact import Artefact, versions_of
+from hrec_tf.serving.model_config import all_wanted, check_config, wanted_of
 from hrec_tf.serving.requests import Limits, RefusedError
 
 _LOG = logging.getLogger(__name__)
 State = ModelVersionStatus.State
-PLATFORM = "tensorflow"
-_CONFIG = "Expected text as serving/tf_serving/models.config has it."
-
-
-def one_model(name: str, base_path: str | Path) -> ModelServerConfig:
-    """Returns the configuration of one model, whose newest version is served."""
-    config = ModelServerConfig()
-    config.model_config_list.config.add(
-        name=name, base_path=str(base_path), model_platform=PLATFORM
-    )
-    return config
-
-
-def read_config(path: str | Path) -> ModelServerConfig:
-    """Reads a `models.config`, as TensorFlow Serving's `--model_config_file` does.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no such text, or not one that can be served.
-    """
-    try:
-        config = text_format.Parse(Path(path).read_text(encoding="utf-8"), ModelServerConfig())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ValueError(f"{str(path)!r} is no ModelServerConfig: {error}. {_CONFIG}") from error
-    check_config(config)
-    return config
-
-
-def check_config(config: ModelServerConfig) -> None:
-    """Raises ValueError where a configuration cannot be served."""
-    models = config.model_config_list.config
-    if not models:
-        raise ValueError(f"The configuration names no model in `model_config_list`. {_CONFIG}")
-    names = [model.name for model in models]
-    for row, model in enumerate(models):
-        if not model.name or not model.base_path:
-            raise ValueError(
-                f"Model {row} of the configuration has the name {model.name!r} and the base path "
-                f"{model.base_path!r}, but needs both. {_CONFIG}"
-            )
-        if names.count(model.name) > 1:
-            raise ValueError(
-                f"The configuration names {model.name!r} twice, but requests tell models apart by "
-                "their names. Give each its own."
-            )
-        if model.model_platform not in ("", PLATFORM):
-            raise ValueError(
-                f"Model {model.name!r} has the platform {model.model_platform!r}, but only "
-                f'SavedModels are served. Write model_platform: "{PLATFORM}".'
-            )
+_NOT_SERVED = "Model %r version %d is not served: %s"
 
 
 class Loaded:
@@ -122,6 +72,7 @@ class Models:
         self._statuses: dict[tuple[str, int], _Status] = {}
         self._lock = threading.Lock()  # of the four above, never held while a model is loaded
         self._changing, self._is_ending = threading.Lock(), threading.Event()
+        self._unseen: dict[str, str] = {}  # model -> why its base path could not be looked at
         self._closing: list[threading.Thread] = []
 
     @property
@@ -132,16 +83,18 @@ class Models:
     def start(self) -> None:
         """Loads and warms up what the configuration wants.
 
+        Where that is the newest versions and none of them can be served, an older one begins.
+
         Raises:
-            FileNotFoundError, ValueError: a model has no version, or one that cannot be served.
+            FileNotFoundError, ValueError: a model has no version that can be served, or not those
+                that its configuration names.
         """
         with self._changing:
             try:
-                wanted = _all_wanted(self._config)
+                wanted = all_wanted(self._config)
                 for model in self._config.model_config_list.config:
-                    for version in wanted[model.name]:
-                        self._load(model.name, version, Path(model.base_path) / str(version))
-                self._set_labels(self._config, wanted)
+                    self._begin(model, wanted[model.name])
+                self._set_labels(self._config, self._loaded)
             except BaseException:
                 self._retire(list(self._loaded))
                 raise
@@ -157,12 +110,15 @@ class Models:
                 return
             for model in self._config.model_config_list.config:
                 try:
-                    wanted = _wanted(model)
+                    wanted = wanted_of(model)
                 except (OSError, ValueError) as error:
-                    _LOG.error("Model %r stays as it is: %s", model.name, error)
+                    if self._unseen.get(model.name) != str(error):  # it lasts, and polls are many
+                        _LOG.error("Model %r stays as it is: %s", model.name, error)
+                    self._unseen[model.name] = str(error)
                     continue
-                for version in wanted:
-                    self._try_load(model, version)
+                self._unseen.pop(model.name, None)
+                for version, folder in wanted.items():
+                    self._try_load(model, version, folder)
                 held = self._loaded.get(model.name, {})
                 # Never leaves a model without a version that answers.
                 if any(version in held for version in wanted):
@@ -188,12 +144,12 @@ class Models:
                         "name."
                     )
             # Once: folders change while versions are loaded, and what is loaded is what is kept.
-            wanted = _all_wanted(config)
+            wanted = all_wanted(config)
             try:
                 for model in config.model_config_list.config:
-                    for version in wanted[model.name]:
+                    for version, folder in wanted[model.name].items():
                         if version not in self._loaded.get(model.name, {}):
-                            self._load(model.name, version, Path(model.base_path) / str(version))
+                            self._load(model.name, version, folder)
                             fresh.append((model.name, version))
                 self._set_labels(config, wanted)
             except BaseException:
@@ -237,6 +193,9 @@ class Models:
     def statuses(self, spec: Any) -> dict[int, tuple[int, str]]:
         """Returns version -> its state and what was wrong with it, newest first.
 
+        Of all versions, where the spec does not name one by its number: as TensorFlow Serving
+        does, a label is passed over.
+
         Raises:
             RefusedError: a model or version that was never here.
         """
@@ -246,9 +205,8 @@ class Models:
                 for (name, version), status in self._statuses.items()
                 if name == spec.name
             }
-            if spec.HasField("version") or spec.version_label:
-                wanted = self._number_of(spec)
-                found = {v: status for v, status in found.items() if v == wanted}
+            if spec.HasField("version"):
+                found = {v: status for v, status in found.items() if v == spec.version.value}
         if not found:
             raise _not_found(spec, self.names)
         return dict(sorted(found.items(), reverse=True))
@@ -270,8 +228,7 @@ class Models:
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"`model_spec` has no name. Name the model: {names}.",
             )
-        held = self._loaded.get(spec.name, {})
-        wanted = self._number_of(spec) if held else None
+        held, wanted = self._loaded.get(spec.name, {}), self._number_of(spec)
         version = max(held, default=None) if wanted is None else wanted
         if version not in held:
             raise _not_found(spec, self.names, sorted(held))
@@ -283,6 +240,8 @@ class Models:
             labels = self._labels.get(spec.name, {})
             if spec.version_label not in labels:
                 known = ", ".join(sorted(labels)) or "none"
+                if spec.name not in self._loaded:
+                    known = f"none, since this server has {', '.join(self.names)}"
                 raise RefusedError(
                     grpc.StatusCode.INVALID_ARGUMENT,
                     f"Unrecognized servable version label: {spec.version_label}. Labels of this "
@@ -291,7 +250,9 @@ class Models:
             return labels[spec.version_label]
         return spec.version.value if spec.HasField("version") else None
 
-    def _set_labels(self, config: ModelServerConfig, served: dict[str, list[int]]) -> None:
+    def _set_labels(
+        self, config: ModelServerConfig, served: Mapping[str, Mapping[int, Any]]
+    ) -> None:
         for model in config.model_config_list.config:
             for label, version in model.version_labels.items():
                 if version not in served[model.name]:
@@ -304,8 +265,30 @@ class Models:
                 model.name: dict(model.version_labels) for model in config.model_config_list.config
             }
 
-    def _try_load(self, model: Any, version: int) -> None:
-        folder = Path(model.base_path) / str(version)
+    def _begin(self, model: Any, wanted: dict[int, Path]) -> None:
+        """Loads what is wanted of a model of which nothing is loaded."""
+        if model.model_version_policy.WhichOneof("policy_choice") in ("all", "specific"):
+            for version, folder in wanted.items():
+                self._load(model.name, version, folder)
+            return
+        broken = []
+        older = {v: at for v, at in versions_of(model.base_path).items() if v < min(wanted)}
+        for version, folder in reversed((older | wanted).items()):
+            if version in older and model.name in self._loaded:
+                break
+            stamp = _stamp(folder)
+            try:
+                self._load(model.name, version, folder, stamp)
+            except Exception as error:
+                if self._is_ending.is_set():
+                    raise
+                broken.append((version, error))
+        if model.name not in self._loaded:
+            raise broken[0][1]
+        for version, reason in broken:
+            _LOG.error(_NOT_SERVED, model.name, version, reason)
+
+    def _try_load(self, model: Any, version: int, folder: Path) -> None:
         if version in self._loaded.get(model.name, {}):
             return
         stamp = _stamp(folder)
@@ -317,7 +300,7 @@ class Models:
             _LOG.info("Model %r version %d is in service.", model.name, version)
         except Exception as error:
             if not self._is_ending.is_set():
-                _LOG.error("Model %r version %d is not served: %s", model.name, version, error)
+                _LOG.error(_NOT_SERVED, model.name, version, error)
 
     def _load(self, name: str, version: int, folder: Path, stamp: Any = None) -> None:
         """Loads and warms up a version; it is asked from the moment it is ready."""
@@ -361,35 +344,6 @@ class Models:
     def _note(self, name: str, version: int, status: _Status) -> None:
         with self._lock:
             self._statuses[name, version] = status
-
-
-def _all_wanted(config: ModelServerConfig) -> dict[str, list[int]]:
-    """Model -> versions that are to be served, rising; raises as `_wanted` does."""
-    return {model.name: _wanted(model) for model in config.model_config_list.config}
-
-
-def _wanted(model: Any) -> list[int]:
-    """Versions of a ModelConfig that are to be served, rising.
-
-    Raises:
-        FileNotFoundError: there is none, or one that is named is missing.
-    """
-    policy = model.model_version_policy
-    choice = policy.WhichOneof("policy_choice")
-    newest_version(model.base_path)  # raises where there is none
-    there = versions_of(model.base_path)
-    if choice == "all":
-        return there
-    if choice == "specific":
-        missing = [version for version in policy.specific.versions if version not in there]
-        if missing:
-            raise FileNotFoundError(
-                f"Model {model.name!r} is to be served in version {missing[0]}, but "
-                f"{model.base_path!r} has {', '.join(map(str, there))}. Export it, or take it out "
-                "of the policy."
-            )
-        return sorted(set(policy.specific.versions))
-    return there[-max(policy.latest.num_versions, 1) :]
 
 
 def _stamp(folder: Path) -> Any:

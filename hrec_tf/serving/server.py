@@ -20,7 +20,8 @@ from hrec_tf.serving.artefact import Artefact
 from hrec_tf.serving.grpc_options import server_options
 from hrec_tf.serving.loop_thread import LoopThread
 from hrec_tf.serving.micro_batches import MicroBatches
-from hrec_tf.serving.models import Models, one_model
+from hrec_tf.serving.model_config import one_model
+from hrec_tf.serving.models import Models
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import Limits, Places
 from hrec_tf.serving.services import ModelService, PredictionService, handler_of
@@ -41,7 +42,7 @@ class Server:
 
     Args:
         base_path: folder with one folder per version, as `hrec export` writes it; or a
-            ModelServerConfig, see `hrec_tf.serving.models.read_config`, for several models,
+            ModelServerConfig, see `hrec_tf.serving.model_config.read_config`, for several models,
             version policies and labels.
         model_name: by which requests name the model of a base path.
         address: of the interface; by default this machine alone can ask.
@@ -288,7 +289,10 @@ class Server:
             ],
         )
         given = self._models, self.monitoring, Places(self._connections)
-        services = PredictionService(*given), ModelService(*given, allow_reload=self._allow_reload)
+        services = (
+            PredictionService(*given, max_message_bytes=self._max_message_bytes),
+            ModelService(*given, allow_reload=self._allow_reload),
+        )
         server.add_generic_rpc_handlers(tuple(map(handler_of, services)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         host = f"[{self.address}]" if ":" in self.address else self.address

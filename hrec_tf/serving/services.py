@@ -20,6 +20,7 @@ from tensorflow_serving.apis import (
 
 from hrec_tf.serving import tensors
 from hrec_tf.serving.artefact import Outputs
+from hrec_tf.serving.model_config import check_config
 from hrec_tf.serving.models import Loaded, Models
 from hrec_tf.serving.monitoring import Monitoring
 from hrec_tf.serving.requests import Places, RefusedError, for_header
@@ -148,13 +149,22 @@ class PredictionService:
         models: all there are.
         monitoring: counts.
         places: of requests that are in work at once.
+        max_message_bytes: that gRPC sends in one reply.
     """
 
     NAME = "tensorflow.serving.PredictionService"
     METHODS = ("Predict", "GetModelMetadata")
 
-    def __init__(self, models: Models, monitoring: Monitoring, places: Places):
+    def __init__(
+        self,
+        models: Models,
+        monitoring: Monitoring,
+        places: Places,
+        *,
+        max_message_bytes: int,
+    ):
         self.models, self.monitoring, self.places = models, monitoring, places
+        self._max_message_bytes = max_message_bytes
 
     @_reads(predict_pb2.PredictRequest)
     async def Predict(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
@@ -166,6 +176,14 @@ class PredictionService:
         response.model_spec.CopyFrom(spec)
         for alias, (kind, values) in outputs.items():
             tensors.fill(response.outputs[alias], values, kind)
+        most, size = self._max_message_bytes, response.ByteSize()
+        if size > most:  # gRPC would not send it, and it would count as OK
+            raise RefusedError(
+                _CODE.RESOURCE_EXHAUSTED,
+                f"The answer has {size} bytes, but at most {most} are sent in one reply "
+                "(`max_message_bytes`). Ask for fewer rows at once, or name the outputs that you "
+                "need in `output_filter`.",
+            )
         return response
 
     @_reads(get_model_metadata_pb2.GetModelMetadataRequest)
@@ -209,6 +227,13 @@ class ModelService:
 
     @_reads(get_model_status_pb2.GetModelStatusRequest)
     async def GetModelStatus(self, request: Any, _: Any) -> Any:  # noqa: N802, the protocol's name
+        if not request.HasField("model_spec"):
+            names = ", ".join(repr(name) for name in self.models.names)
+            raise RefusedError(
+                _CODE.INVALID_ARGUMENT,
+                f"The request has no `model_spec`, which says of what the states are. Name the "
+                f"model: {names}.",
+            )
         return states(self.models, request.model_spec)
 
     @_reads(model_management_pb2.ReloadConfigRequest)
@@ -220,6 +245,10 @@ class ModelService:
                 "or write the new version into its base path.",
             )
         response = model_management_pb2.ReloadConfigResponse()
+        try:
+            check_config(request.config)
+        except ValueError as error:
+            raise RefusedError(_CODE.INVALID_ARGUMENT, str(error)) from error
         try:
             await asyncio.to_thread(self.models.reload, request.config)
         except (OSError, ValueError) as error:

@@ -18,9 +18,9 @@ import pytest
 
 from hrec_tf.serving import Client, Server, http_runner
 from tests.serving.rest_parts import PREDICT, ROW, asked, predict
+from tests.serving.signature_inputs import filled_json
 
 VARIABLE = "HREC_TF_SERVING_REST"
-ALL_OUTPUTS = {"item_ids", "scores", "state", "state_info"}
 
 
 class Rest(NamedTuple):
@@ -28,20 +28,32 @@ class Rest(NamedTuple):
 
     address: str
     items: list
+    signatures: dict  # as the server tells of them
     is_ours: bool
 
     @property
     def row(self):
-        return ROW | {"item_ids": self.items[:2]}
+        return self.row_of("recommend", self.items[:2])
 
     @property
     def batch(self):
-        return {
+        given = {
             "item_ids": [self.items[:2], self.items[2:4]],
             "timestamps": [[0, 1], [0, 1]],
             "lengths": [2, 2],
             "exclude_seen": [True, False],
         }
+        return filled_json(self.signatures["recommend"]["inputs"], given)
+
+    def row_of(self, signature, items, **others):
+        given = ROW | {"item_ids": items, "timestamps": [*range(len(items))], "lengths": len(items)}
+        batch = {name: [values] for name, values in (given | others).items()}
+        made = filled_json(self.signatures[signature]["inputs"], batch)
+        return {name: rows[0] for name, rows in made.items()}
+
+    @property
+    def outputs(self):
+        return set(self.signatures["recommend"]["outputs"])
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +70,12 @@ def rest(request):
     if address is None:
         address = f"127.0.0.1:{request.getfixturevalue('server').rest_port}"
     _, told = asked(address, "/v1/models/recommender/metadata")
-    ids = told["metadata"]["signature_def"]["signature_def"]["recommend"]["inputs"]["item_ids"]
-    unknown = "never seen" if ids["dtype"] == "DT_STRING" else -(2**62)
-    nobody = {"item_ids": [unknown], "timestamps": [0], "lengths": 1, "exclude_seen": True}
-    _, answer = asked(address, PREDICT, {"instances": [nobody]})
-    return Rest(address, answer["predictions"][0]["item_ids"], is_ours)
+    signatures = told["metadata"]["signature_def"]["signature_def"]
+    is_text = signatures["recommend"]["inputs"]["item_ids"]["dtype"] == "DT_STRING"
+    nobody = Rest(address, [], signatures, is_ours)
+    row = nobody.row_of("recommend", ["never seen" if is_text else -(2**62)])
+    _, answer = asked(address, PREDICT, {"instances": [row]})
+    return nobody._replace(items=answer["predictions"][0]["item_ids"])
 
 
 def test_rows_and_columns_are_answered_as_grpc_does(server):
@@ -88,17 +101,16 @@ def test_rows_and_columns_are_answered_alike(rest):
     status, by_row = predict(rest.address, {"instances": [rest.row], "signature_name": "recommend"})
     assert status == 200
     [row] = by_row["predictions"]
-    assert set(row) == ALL_OUTPUTS
+    assert set(row) == rest.outputs
     status, by_column = predict(rest.address, {"inputs": rest.batch})
-    assert (status, set(by_column["outputs"])) == (200, ALL_OUTPUTS)
+    assert (status, set(by_column["outputs"])) == (200, rest.outputs)
     assert by_column["outputs"]["item_ids"][0] == row["item_ids"]
     # One output goes without its name, and so may rows and columns of one.
-    candidates = {"candidates": rest.items[:3]}
-    asked_of = {name: values for name, values in rest.row.items() if name != "exclude_seen"}
-    body = {"signature_name": "score", "instances": [asked_of | candidates]}
+    row = rest.row_of("score", rest.items[:2], candidates=rest.items[:3])
+    body = {"signature_name": "score", "instances": [row]}
     status, scores = predict(rest.address, body)
     assert status == 200 and len(scores["predictions"][0]) == 3
-    columns = {name: [values] for name, values in (asked_of | candidates).items()}
+    columns = {name: [values] for name, values in row.items()}
     status, again = predict(rest.address, {"signature_name": "score", "inputs": columns})
     assert (status, again["outputs"]) == (200, scores["predictions"])
 
@@ -112,6 +124,9 @@ def test_a_version_may_be_named_and_tells_its_state(rest):
     assert served[0] == {"version": newest, "state": "AVAILABLE", "status": fine}
     if rest.is_ours:
         assert answer == {"model_version_status": [served[0]]} and newest == "1"
+    # A label says nothing here, be it one that nobody has.
+    _, by_label = asked(rest.address, "/v1/models/recommender/labels/nobody")
+    assert by_label == answer
     status, one = asked(rest.address, f"/v1/models/recommender/versions/{newest}")
     assert (status, one) == (200, {"model_version_status": [served[0]]})
     for path in (f"/versions/{newest}", ""):
@@ -120,9 +135,9 @@ def test_a_version_may_be_named_and_tells_its_state(rest):
         spec = {"name": "recommender", "signature_name": "", "version": newest}
         assert answer["model_spec"] == spec
         signatures = answer["metadata"]["signature_def"]["signature_def"]
-        state = signatures["step"]["inputs"]["state"]
-        assert (state["dtype"], state["tensor_shape"]["unknown_rank"]) == ("DT_FLOAT", False)
-        sizes = [(dim["size"], dim["name"]) for dim in state["tensor_shape"]["dim"]]
+        scores = signatures["recommend"]["outputs"]["scores"]
+        assert (scores["dtype"], scores["tensor_shape"]["unknown_rank"]) == ("DT_FLOAT", False)
+        sizes = [(dim["size"], dim["name"]) for dim in scores["tensor_shape"]["dim"]]
         assert sizes[0] == ("-1", "") and len(sizes) == 2
     path = f"/v1/models/recommender/versions/{newest}:predict"
     assert predict(rest.address, {"instances": [rest.row]}, path)[0] == 200
@@ -226,6 +241,7 @@ def test_what_is_wrong_for_us_gets_its_code(server, name):
         ("recommender/versions/1000000:predict", 404, "recommender version 1000000"),
         ("recommender/versions/none:predict", 400, "is not known"),
         ("recommender/labels/nobody:predict", 400, "label: nobody"),
+        ("other/labels/nobody:predict", 400, "label: nobody"),
         ("recommender:guess", 400, "POST of a model with :predict"),
     ],
 )
@@ -235,7 +251,9 @@ def test_paths_that_are_not_there(rest, path, code, message):
     assert message in answer["error"] or not rest.is_ours, answer
 
 
-@pytest.mark.parametrize("path", ["other", "other/metadata", "recommender/versions/1000000"])
+@pytest.mark.parametrize(
+    "path", ["other", "other/labels/nobody", "other/metadata", "recommender/versions/1000000"]
+)
 def test_states_of_what_is_not_there(rest, path):
     assert asked(rest.address, f"/v1/models/{path}")[0] == 404
 

@@ -4,6 +4,7 @@ Those tests that ask but do not start a server also run against a TensorFlow Ser
 `test_requests`.
 """
 
+import json
 import os
 import re
 import shutil
@@ -17,19 +18,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from hrec_tf import manifest
 from hrec_tf.cli.main import main
 from hrec_tf.data import Vocabulary
 from hrec_tf.data.lanes import user_parallel_stream
 from hrec_tf.export import export_saved_model
+from hrec_tf.export.state_seal import NUMBER
 from hrec_tf.inner_products import vectors_by
 from hrec_tf.losses import TOP1, InBatch
 from hrec_tf.models import HRNN
 from hrec_tf.optimizers import AdagradMomentum
 from hrec_tf.recommender import Recommender
-from hrec_tf.serving import Client, ServingError
+from hrec_tf.serving import Client, Server, ServingError
 from tests.reference.tiny_log import NUM_ITEMS, ring_histories
 from tests.serving import toy
 from tests.serving.conftest import VARIABLE
+from tests.serving.signature_inputs import filled
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("served model")]
 
@@ -215,7 +219,8 @@ def test_step_by_step_is_the_whole_history(asked, known):
 def test_a_state_of_another_model_is_refused(asked, known):
     _, state = asked.step(known[0], NOON)
     with pytest.raises(ServingError, match="`state` comes from another model or ver") as caught:
-        asked.step(known[1], NOON, state._replace(info=state.info + np.eye(4, dtype=int)[3]))
+        other = np.arange(len(state.info)) == NUMBER
+        asked.step(known[1], NOON, state._replace(info=state.info + other))
     assert caught.value.code == "INVALID_ARGUMENT"
     broken = state._replace(values=np.full_like(state.values, np.nan))
     with pytest.raises(ServingError, match="INVALID_ARGUMENT: `state` holds NaN or infinity"):
@@ -248,7 +253,8 @@ def test_the_newest_version_is_served_and_refuses_the_states_before(asked, made,
     ],
 )
 def test_what_the_graph_refuses_is_said_in_its_words(asked, known, name, values, message):
-    inputs = toy.recommend_inputs(item_ids=[known[:2]]) | {name: values}
+    inputs = filled(asked.metadata(), "recommend", toy.recommend_inputs(item_ids=[known[:2]]))
+    inputs |= {name: values}
     method = asked._asking._channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     with pytest.raises(Exception, match=message) as caught:
         method(toy.request("recommend", inputs).SerializeToString(), timeout=20)
@@ -272,6 +278,20 @@ def test_a_changed_artefact_and_a_taken_port_are_refused(made, tmp_path, capfd):
         port = taken.getsockname()[1]
         assert main(["serve", str(made.base), "--port", str(port)]) == 1
     assert f"Error: The server could not listen on 127.0.0.1:{port}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["vocabulary", "seal"])
+def test_a_manifest_of_which_a_proof_was_taken_out_is_refused(made, tmp_path, part):
+    folder = shutil.copytree(made.base / "1", tmp_path / "base" / "1")
+    content = json.loads((folder / manifest.FILE).read_text(encoding="utf-8"))
+    (content if part == "seal" else content["about"]).pop(part)
+    if part == "seal":
+        (folder / manifest.FILE).write_text(json.dumps(content), encoding="utf-8")
+    else:
+        (folder / manifest.FILE).unlink()
+        manifest.write(folder, kind="saved_model", about=content["about"])
+    with pytest.raises(ValueError, match=f"has `signatures`, but no `{part}`, and an export has"):
+        Server(tmp_path / "base").start()
 
 
 def test_a_server_needs_neither_keras_nor_our_models(made):

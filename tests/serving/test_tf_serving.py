@@ -146,6 +146,60 @@ def test_manifests_agree_with_each_other():
         assert container[probe]["grpc"].get("service", "") in HEALTH_SERVICES
 
 
+RULE = {
+    "seriesQuery": str,
+    "resources": {"overrides": {"namespace": {"resource": str}, "pod": {"resource": str}}},
+    "name": {"as": str},
+    "metricsQuery": str,
+}
+"""Of the fields that the Prometheus adapter reads (its pkg/config/config.go), those used here."""
+
+
+def check_rules(text):
+    held = yaml.safe_load(text)
+    assert set(held) == {"rules"} and held["rules"]
+    for rule in held["rules"]:
+        check_fields(rule, RULE)
+        # The adapter fills these in, and knows no others.
+        placeholders = re.findall(r"<<(.*?)>>", rule["metricsQuery"])
+        assert sorted(placeholders) == [".GroupBy", ".LabelMatchers", ".Series"]
+        assert re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", rule["name"]["as"])
+
+
+def check_fields(held, wanted):
+    if wanted is str:
+        assert isinstance(held, str) and held
+        return
+    assert set(held) == set(wanted)
+    for name, inner in wanted.items():
+        check_fields(held[name], inner)
+
+
+RULES = FOLDER / "kubernetes/queue_length.rules.yaml"
+
+
+def test_rules_are_those_of_the_prometheus_adapter():
+    check_rules(RULES.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("rules:", "groups:"),
+        ("metricsQuery", "metricQuery"),
+        ("overrides", "override"),
+        ("pod: {resource: pod}", "pod: pod"),
+        ("as: hrec_serving_queue_length", "as: hrec-serving-queue-length"),
+        ("<<.GroupBy>>", "<<.Groupby>>"),
+    ],
+)
+def test_a_field_that_the_prometheus_adapter_does_not_know_is_found(right, wrong):
+    text = RULES.read_text(encoding="utf-8")
+    assert right in text
+    with pytest.raises((AssertionError, TypeError)):
+        check_rules(text.replace(right, wrong))
+
+
 def test_a_pod_can_write_nowhere_but_to_its_scratch():
     pod = manifest("deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -161,7 +215,8 @@ def test_a_pod_can_write_nowhere_but_to_its_scratch():
 def test_every_flag_is_one_of_the_server_and_its_file_is_there(name):
     text = (FOLDER / name).read_text(encoding="utf-8")
     flags = dict(re.findall(r"- --(\w+)=(\S+)", text))
-    assert set(flags) <= KNOWN_FLAGS
+    others = {flag.removeprefix("--").partition("=")[0] for flag in XLA_FLAGS}
+    assert set(flags) | others <= KNOWN_FLAGS
     assert {flag.partition("=")[0] for flag in FLAGS} <= {f"--{flag}" for flag in flags}
     for place in (value for value in flags.values() if value.startswith("/config/")):
         assert place.removeprefix("/") in MESSAGES
@@ -213,9 +268,10 @@ def test_compose_has_the_place_of_the_model_and_its_ports(written, base):
     assert (written / config["source"] / "models.config").is_file()
 
 
-def test_an_export_for_xla_is_deployed_with_its_flags(tmp_path):
-    (tmp_path / "models" / "1").mkdir(parents=True)
-    manifests.write(tmp_path / "models" / "1", kind="saved_model", about={"xla": True})
+@pytest.mark.parametrize("name", ["4", "04"])
+def test_an_export_for_xla_is_deployed_with_its_flags(tmp_path, name):
+    (tmp_path / "models" / name).mkdir(parents=True)
+    manifests.write(tmp_path / "models" / name, kind="saved_model", about={"xla": True})
     write_deployment(tmp_path / "models", tmp_path / "deployed")
     compose = yaml.safe_load((tmp_path / "deployed" / "compose.yaml").read_text("utf-8"))
     pod = manifest("deployment", tmp_path / "deployed")["spec"]["template"]["spec"]

@@ -1,5 +1,6 @@
 """Versions come and go: policies, labels, other configurations; nobody is left without answer."""
 
+import re
 import shutil
 import threading
 import time
@@ -16,12 +17,13 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from hrec_tf import manifest
+from hrec_tf.cli.main import main
 from hrec_tf.serving import Client, Server, ServingError
-from hrec_tf.serving.artefact import Artefact
-from hrec_tf.serving.models import one_model, read_config
+from hrec_tf.serving.artefact import Artefact, versions_of
+from hrec_tf.serving.model_config import one_model, read_config
 from hrec_tf.serving.requests import Limits
 from tests.serving import toy
-from tests.serving.rest_parts import ROW, predict
+from tests.serving.rest_parts import ROW, asked, predict
 
 pytestmark = pytest.mark.xdist_group("versions")
 
@@ -165,6 +167,78 @@ def test_a_broken_version_is_refused_until_it_is_mended_and_the_old_one_goes_on(
         assert after_tea(client) == "rum"
 
 
+def broken_in(toys, base, version):
+    """Puts a version in place that is cut short; returns where the whole one lies."""
+    add(toys, base, version)
+    whole = (base / str(version)).rename(base / f"whole {version}")
+    shutil.copytree(whole, base / str(version))
+    spoilt_in("a file")(base / str(version))
+    return whole
+
+
+def test_a_server_begins_with_the_newest_whole_version_until_a_newer_one_is_mended(
+    toys, base, caplog
+):
+    broken_in(toys, base, 2)
+    whole = broken_in(toys, base, 3)
+    with Server(base, poll_seconds=0) as server, client_of(server) as client:
+        assert after_tea(client) == "jam"
+        for _ in range(2):
+            server.poll()
+        assert client.status() == {3: "END", 2: "END", 1: "AVAILABLE"}
+        said = [record.getMessage() for record in caplog.records]
+        assert [text.partition(" is not served: ")[0] for text in said] == [
+            "Model 'recommender' version 3",
+            "Model 'recommender' version 2",
+        ]
+        assert all("cut short" in text for text in said)
+        shutil.rmtree(base / "3")
+        whole.rename(base / "3")
+        server.poll()
+        assert after_tea(client) == "rum" and served_versions(server) == [3]
+
+
+def test_without_a_whole_version_a_server_does_not_begin(toys, base):
+    broken_in(toys, base, 2)
+    for policy in ("all {}", "specific { versions: 1 versions: 2 }"):
+        config = config_of(base, f"model_version_policy {{ {policy} }}")
+        with pytest.raises(ValueError, match=r"base/2' has .* cut short"):
+            Server(config).start()
+    labels = "version_labels { key: 'stable' value: 2 }"
+    with pytest.raises(ValueError, match="names version 2, which is not in service"):
+        Server(config_of(base, labels)).start()
+    spoilt_in("a file")(base / "1")
+    with pytest.raises(ValueError, match=r"base/2' has .* cut short"):
+        Server(base).start()
+
+
+def test_versions_whose_names_begin_with_zeros_are_served(toys, base):
+    (base / "1").rename(base / "00000001")
+    with Server(base, poll_seconds=0) as server, client_of(server) as client:
+        assert (server.version, after_tea(client)) == (1, "jam")
+        add(toys, base, "07")
+        server.poll()
+        assert (server.version, after_tea(client)) == (7, "rum")
+        server._models.reload(config_of(base, "model_version_policy { specific { versions: 1 } }"))
+        assert (served_versions(server), after_tea(client)) == ([1], "jam")
+    (base / "7").mkdir()
+    assert versions_of(base) == {1: base / "00000001", 7: base / "7"}
+
+
+def test_a_base_path_that_is_away_is_told_once(base, caplog):
+    with Server(base, poll_seconds=0) as server, client_of(server) as client:
+        for times in (1, 2):
+            away = base.rename(base.with_name("away"))
+            for _ in range(3):
+                server.poll()
+            said = [record.getMessage() for record in caplog.records]
+            assert len(said) == times and "'recommender' stays as it is: " in said[-1]
+            assert after_tea(client) == "jam"
+            away.rename(base)
+            server.poll()
+        assert len(caplog.records) == 2
+
+
 def test_policies_and_labels(toys, base):
     add(toys, base, 2)
     add(toys, base, 3, like=1)
@@ -179,19 +253,32 @@ def test_policies_and_labels(toys, base):
             assert served_versions(server) == expected
     labels = "version_labels { key: 'stable' value: 1 } version_labels { key: 'canary' value: 2 }"
     config = config_of(base, "model_version_policy { all {} } " + labels)
-    with Server(config, poll_seconds=0) as server, client_of(server) as client:
+    with (
+        Server(config, poll_seconds=0, rest_port=0) as server,
+        client_of(server) as client,
+    ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(client._asking._channel)
-        asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
-        for label, version, item in (("stable", 1, b"jam"), ("canary", 2, b"rum")):
-            asked.model_spec.version_label = label
-            answer = stub.Predict(asked, timeout=20)
+        request = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))
+        row = ROW | {"item_ids": ["tea"], "timestamps": [0], "lengths": 1}
+        for label, version, item in (("stable", 1, "jam"), ("canary", 2, "rum")):
+            request.model_spec.version_label = label
+            answer = stub.Predict(request, timeout=20)
             assert answer.model_spec.version.value == version
-            assert answer.outputs["item_ids"].string_val[0] == item
-        asked.model_spec.version_label = "beta"
+            assert answer.outputs["item_ids"].string_val[0] == item.encode()
+            path = f"/v1/models/recommender/labels/{label}"
+            _, told = asked(server, f"{path}/metadata")
+            assert told["model_spec"]["version"] == str(version)
+            status, answer = predict(server, {"instances": [row]}, f"{path}:predict")
+            assert (status, answer["predictions"][0]["item_ids"][0]) == (200, item)
+            # TensorFlow Serving tells the states of all versions, whatever the label.
+            status, told = asked(server, path)
+            states = told["model_version_status"]
+            assert (status, [one["version"] for one in states]) == (200, ["3", "2", "1"])
+        request.model_spec.version_label = "beta"
         with pytest.raises(
             grpc.RpcError, match=r"label: beta\. Labels of this model: canary, stabl"
         ):
-            stub.Predict(asked, timeout=20)
+            stub.Predict(request, timeout=20)
 
 
 def test_another_configuration_is_taken_whole_or_not_at_all(toys, base, tmp_path):
@@ -215,24 +302,35 @@ def test_another_configuration_is_taken_whole_or_not_at_all(toys, base, tmp_path
         assert reload(both).status.error_code == 0
         assert (after_tea(client), after_tea(asks_other)) == ("jam", "rum")
         held = server._models.versions()
-        wrong = {
+        twice = config_of(base)
+        twice.model_config_list.config.add(name="recommender", base_path=str(other))
+        latest_once = config_of(base)  # a policy that only newer definitions have
+        latest_once.model_config_list.config[0].model_version_policy.MergeFromString(b"\xba\x06\0")
+        not_now = {
             "version 9, which is not in service": config_of(
                 base, "version_labels { key: 'stable' value: 9 }"
             ),
-            "names no model": ModelServerConfig(),
             "is to be served in version 8": config_of(
                 base, "model_version_policy { specific { versions: 8 } }"
             ),
             "is no folder": one_model("another", tmp_path / "none"),
             "Serve that one by another name": config_of(other),
-            "only SavedModels": config_of(base, "model_platform: 'other'"),
         }
-        for message, config in wrong.items():
-            with pytest.raises(grpc.RpcError) as caught:
-                reload(config)
-            assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-            assert message in caught.value.details()
-            assert server._models.versions() == held
+        never = {
+            "names no model": ModelServerConfig(),
+            "names 'recommender' twice": twice,
+            "only SavedModels": config_of(base, "model_platform: 'other'"),
+            "names none": config_of(base, "model_version_policy { specific {} }"),
+            "has `logging_config`, but": config_of(base, "logging_config {}"),
+            "has a field that is not known here": latest_once,
+        }
+        for code, wrong in (("FAILED_PRECONDITION", not_now), ("INVALID_ARGUMENT", never)):
+            for message, config in wrong.items():
+                with pytest.raises(grpc.RpcError) as caught:
+                    reload(config)
+                assert caught.value.code().name == code
+                assert message in caught.value.details()
+                assert server._models.versions() == held
         # A label of what this configuration takes away.
         taken = "model_version_policy { specific { versions: 2 } }"
         with pytest.raises(grpc.RpcError, match="version 1, which is not in service"):
@@ -312,6 +410,10 @@ def test_a_configuration_is_not_taken_from_anybody(toy_base):
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+def of_a(more):
+    return f"model_config_list {{ config {{ name: 'a' base_path: '/b' {more} }} }}"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -323,10 +425,16 @@ def test_a_configuration_is_not_taken_from_anybody(toy_base):
             " config { name: 'a' base_path: '/c' } }",
             "names 'a' twice",
         ),
+        (of_a("model_version_policy { specific {} }"), "`model_version_policy` names none"),
+        (of_a("model_type: OTHER"), "the type number 2, but only SavedModels are served"),
+        (of_a("model_type: TENSORFLOW logging_config {}"), "has `logging_config`, but only base"),
+        (of_a("model_version_policy { latest_once {} }"), "no field named"),
     ],
 )
-def test_a_configuration_that_cannot_be_served_says_why(tmp_path, text, message):
+def test_a_configuration_that_cannot_be_served_says_why(tmp_path, capsys, text, message):
     path = tmp_path / "models.config"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_config(path)
+    assert main(["serve", "--model-config", str(path)]) == 1
+    assert re.search(rf"^Error: .*{message}", capsys.readouterr().err, re.DOTALL)
