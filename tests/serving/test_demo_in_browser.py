@@ -286,6 +286,10 @@ def test_an_emptied_time_keeps_the_former_one(page):
     assert own.get_property("value") == "7" and "+7 min" in texts(page, "#events time")[1]
     overwrite(own, "0")
     assert texts(page, "#own-note") == [""]
+    idle = page.find_element(By.ID, "idle")
+    former = idle.get_property("value")
+    overwrite(idle, "e" + Keys.TAB)  # no number, and no empty field either
+    assert former and idle.get_property("value") == former
 
 
 def test_the_error_of_a_superseded_search_is_not_said(page):
@@ -328,6 +332,7 @@ def test_the_address_shares_the_state(page, demo):
     page.get("about:blank")
     page.get(f"{demo.url}/#history=[")
     shows(page, 0)
+    assert "holds no history that can be read" in texts(page, "#trouble")[0]
 
 
 def test_what_the_server_refuses_is_said(driver, demo):
