@@ -43,7 +43,8 @@ def main() -> None:
             Path(target).write_bytes(convert(source, signatures, quantize=quantize))
             said = {}
         except Exception as error:
-            said = {"error": f"{type(error).__name__}: {str(error)[-2000:]}"}
+            kind = OSError if isinstance(error, OSError) else type(error)
+            said = {"error": f"{kind.__name__}: {str(error)[-2000:]}"}
         print(json.dumps(said), file=answers, flush=True)
 
 

@@ -16,6 +16,15 @@ from hrec_tf.export.warmup import write_warmup
 from hrec_tf.recommender import Recommender
 
 KIND = "saved_model"
+_OF_FILES = (
+    tf.errors.OutOfRangeError,  # as it tells of a file that may not grow
+    tf.errors.ResourceExhaustedError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.NotFoundError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnknownError,
+)
+"""What TensorFlow raises where a file cannot be written."""
 HIGHEST_VERSION = 2**63 - 1
 VOCABULARY, MODEL_CARD, FEATURES = "vocabulary.txt", "model_card.md", "features.toml"
 TABLES = ("float32", "bfloat16")
@@ -91,7 +100,7 @@ def written_by_tensorflow(target: Path) -> Iterator[None]:
     """Turns TensorFlow's errors of files, which are no OSError, into one."""
     try:
         yield
-    except tf.errors.OpError as error:
+    except _OF_FILES as error:
         said, _, _ = error.message.partition("\n")
         raise not_written(target, said) from error
 

@@ -90,10 +90,13 @@ def export_tflite(
             tempfile.TemporaryDirectory() as scratch,
             nullcontext(process) if process is not None else ConverterProcess() as converting,
         ):
-            with written_by_tensorflow(Path(scratch)):
+            with written_by_tensorflow(file):
                 _saved(recommender.inference, scratch, k)
             names = signatures_of(recommender.inference)
-            converting(scratch, aside / file.name, names, quantize)
+            try:
+                converting(scratch, aside / file.name, names, quantize)
+            except OSError as error:
+                raise not_written(file, str(error)) from error
         recommender.vocabulary.save(aside / vocabulary.name)
         form = {"signatures": names, "quantize": quantize}
         manifest.write(aside, kind=KIND, about=about_of(recommender, k) | form)
@@ -208,7 +211,7 @@ class ConverterProcess(LineProcess):
         places = [str(Path(path).resolve()) for path in (source, target)]
         error = self.ask([*places, names, quantize])
         if error is not None and error.startswith("OSError: "):
-            raise not_written(target, error)
+            raise OSError(error.removeprefix("OSError: "))
         if error is not None:
             raise RuntimeError(
                 f"The model could not be converted to LiteRT: {error}. Every operator of it must "

@@ -4,6 +4,10 @@ import asyncio
 from typing import Any
 
 
+class CrowdedError(TimeoutError):
+    """A body was given up so that another one may come."""
+
+
 class Bodies:
     """Reads bodies; who sends one slowly keeps nobody from being answered, nor much memory.
 
@@ -19,7 +23,8 @@ class Bodies:
         """Returns the body of an aiohttp request, which has it at hand from then on.
 
         Raises:
-            TimeoutError: it took more seconds, or was the slowest of too many.
+            CrowdedError: it began first of too many.
+            TimeoutError: it took more seconds.
             Exception: what aiohttp raises for a body that is too large or breaks off.
         """
         if len(self._coming) >= self._most:
@@ -32,5 +37,9 @@ class Bodies:
             async with limit:
                 self._coming[limit] = None
                 return await request.read()
+        except TimeoutError:
+            if limit not in self._coming:
+                raise CrowdedError from None
+            raise
         finally:
             self._coming.pop(limit, None)

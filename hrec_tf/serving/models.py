@@ -283,10 +283,10 @@ class Models:
                 if self._is_ending.is_set():
                     raise
                 broken.append((version, error))
-        if model.name not in self._loaded:
-            raise broken[0][1]
         for version, reason in broken:
             _LOG.error(_NOT_SERVED, model.name, version, reason)
+        if model.name not in self._loaded:
+            raise broken[0][1]
 
     def _try_load(self, model: Any, version: int, folder: Path) -> None:
         if version in self._loaded.get(model.name, {}):

@@ -58,7 +58,8 @@ class Server:
         connections: requests that are in work at once, most of them waiting for the model; to
             more the answer is RESOURCE_EXHAUSTED. REST has as many places of its own, and as many
             bodies may be on their way. By gRPC eight times as many may be on their way, but only
-            as many as take 4 GB if each is as large as it may be, though at least twice as many.
+            as many as take 4 GB if each is as large as it may be, though at least twice as many; a
+            quarter of these by one connection.
         max_message_bytes: of a request and of a reply. With `connections` it bounds what requests
             that come slowly take: by the usual 4 GB (gRPC) and 2 GB (REST), which a machine that
             is asked by strangers may not have.
@@ -276,15 +277,16 @@ class Server:
 
     async def _bound(self) -> Any:
         """A gRPC server that has its port, but answers nothing yet."""
+        # Requests that have not come whole count here, and have no place yet; nor has health.
+        coming = max(
+            2 * self._connections,
+            min(8 * self._connections, _COMING_BYTES // self._max_message_bytes),
+        )
         server = grpc.aio.server(
-            # Requests that have not come whole count here, and have no place yet; nor has health.
-            maximum_concurrent_rpcs=max(
-                2 * self._connections,
-                min(8 * self._connections, _COMING_BYTES // self._max_message_bytes),
-            ),
+            maximum_concurrent_rpcs=coming,
             options=[
                 *server_options(self._max_message_bytes),
-                ("grpc.max_concurrent_streams", 2 * self._connections),  # of one connection
+                ("grpc.max_concurrent_streams", max(coming // 4, 1)),  # of one connection
                 ("grpc.max_send_message_length", self._max_message_bytes),
             ],
         )

@@ -6,6 +6,7 @@ store is at work goes to it together, in one transaction or one round trip.
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import sqlite3
@@ -20,9 +21,10 @@ from typing import Any, NamedTuple, Protocol
 from hrec_tf import checks
 from hrec_tf.serving.together import Together
 
+_LOG = logging.getLogger(__name__)
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _APPLICATION = 0x68726563  # "hrec"
-_PURGE_SECONDS = 60.0
+_PURGE_SECONDS, _BUSY_SECONDS = 60.0, 5.0
 _REDIS_TIMEOUT = 2.0
 _MOST_TOGETHER = 64
 _LONGEST = 1e12
@@ -137,7 +139,8 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | Path, *, keep_seconds: float):
-        self._keep_seconds, self._next_purge, self._has_removed = keep_seconds, 0.0, False
+        self._keep_seconds, self._next_purge = keep_seconds, 0.0
+        self._is_in_wal = True  # something that was removed, perhaps before a crash
         self._database = _open_database(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._asked: Together[Callable[[], Any], Any] = Together(
@@ -176,12 +179,22 @@ class SQLiteStore:
                 # Who reads first and writes then would fail where another process wrote between.
                 self._database.execute("BEGIN IMMEDIATE")
                 answers = [ask() for ask in asked]
-            if self._has_removed:  # the WAL still holds what the file no longer does
-                self._has_removed = False
-                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return answers
         except sqlite3.Error as error:
             raise StoreError(f"The SQLite file does not answer: {error}.") from error
+        if self._is_in_wal:
+            self._empty_wal()
+        return answers
+
+    def _empty_wal(self) -> None:
+        """Lets the WAL no longer hold what was removed; tried again where others read it now."""
+        try:
+            self._database.execute("PRAGMA busy_timeout = 0")
+            is_busy, *_ = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._is_in_wal = bool(is_busy)
+        except sqlite3.Error as error:  # what was asked is done in any case
+            _LOG.warning("The WAL of the SQLite file was not emptied: %s.", error)
+        finally:
+            self._database.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
 
     def _get(self, user: str) -> Held | None:
         found = self._database.execute(
@@ -215,7 +228,7 @@ class SQLiteStore:
 
     def _delete(self, where: str, value: Any) -> int:
         deleted = self._database.execute(f"DELETE FROM users WHERE {where}", (value,)).rowcount
-        self._has_removed |= deleted > 0
+        self._is_in_wal |= deleted > 0
         return deleted
 
 
@@ -226,7 +239,9 @@ def _open_database(path: str | Path) -> sqlite3.Connection:
             # not opened: closing it would end the locks that this process may hold on it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(
+            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
             _make_table(database, path)
         except BaseException:

@@ -193,11 +193,15 @@ def test_a_disk_without_room_leaves_nothing(share, recommender, file, converter,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_converter_without_room_says_so(converter, tmp_path, monkeypatch):
-    full = "OSError: [Errno 28] No space left on device"
-    monkeypatch.setattr(converter, "ask", lambda _: full)
-    with pytest.raises(OSError, match=r"model.tflite' could not be written \(.* No space left"):
-        converter("saved", tmp_path / "model.tflite", ["recommend"], "float16")
+def test_a_converter_that_may_not_write_says_so(recommender, converter, tmp_path, monkeypatch):
+    """Its process writes into a folder beside the file, which is none here."""
+    ask = converter.ask
+    monkeypatch.setattr(
+        converter, "ask", lambda asked: ask([asked[0], str(tmp_path / "no" / "folder"), *asked[2:]])
+    )
+    with pytest.raises(OSError, match=r"shop.tflite' could not be written \(\[Errno 2\] No such"):
+        export_tflite(recommender, tmp_path / "shop.tflite", k=2, process=converter)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_quotes_what_was_measured():

@@ -22,6 +22,13 @@ def asked(path, message, ends=True, window=None):
         ends: nothing more comes.
         window: bytes of a reply that the client is ready to take.
     """
+    settings = b"" if window is None else struct.pack(">HI", 4, window)
+    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings)
+    return hello + opened(path, 1) + frame(0, int(ends), 1, message)
+
+
+def opened(path, stream):
+    """The head of a request, whose message is to follow."""
     headers = {
         ":method": "POST",
         ":scheme": "http",
@@ -34,9 +41,7 @@ def asked(path, message, ends=True, window=None):
         b"\0%c%b%c%b" % (len(name), name.encode(), len(value), value.encode())
         for name, value in headers.items()
     )
-    settings = b"" if window is None else struct.pack(">HI", 4, window)
-    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings)
-    return hello + frame(1, 4, 1, literal) + frame(0, int(ends), 1, message)
+    return frame(1, 4, stream, literal)
 
 
 def until_closed(connection, deed):

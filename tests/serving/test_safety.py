@@ -196,6 +196,9 @@ def test_files_with_which_no_client_can_encrypt_are_refused(files, capsys):
 def test_files_that_are_no_certificates_are_refused(toy_base, files, tmp_path):
     with pytest.raises(FileNotFoundError, match="none"):
         Server(toy_base, tls=TLS(tmp_path / "none", tmp_path / "none")).start()
+    of_gateway = {"store": str(tmp_path / "users.sqlite"), "tls_certificate": tmp_path / "none"}
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*none"):
+        Gateway("127.0.0.1:1", **of_gateway, tls_key=tmp_path / "none").start()
     (tmp_path / "text").write_text("no certificate")
     locked = ["-aes256", "-passout", "pass:secret", "-out", str(tmp_path / "locked.key")]
     openssl(files, "pkey", "-in", "server.key", *locked)

@@ -314,6 +314,21 @@ def test_messages_on_their_way_are_as_many_as_there_is_memory_for(toy_base, monk
                 client.recommend([("tea", 5)])
 
 
+def test_one_connection_leaves_room_for_others(toy_base):
+    """Sixteen requests may be on their way: it begins twenty, and ends none of them."""
+    method = "/tensorflow.serving.PredictionService/Predict"
+    with (
+        Server(toy_base, connections=2) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as greedy,
+        Client(f"127.0.0.1:{server.port}", retries=0) as client,
+    ):
+        greedy.sendall(http2.asked(method, b"", ends=False))
+        for stream in range(3, 41, 2):
+            greedy.sendall(http2.opened(method, stream))
+        time.sleep(0.2)
+        assert client.recommend([("tea", 5)])[0][0] == "jam"
+
+
 def test_a_few_bytes_do_not_ask_for_many_scores(toy_base):
     """One value may stand for many rows, and each row costs the whole catalogue of 6 items."""
     asked = toy.request("", toy.recommend_inputs(item_ids=[["tea"]]))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -191,13 +192,14 @@ def test_sqlite_forgets_what_has_ended_and_keeps_the_rest_of_the_file(tmp_path):
     assert b"secret of eve" not in path.read_bytes()
 
 
+def names_of_those_with(content, folder):
+    return [file.name for file in sorted(folder.iterdir()) if content in file.read_bytes()]
+
+
 def test_what_sqlite_forgets_is_in_none_of_its_files(tmp_path):
     """Nor in the WAL of a store that is open."""
     path, secret = tmp_path / "users.sqlite", b"a secret of eve"
-
-    def holding():
-        return [file.name for file in sorted(tmp_path.iterdir()) if secret in file.read_bytes()]
-
+    holding = partial(names_of_those_with, secret, tmp_path)
     store = Store(str(path), MONTH)
     store.put("ann", b"of ann", None)
     store.put("eve", secret * 1000, None)
@@ -212,6 +214,49 @@ def test_what_sqlite_forgets_is_in_none_of_its_files(tmp_path):
     assert holding() == [] and store.get("ann").record == b"of ann"
     store.close()
     brief.close()
+
+
+def test_who_reads_the_wal_holds_nobody_up_and_it_is_emptied_later(tmp_path):
+    path, secret = tmp_path / "users.sqlite", b"a secret of eve"
+    store = Store(str(path), MONTH)
+    store.put("eve", secret * 1000, None)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM users").fetchone() == (1,)
+        begin = time.monotonic()
+        assert store.remove("eve")
+        assert time.monotonic() - begin < 2  # and not the 5 s for which a writer waits
+        assert names_of_those_with(secret, tmp_path) == ["users.sqlite"]  # still
+    assert store.get("eve") is None
+    assert names_of_those_with(secret, tmp_path) == []
+    store.close()
+
+
+def test_a_write_counts_although_the_wal_cannot_be_emptied_after_it(tmp_path, caplog):
+    store = Store(str(tmp_path / "users.sqlite"), MONTH)
+    held = store.put("ann", b"of ann", None)
+    database = store._store._database
+
+    class Full:
+        """A database whose disk is full for checkpoints alone."""
+
+        def execute(self, statement, *values):
+            if "wal_checkpoint" in statement:
+                raise sqlite3.OperationalError("disk I/O error")
+            return database.execute(statement, *values)
+
+        def __enter__(self):
+            return database.__enter__()
+
+        def __exit__(self, *error):
+            return database.__exit__(*error)
+
+    store._store._database = Full()
+    assert store.put("bob", b"of bob", None) and store.remove("ann")
+    assert store.get("ann") is None and held is not None
+    assert "was not emptied: disk I/O error" in caplog.messages[-1]
+    store._store._database = database
+    store.close()
 
 
 def test_opening_a_file_twice_keeps_what_this_process_has_locked(tmp_path):

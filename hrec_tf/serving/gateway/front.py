@@ -60,7 +60,7 @@ class Tokens:
 def _stamp(path: Path) -> tuple[int, ...] | None:
     with suppress(OSError):
         found = path.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino  # ctime tells of access
     return None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from hrec_tf.serving.bodies import Bodies
+from hrec_tf.serving.bodies import Bodies, CrowdedError
 from hrec_tf.serving.extra import require
 from hrec_tf.serving.gateway.front import Front, refusal
 from hrec_tf.serving.gateway.metrics import CONTENT_TYPE
@@ -108,10 +108,16 @@ class _Door:
         """Returns the body, which the request has at hand from then on."""
         try:
             return await self._bodies.read(request, self._seconds)
+        except CrowdedError:
+            raise RefusedError(
+                _CODES.RESOURCE_EXHAUSTED,
+                "The body began first of more than may be coming at once. Send it again in a "
+                "second, all at once.",
+            ) from None
         except TimeoutError:
             raise ValueError(
-                f"The body took too long: {self._seconds:g} s at most, less where many come. Send "
-                "it at once."
+                f"The body took longer than {self._seconds:g} s, which is the most. Send it all at "
+                "once."
             ) from None
         except web.HTTPRequestEntityTooLarge as error:
             raise RefusedError(

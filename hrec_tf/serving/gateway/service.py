@@ -136,9 +136,11 @@ class Gateway:
         """Listens, and returns when it does. The model and the store may still be away.
 
         Raises:
-            ValueError: it was started before.
+            ValueError: it was started before, or files of TLS are none.
             OSError: a port is taken, or a file of TLS cannot be read.
         """
+        if self._tls is not None:
+            self._tls.of_http()  # says what is wrong with its files before anything listens
         try:
             self._loop.start()
         except RuntimeError as error:
@@ -187,6 +189,8 @@ class Gateway:
 
     async def _listen(self) -> tuple[int, int | None]:
         """Opens the doors; returns their ports."""
+        context = None if self._tls is None else self._tls.of_http()
+        credentials = None if self._tls is None else self._tls.of_grpc()
         app = http.make_app(
             self._front,
             max_body=self._max_body,
@@ -203,7 +207,6 @@ class Gateway:
         await self._runner.setup()
         port, grpc_port = self._asked_port, self._asked_grpc_port
         try:
-            context = None if self._tls is None else self._tls.of_http()
             await http.web.TCPSite(self._runner, self.address, port, ssl_context=context).start()
             if grpc_port is not None:
                 host = f"[{self.address}]" if ":" in self.address else self.address
@@ -211,8 +214,8 @@ class Gateway:
                 where = f"{host}:{port}"
                 grpc_port = (
                     self._server.add_insecure_port(where)
-                    if self._tls is None
-                    else self._server.add_secure_port(where, self._tls.of_grpc())
+                    if credentials is None
+                    else self._server.add_secure_port(where, credentials)
                 )
                 self._server.add_generic_rpc_handlers((rpc.make_handler(self._front),))
                 await self._server.start()

@@ -135,7 +135,7 @@ class Users:
 
         Args:
             user: who.
-            k: length of the list; None for the longest that the model has.
+            k: length of the list; None for the longest that is kept, or that the model has.
             exclude_seen: leave the items of the history out of it.
             at: Unix seconds, the time of asking, for a model that is told it; None for the list
                 after the last event.
