@@ -128,6 +128,24 @@ def answers_watched(one, ask, requests):
     return answers
 
 
+def codes_that_fit(one, requests):
+    """The codes of (message, codes of which it must get one), by gRPC."""
+    with grpc.insecure_channel(f"127.0.0.1:{one.port}") as channel:
+        call = channel.unary_unary(protocol.PREDICT)
+
+        def code_of(request):
+            try:
+                call(request[0], timeout=60)
+            except grpc.RpcError as error:
+                return error.code().name
+            return "OK"
+
+        answers = answers_watched(one, code_of, requests)
+    for (message, codes), answer in zip(requests, answers, strict=True):
+        assert answer in codes, message[-500:]
+    return answers
+
+
 @pytest.fixture(scope="module")
 def running(toy_base):
     """One server for all that it must outlive."""
@@ -140,19 +158,7 @@ def running(toy_base):
 def test_ten_thousand_malformed_requests_get_their_codes_and_take_no_memory(running):
     draw = random.Random(1)
     requests = [malformed.grpc_request(draw) for _ in range(10_000)]
-    with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
-        call = channel.unary_unary(protocol.PREDICT)
-
-        def code_of(request):
-            try:
-                call(request[0], timeout=20)
-            except grpc.RpcError as error:
-                return error.code().name
-            return "OK"
-
-        answers = answers_watched(running, code_of, requests)
-    for (message, codes), answer in zip(requests, answers, strict=True):
-        assert answer in codes, message[-500:]
+    answers = codes_that_fit(running, requests)
     assert min(answers.count(code) for code in (*set(malformed.GRPC.values()), "INTERNAL")) > 100
 
 
@@ -204,19 +210,7 @@ def test_two_thousand_states_that_no_model_has_made_are_refused_and_take_no_memo
         "state_info": state.info[None],
     }
     requests = [malformed.state_request(draw, whole) for _ in range(2_000)]
-    with grpc.insecure_channel(f"127.0.0.1:{served_hrnn.port}") as channel:
-        call = channel.unary_unary(protocol.PREDICT)
-
-        def code_of(request):
-            try:
-                call(request[0], timeout=60)
-            except grpc.RpcError as error:
-                return error.code().name
-            return "OK"
-
-        answers = answers_watched(served_hrnn, code_of, requests)
-    for (sent, codes), answer in zip(requests, answers, strict=True):
-        assert answer in codes, sent[-500:]
+    answers = codes_that_fit(served_hrnn, requests)
     assert min(answers.count(code) for code in ("OK", "INVALID_ARGUMENT")) > 100
 
 

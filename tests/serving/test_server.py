@@ -152,7 +152,10 @@ def test_bad_arguments_are_refused(tmp_path, arguments, message):
         Server(tmp_path, **arguments)
 
 
-@pytest.mark.parametrize("limit", Limits._fields)
+TOGETHER = "max_message_bytes", "connections", "workers", "batch_rows"
+
+
+@pytest.mark.parametrize("limit", [*Limits._fields, *TOGETHER])
 def test_the_command_hands_the_limits_on(toy_base, capsys, limit):
     option = f"--{limit.replace('_', '-')}"
     assert main(["serve", str(toy_base), "--port", "0", option, "0"]) == 1
