@@ -20,7 +20,7 @@ from hrec_tf.layers.additive_attention import NORMALISERS
 from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.explanation import Explanation, one_history
 from hrec_tf.models.prefix_model import PrefixModel
-from hrec_tf.schema import ITEM_IDS, PADDING_ID, POSITIONS
+from hrec_tf.schema import ITEM_IDS, PADDING_ID, POSITIONS, PREFIXES
 
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
@@ -50,7 +50,10 @@ class NARM(PrefixModel):
         attention: "masked_softmax" or "none", see `AdditiveAttention`.
         item_stddev: W_emb begins from N(0, item_stddev²); by Glorot's rule if None.
         initial_values: of the GRU, "tf1" or "block_glorot", see `ReferenceGRUCell`.
-        max_length: events of a prefix that are read at the most, the latest; all if None.
+        layout: "prefixes", or "sequences", a session's prefixes all in one row: the same
+            predictions for less work, but each batch holds fewer sessions (our choice).
+        max_length: events of a prefix that are read at the most, the latest; all if None. Only
+            for layout "prefixes".
         seed: of initial values and dropout.
     """
 
@@ -65,11 +68,13 @@ class NARM(PrefixModel):
         attention: str = "masked_softmax",
         item_stddev: float | None = 0.1,
         initial_values: str = "tf1",
+        layout: str = PREFIXES,
         max_length: int | None = None,
         seed: int | None = None,
         **kwargs,
     ):
         super().__init__(num_items=num_items, max_length=max_length, seed=seed, **kwargs)
+        self._take_layout(layout)
         self.item_dim = checks.require_positive_int(
             "item_dim", item_dim, mend="Pass the vectors' size, e.g. 100."
         )
@@ -155,4 +160,5 @@ class NARM(PrefixModel):
             "attention": self.attention.normalise,
             "item_stddev": self.items.stddev,
             "initial_values": self.recurrence.cell.initial_values,
+            "layout": self.layout,
         }

@@ -549,9 +549,7 @@ class NextItemModel(keras.Model):
         if self.negatives is None:
             row_losses = self.sampled_loss.full_row_losses(score(hidden), next_item_ids)
         else:
-            # The rows of one step are one another's negatives: time goes to the front.
-            hidden = tf.transpose(hidden, [1, 0, 2])
-            next_item_ids, weights = tf.transpose(next_item_ids), tf.transpose(weights)
+            hidden, next_item_ids, weights = map(self._by_step, (hidden, next_item_ids, weights))
             row_losses = sampled_row_losses(
                 score,
                 hidden,
@@ -563,8 +561,9 @@ class NextItemModel(keras.Model):
             )
         loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
         if callable(penalty):
-            by_lane = row_losses if self.negatives is None else tf.transpose(row_losses)
-            penalty = penalty(by_lane, window[2])
+            if self.negatives is not None:
+                row_losses = self._by_lane(row_losses, tf.shape(window[2]))
+            penalty = penalty(row_losses, window[2])
         loss = self.rank_weight * loss + penalty
         weight_sum = tf.reduce_sum(weights)
         total = reduce_rows(row_losses, weights, "valid") * weight_sum
@@ -575,6 +574,19 @@ class NextItemModel(keras.Model):
             # Items that are no column of the loss are ranked too.
             total = tf.where(all_finite, total, np.nan)
         return loss, total, weight_sum, list(states)
+
+    def _by_step(self, values: tf.Tensor) -> tf.Tensor:
+        """Turns (lanes, steps, ...) to (steps, lanes, ...): a step's rows share their columns.
+
+        Steps of padded rows say nothing of time, so that all targets of a batch are one step.
+        """
+        if self.layout in PADDED_LAYOUTS:
+            return tf.reshape(values, (1, -1, *values.shape[2:]))
+        return tf.transpose(values, (1, 0, *range(2, len(values.shape))))
+
+    def _by_lane(self, values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+        """Turns what `_by_step` gave back to `shape`, (lanes, steps)."""
+        return tf.reshape(values if self.layout in PADDED_LAYOUTS else tf.transpose(values), shape)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_items": self.num_items, "seed": self.seed}

@@ -46,6 +46,15 @@ class PrefixModel(NextItemModel):
             checks.require_positive_int("max_length", max_length, mend=mend)
         self.max_length = max_length
 
+    def _take_layout(self, layout: str) -> None:
+        """Checks and keeps an argument `layout` of a model that reads causally."""
+        self.layout = checks.require_choice("layout", layout, PADDED_LAYOUTS)
+        if self.max_length is not None and layout != PREFIXES:
+            raise ValueError(
+                f"`max_length` was {self.max_length} with layout={layout!r}, whose rows are whole "
+                "sessions. Leave it out, or pass layout='prefixes'."
+            )
+
     @property
     def trains_on(self) -> tuple[str, ...]:
         # Whoever reads causally finds each prefix of a sequence in it.

@@ -7,7 +7,7 @@ from hrec_tf.cells import LSTMCell, ReferenceGRUCell
 from hrec_tf.layers import ItemEmbedding, ItemScores, Recurrence, at_positions
 from hrec_tf.layers.dropout import Dropout
 from hrec_tf.models.prefix_model import PrefixModel
-from hrec_tf.schema import ITEM_IDS, PADDED_LAYOUTS, PADDING_ID, POSITIONS, PREFIXES
+from hrec_tf.schema import ITEM_IDS, PADDING_ID, POSITIONS, PREFIXES
 
 CELLS = {"gru": ReferenceGRUCell, "lstm": LSTMCell}
 
@@ -60,12 +60,7 @@ class PrefixRNN(PrefixModel):
     ):
         super().__init__(num_items=num_items, max_length=max_length, seed=seed, **kwargs)
         self.cell_name = checks.require_choice("cell", cell, CELLS)
-        self.layout = checks.require_choice("layout", layout, PADDED_LAYOUTS)
-        if max_length is not None and layout != PREFIXES:
-            raise ValueError(
-                f"`max_length` was {max_length} with layout={layout!r}, whose rows are whole "
-                "sessions. Leave it out, or pass layout='prefixes'."
-            )
+        self._take_layout(layout)
         self.item_dim = checks.require_positive_int(
             "item_dim", item_dim, mend="Pass the vectors' size, e.g. 100."
         )

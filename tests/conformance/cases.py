@@ -433,6 +433,7 @@ PREFIX_CASES = [
     ),
     Case("LSTM4REC of prefixes", PrefixRNN, PREFIX_SIZES | {"cell": "lstm"}),
     Case("NARM", NARM, PREFIX_SIZES),
+    Case("NARM of sequences", NARM, PREFIX_SIZES | {"layout": "sequences"}, trains_alike=True),
     Case(
         "NARM without a softmax",
         NARM,

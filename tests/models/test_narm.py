@@ -1,8 +1,12 @@
 import functools
 
+import keras
 import numpy as np
 import pytest
 
+from hrec_tf.data.histories import Histories
+from hrec_tf.data.prefixes import padded_stream
+from hrec_tf.losses import CrossEntropy, InBatch
 from hrec_tf.models import NARM, PrefixRNN
 from hrec_tf.schema import ITEM_IDS
 from tests.reference.padded_rows import padded_events
@@ -89,6 +93,46 @@ def test_without_its_attention_it_is_a_gru_over_the_prefix():
     gru.item_scores.items.table.assign(np.asarray(model.items.table) @ only_last[:, UNITS:])
     events = padded_events(HISTORIES, POSITIONS)
     np.testing.assert_allclose(logits_of(model, events), logits_of(gru, events), **FLOAT32_NOISE)
+
+
+SESSIONS = [[3, 1, 6, 2], [5, 2], [4, 4, 1], [2, 6]]
+
+
+def trained_on(layout, negatives=None, logq=0.0, batch_size=6):
+    """A model compiled for a layout, and the sessions' stream for it."""
+    histories = Histories.from_lists([[session] for session in SESSIONS], num_items=NUM_ITEMS)
+    model = built(layout=layout)
+    loss = CrossEntropy(normalise="valid", logq=logq)
+    model.compile(keras.optimizers.SGD(0.1), loss=loss, negatives=negatives)
+    return model, padded_stream(histories, layout=layout, batch_size=batch_size, order="given")
+
+
+def test_a_sequence_gives_the_losses_of_its_prefixes():
+    losses = [model.evaluate(of) for model, of in map(trained_on, ("prefixes", "sequences"))]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("layout", "batch_size"), [("prefixes", 4), ("sequences", 3)])
+def test_all_targets_of_a_batch_are_columns_of_each(layout, batch_size):
+    """Padding is none; what is drawn is drawn once for the batch, of any size."""
+    supports, logq = np.array([1, 2, 3, 5, 8, 13]), 0.5
+    negatives = InBatch(extra=3, alpha=0.5, item_supports=supports, seed=4)
+    model, stream = trained_on(layout, negatives, logq, batch_size)
+    losses = []
+    for number, (events, next_item_ids, weights) in enumerate(stream):
+        scores, is_target = logits_of(model, events), np.asarray(weights) > 0
+        targets = np.asarray(next_item_ids)[is_target]
+        drawn = np.asarray(negatives.sample(number))
+        log_q = np.log(np.concatenate([supports[targets - 1], supports[drawn - 1] ** 0.5]))
+        columns = np.concatenate([targets, drawn]) - 1
+        for own, row in enumerate(scores[is_target]):
+            of_columns = row[columns].astype(np.float64) - logq * log_q
+            losses.append(np.log(np.sum(np.exp(of_columns))) - of_columns[own])
+    assert len(losses) == 7
+    np.testing.assert_allclose(model.evaluate(stream), np.mean(losses), rtol=1e-5)
+    before = [weight.numpy() for weight in model.trainable_weights]
+    model.fit(stream, verbose=0)
+    assert all(np.any(a != b.numpy()) for a, b in zip(before, model.trainable_weights, strict=True))
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -199,6 +243,10 @@ def test_an_unknown_item_in_mid_history_is_passed_over():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            {"layout": "sequences", "max_length": 5},
+            "`max_length` was 5 with layout='sequences'.*Leave it out, or pass layout='prefixes'",
+        ),
         ({"attention": "softmax"}, "`attention` was 'softmax'.*Did you mean 'masked_softmax'"),
         ({"units": 0}, "`units` must be a positive int, but was 0"),
         ({"item_dim": 0}, "`item_dim` must be a positive int, but was 0. Pass the vectors' size"),
