@@ -31,9 +31,9 @@ FAMILIES = {
         *("item-knn", "sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
     ),
     "GRU4Rec+": ("gru4rec+-tuned", "gru4rec+-same", "gru4rec+"),
-    "NARM": ("narm-tuned",),
+    "NARM": ("narm-sampled",),
     "HRNN, paper's settings": ("hrnn-init", "hrnn-all"),
-    "HRNN-meta": ("hrnn-meta-tuned", "hrnn-meta-control-tuned"),
+    "HRNN-meta": ("hrnn-meta", "hrnn-meta-control"),
     "HRNN+": ("hrnn+-tuned", "hrnn+-news-tuned", "hrnn+-without-times-tuned"),
     "HRNN+ that counts on": ("hrnn+-rolling",),
 }

@@ -33,7 +33,7 @@ RIVALS = (
     *("pop", "ppop", "recent-pop", "recent-pop-tuned"),
     *("item-knn-tuned", "v-sknn-tuned", "stan-tuned"),
     *("item-knn", "sknn", "v-sknn", "stan", "sknn-user", "v-sknn-user", "stan-user"),
-    *("gru4rec+-tuned", "gru4rec+-same", "gru4rec+", "narm-tuned"),
+    *("gru4rec+-tuned", "gru4rec+-same", "gru4rec+", "narm-sampled"),
 )
 USER_LEVEL = ("hrnn+-network-same", "gru4rec+-same")
 """One network, with and without the user level: all other settings are those of HRNN+."""
@@ -43,8 +43,8 @@ TRIED = (
     "hrnn+-without-times-tuned",
     "hrnn+-rolling",
     "hrnn+-network-same",
-    "hrnn-meta-tuned",
-    "hrnn-meta-control-tuned",
+    "hrnn-meta",
+    "hrnn-meta-control",
 )
 
 

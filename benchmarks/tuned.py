@@ -2,8 +2,8 @@
 
     python -m benchmarks.tuned --data online-retail
 
-Each method has at most 12 trials on validation sessions made of the training part, one objective,
-MRR@20, and one seed. The best becomes `[recipes.<method>-tuned]` of
+Each method has six trials on validation sessions made of the training part, one objective, MRR@20,
+and one seed. The best becomes `[recipes.<method>-tuned]` of
 hrec_tf/recipes/tuned_<log>.toml; that of HRNN+ stands there also without its heads, as
 `hrnn+-network-same`, and that network without the user level, as `gru4rec+-same`. What the search
 took and found is in docs/tuning.json. A trial whose epochs were ended by `patience` becomes a
@@ -41,13 +41,13 @@ from hrec_tf.recipe import Recipe
 from hrec_tf.tuning import Space, Tuned, tune
 
 RECORDS, RECIPES = DOCS / "tuning.json", DOCS.parent / "hrec_tf" / "recipes"
-OBJECTIVE, TRIALS, SEED = "MRR@20", 12, 0
-RIVALS = ("item-knn", "v-sknn", "stan", "gru4rec+", "narm")
+OBJECTIVE, TRIALS, SEED = "MRR@20", 6, 0
+RIVALS = ("item-knn", "v-sknn", "stan", "gru4rec+")
 METHODS = {
-    "online-retail": ("recent-pop", *RIVALS, "hrnn+", "hrnn-meta"),
-    "globo-10k": ("recent-pop", *RIVALS, "hrnn+-news", "hrnn-meta-control"),
-    "foursquare-nyc": ("recent-pop", *RIVALS, "hrnn+", "hrnn-meta-control"),
-    "tmall-shan": (*RIVALS, "hrnn+-without-times", "hrnn-meta-control"),
+    "online-retail": ("recent-pop", *RIVALS, "hrnn+"),
+    "globo-10k": ("recent-pop", *RIVALS, "hrnn+-news"),
+    "foursquare-nyc": ("recent-pop", *RIVALS, "hrnn+"),
+    "tmall-shan": (*RIVALS, "hrnn+-without-times"),
 }
 HEADS = (
     *("reminders", "neighbours", "neighbour_weight"),

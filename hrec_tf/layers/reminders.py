@@ -10,18 +10,21 @@ from hrec_tf.schema import PADDING_ID
 
 @keras.saving.register_keras_serializable(package="hrec_tf")
 class Reminders(keras.layers.Layer):
-    """What the scores of a user's last items gain, each by how long ago it came.
+    """What the scores of a user's last items gain, by how often and how long ago they came.
 
-        gain_j = Σ_k 1[id_k = j] (f_k b_k g + (1 - f_k) b'_k g')
-        g = σ(h w + v),   g' = σ(h w' + v')
+        n_j    = Σ_k 1[id_k = j] f_k exp(b_k),   n'_j = Σ_k 1[id_k = j] (1 - f_k) exp(b'_k)
+        gain_j = (h w + v) log(1 + n_j) + (h w' + v') log(1 + n'_j)
 
     id_k is the item k events back, f_k whether it is of this session (`EventMemory`). b and b' are
-    learnt for each k and may be below 0: in some logs nothing comes twice in a session. How far
-    they count is up to the hidden state h. All begin at 0, where nothing is gained.
+    learnt for each k: while they are 0, n and n' are counts. What they are worth is up to the
+    hidden state h, and may be below 0: in some logs nothing comes twice in a session. w, w', v and
+    v' begin at 0, where nothing is gained.
 
-    Source: ours, after the two modes of RepeatNet, Ren et al., AAAI 2019, arXiv:1812.02646, whose
-    repeat mode is a softmax of its own, and the reminders of Jannach, Ludewig & Lerche, UMUAI 2017,
-    doi:10.1007/s11257-017-9194-1, which are counted; docs/equations.md B.9.
+    Source: ours. The logarithm of a sum over the times that an item came is the base-level
+    activation of Anderson & Schooler, Psychological Science 1991,
+    doi:10.1111/j.1467-9280.1991.tb00174.x; theirs are weighed by a power of the time, ours by the
+    place. Two modes as of RepeatNet, Ren et al., AAAI 2019, arXiv:1812.02646, and reminders as of
+    Jannach, Ludewig & Lerche, UMUAI 2017, doi:10.1007/s11257-017-9194-1; docs/equations.md B.9.
 
     Args:
         num_items: N; ids run 1..N.
@@ -42,23 +45,27 @@ class Reminders(keras.layers.Layer):
         self.size = checks.require_positive_int("size", size, mend="Pass events, e.g. 20.")
 
     def build(self, input_shape=None):
-        self.boosts = self.add_weight(name="boosts", shape=(2, self.size), initializer="zeros")
-        self.gate_kernel = self.add_weight(
-            name="gate_kernel", shape=(self.dim, 2), initializer="zeros"
+        self.weights_of_places = self.add_weight(
+            name="weights_of_places", shape=(2, self.size), initializer="zeros"
         )
-        self.gate_bias = self.add_weight(name="gate_bias", shape=(2,), initializer="zeros")
+        self.worth_kernel = self.add_weight(
+            name="worth_kernel", shape=(self.dim, 2), initializer="zeros"
+        )
+        self.worth_bias = self.add_weight(name="worth_bias", shape=(2,), initializer="zeros")
 
     def gains(self, hidden, item_ids, in_session):
-        """Returns float (..., M), what the item of each event gains by it."""
+        """Returns float (..., M): an item that came several times has its gain in equal parts."""
         hidden = tf.cast(hidden, self.compute_dtype)
-        gates = tf.sigmoid(
-            tf.linalg.matmul(hidden, tf.convert_to_tensor(self.gate_kernel)) + self.gate_bias
-        )
-        here, before = (
-            tf.convert_to_tensor(self.boosts)[kind] * gates[..., kind : kind + 1]
-            for kind in range(2)
-        )
-        gains = in_session * here + (1.0 - in_session) * before
+        worth = tf.linalg.matmul(hidden, tf.convert_to_tensor(self.worth_kernel)) + self.worth_bias
+        weights = tf.exp(tf.convert_to_tensor(self.weights_of_places))
+        same = tf.cast(item_ids[..., :, None] == item_ids[..., None, :], self.compute_dtype)
+
+        def of_kind(kind: int, is_of_kind: tf.Tensor) -> tf.Tensor:
+            n = tf.linalg.matvec(same, is_of_kind * weights[kind])
+            return worth[..., kind : kind + 1] * tf.math.log(1.0 + n)
+
+        gains = of_kind(0, in_session) + of_kind(1, 1.0 - in_session)
+        gains /= tf.reduce_sum(same, axis=-1)
         return tf.where(item_ids == PADDING_ID, tf.zeros_like(gains), gains)
 
     def call(self, hidden, item_ids, in_session, candidates=None):

@@ -27,24 +27,38 @@ def asked(*arrays):
 
 
 def by_loop(layer, hidden, item_ids, in_session):
-    """The equation in float64, event by event: (num_items,)."""
-    boosts, kernel, bias = (np.asarray(w, np.float64) for w in layer.weights)
+    """The equation in float64, item by item: (num_items,)."""
+    of_places, kernel, bias = (np.asarray(w, np.float64) for w in layer.weights)
     gain = np.zeros(NUM_ITEMS)
-    for k, (item, here) in enumerate(zip(item_ids, in_session, strict=True)):
-        if item:
-            kind = 0 if here else 1
-            gate = 1 / (1 + np.exp(-(hidden @ kernel[:, kind] + bias[kind])))
-            gain[item - 1] += boosts[kind, k] * gate
+    for item in range(1, NUM_ITEMS + 1):
+        n = [0.0, 0.0]
+        for k in range(SIZE):
+            if item_ids[k] == item:
+                kind = 0 if in_session[k] else 1
+                n[kind] += np.exp(of_places[kind, k])
+        for kind in range(2):
+            worth = hidden @ kernel[:, kind] + bias[kind]
+            gain[item - 1] += worth * np.log(1 + n[kind])
     return gain
 
 
 def test_golden_value():
-    """Gates of 1/2: item 2 of this session gains 6/2, item 5 of earlier ones 10/2 + 14/2."""
+    """n = 3 of item 2 in this session, n' = 1 + 6 of item 5 before: 2 log 4 and 10 log 8."""
     layer = Reminders(5, 1, 3)
     layer.build()
-    layer.boosts.assign([[6.0, 0, 0], [0, 10, 14]])
+    layer.weights_of_places.assign(np.log([[3, 1, 1], [1, 1, 6]]))
+    layer.worth_bias.assign([2.0, 10.0])
     gains = layer(*asked([[0.0]], [[2, 5, 5]], [[1.0, 0, 0]]))
-    np.testing.assert_allclose(gains, [[0, 3, 0, 0, 12]])
+    np.testing.assert_allclose(gains / np.log(2), [[0, 4, 0, 0, 30]], rtol=1e-6)
+
+
+def test_untrained_places_count_how_often_an_item_came():
+    """PPOP's order: the more often before, the more is gained, wherever it came."""
+    layer = Reminders(5, 1, 6)
+    layer.build()
+    layer.worth_bias.assign([0.0, 1.0])
+    gains = layer(*asked([[0.0]], [[2, 5, 2, 4, 5, 5]], [[0.0] * 6]))
+    np.testing.assert_allclose(np.exp(gains) - 1, [[0, 2, 0, 1, 3]], rtol=1e-6)
 
 
 def test_it_is_the_loop_over_events(layer):

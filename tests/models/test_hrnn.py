@@ -499,18 +499,21 @@ EVENTS = {
 
 
 def test_reminders_add_to_the_scores_of_items_that_the_user_had():
-    """Gates of 1/2; what has learnt nothing yet adds nothing."""
+    """What has learnt nothing yet adds nothing."""
     model, plain = HRNN(num_items=NUM_ITEMS, reminders=2, seed=0), HRNN(num_items=NUM_ITEMS, seed=0)
     without = np.asarray(plain.score(plain(EVENTS)))
     np.testing.assert_array_equal(model.score(model(EVENTS)), without)
-    model.heads.reminders.boosts.assign([[2.0, 4], [6, 8]])
+    model.heads.reminders.weights_of_places.assign(np.log([[2.0, 4], [6, 8]]))
+    model.heads.reminders.worth_bias.assign([1.0, 10.0])
     gains = np.zeros((5, NUM_ITEMS))
-    gains[0, 0] = 1  # item 1 at this event
-    gains[1, [3, 0]] = 1, 2  # item 1 at the event before
-    gains[2, 3] = 1 + 4  # item 4 at this event, and in the session before
-    gains[3, [1, 3]] = 1, 2
-    gains[4, 5] = 1  # another user
-    np.testing.assert_allclose(model.score(model(EVENTS))[0] - without[0], gains, atol=1e-6)
+    gains[0, 0] = np.log(3)  # item 1 at this event
+    gains[1, [3, 0]] = np.log(3), np.log(5)  # item 1 at the event before
+    gains[2, 3] = np.log(3) + 10 * np.log(9)  # item 4 at this event, and in the session before
+    gains[3, [1, 3]] = np.log(3), np.log(5)
+    gains[4, 5] = np.log(3)  # another user
+    np.testing.assert_allclose(
+        model.score(model(EVENTS))[0] - without[0], gains, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_neighbours_add_to_the_scores_of_items_like_the_sessions_last_ones():
@@ -609,14 +612,16 @@ def test_moments_that_are_too_few_are_refused():
 
 @pytest.mark.integration
 def test_reminders_learn_from_sampled_columns():
-    """One update moves the boost of the item that was the target, and no other event's."""
+    """Updates move the place whose item was the target, and what that is worth; no other kind."""
     model = compiled(HRNN(num_items=NUM_ITEMS, session_units=3, user_units=2, reminders=3, seed=0))
     histories = Histories.from_lists([[[1, 2, 1]], [[3, 4, 5]]], num_items=NUM_ITEMS)
     stream = user_parallel_stream(histories, num_lanes=2, steps=2, order="given")
-    model.fit(stream.take(1), epochs=1, verbose=0)
-    here, before = np.asarray(model.heads.reminders.boosts)
+    model.fit(stream.take(1), epochs=2, verbose=0)
+    here, before = np.asarray(model.heads.reminders.weights_of_places)
     # Item 1 came two events before item 1: at the event before the last one.
     assert here[1] > 0 and here[0] <= 0 and here[2] == 0 and not before.any()
+    worth = np.asarray(model.heads.reminders.worth_bias)
+    assert worth[0] != 0 and worth[1] == 0
 
 
 @pytest.mark.parametrize(
