@@ -46,7 +46,7 @@ class Reminders(keras.layers.Layer):
 
     def build(self, input_shape=None):
         self.weights_of_places = self.add_weight(
-            name="weights_of_places", shape=(2, self.size), initializer="zeros"
+            name="weights_of_places", shape=(self.size, 2), initializer="zeros"
         )
         self.worth_kernel = self.add_weight(
             name="worth_kernel", shape=(self.dim, 2), initializer="zeros"
@@ -61,7 +61,7 @@ class Reminders(keras.layers.Layer):
         same = tf.cast(item_ids[..., :, None] == item_ids[..., None, :], self.compute_dtype)
 
         def of_kind(kind: int, is_of_kind: tf.Tensor) -> tf.Tensor:
-            n = tf.linalg.matvec(same, is_of_kind * weights[kind])
+            n = tf.linalg.matvec(same, is_of_kind * weights[:, kind])
             return worth[..., kind : kind + 1] * tf.math.log(1.0 + n)
 
         gains = of_kind(0, in_session) + of_kind(1, 1.0 - in_session)

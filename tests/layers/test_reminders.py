@@ -35,7 +35,7 @@ def by_loop(layer, hidden, item_ids, in_session):
         for k in range(SIZE):
             if item_ids[k] == item:
                 kind = 0 if in_session[k] else 1
-                n[kind] += np.exp(of_places[kind, k])
+                n[kind] += np.exp(of_places[k, kind])
         for kind in range(2):
             worth = hidden @ kernel[:, kind] + bias[kind]
             gain[item - 1] += worth * np.log(1 + n[kind])
@@ -46,7 +46,7 @@ def test_golden_value():
     """n = 3 of item 2 in this session, n' = 1 + 6 of item 5 before: 2 log 4 and 10 log 8."""
     layer = Reminders(5, 1, 3)
     layer.build()
-    layer.weights_of_places.assign(np.log([[3, 1, 1], [1, 1, 6]]))
+    layer.weights_of_places.assign(np.log([[3, 1], [1, 1], [1, 6]]))
     layer.worth_bias.assign([2.0, 10.0])
     gains = layer(*asked([[0.0]], [[2, 5, 5]], [[1.0, 0, 0]]))
     np.testing.assert_allclose(gains / np.log(2), [[0, 4, 0, 0, 30]], rtol=1e-6)

@@ -503,7 +503,7 @@ def test_reminders_add_to_the_scores_of_items_that_the_user_had():
     model, plain = HRNN(num_items=NUM_ITEMS, reminders=2, seed=0), HRNN(num_items=NUM_ITEMS, seed=0)
     without = np.asarray(plain.score(plain(EVENTS)))
     np.testing.assert_array_equal(model.score(model(EVENTS)), without)
-    model.heads.reminders.weights_of_places.assign(np.log([[2.0, 4], [6, 8]]))
+    model.heads.reminders.weights_of_places.assign(np.log([[2.0, 6], [4, 8]]))
     model.heads.reminders.worth_bias.assign([1.0, 10.0])
     gains = np.zeros((5, NUM_ITEMS))
     gains[0, 0] = np.log(3)  # item 1 at this event
@@ -617,7 +617,7 @@ def test_reminders_learn_from_sampled_columns():
     histories = Histories.from_lists([[[1, 2, 1]], [[3, 4, 5]]], num_items=NUM_ITEMS)
     stream = user_parallel_stream(histories, num_lanes=2, steps=2, order="given")
     model.fit(stream.take(1), epochs=2, verbose=0)
-    here, before = np.asarray(model.heads.reminders.weights_of_places)
+    here, before = np.asarray(model.heads.reminders.weights_of_places).T
     # Item 1 came two events before item 1: at the event before the last one.
     assert here[1] > 0 and here[0] <= 0 and here[2] == 0 and not before.any()
     worth = np.asarray(model.heads.reminders.worth_bias)
