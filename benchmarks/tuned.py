@@ -6,10 +6,10 @@ Each method has six trials on validation sessions made of the training part, one
 and one seed. The best becomes `[recipes.<method>-tuned]` of
 hrec_tf/recipes/tuned_<log>.toml; that of HRNN+ stands there also without its heads, as
 `hrnn+-network-same`, and that network without the user level, as `gru4rec+-same`. What the search
-took and found is in docs/tuning.json. A trial whose epochs were ended by `patience` becomes a
-recipe with as many epochs as were best, so that the final training keeps every session. A method
-that has as many trials already is passed over; a search that was stopped goes on; several runs may
-go on side by side, with other methods each.
+took and found is in docs/tuning.json. A recipe has the epochs and the weights of heads that
+validation chose, so that the final training keeps every session. A method that has as many trials
+already is passed over; a search that was stopped goes on; several runs may go on side by side, with
+other methods each.
 
     python -m benchmarks.tuned --data globo-10k --rolling-days 1
 
@@ -56,14 +56,6 @@ HEADS = (
 """Arguments of HRNN+ that its network alone does not have."""
 
 
-def refitted(tuned: Tuned) -> Recipe:
-    """Returns the best recipe without validation: its epochs are those that were best."""
-    recipe = tuned.recipe
-    if recipe.patience is None:
-        return recipe
-    return recipe.with_changes({"epochs": tuned.best.best_epoch, "patience": None})
-
-
 def network_of(recipe: Recipe) -> Recipe:
     """Returns an HRNN+ without its heads: the scores are of the GRUs and nothing else."""
     arguments = {name: of for name, of in recipe.arguments.items() if name not in HEADS}
@@ -106,7 +98,7 @@ def keep(data: str, tuned: Tuned, trials: int) -> None:
     with locked(DOCS):
         held = {(r["dataset"], r["recipe"]): r for r in read(RECORDS)}
         write(RECORDS, list((held | {(data, tuned.base.name): record}).values()))
-    best = refitted(tuned)
+    best = tuned.refitted
     found = {f"{best.name}-tuned": best}
     if best.name.startswith("hrnn+"):
         network = network_of(best)

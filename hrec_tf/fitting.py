@@ -112,9 +112,14 @@ def count_held_out(fitted: Any, validation: Histories | None) -> None:
         fitted.count_on(validation)
 
 
+def chosen_by_validation(recipe: Recipe, fitted: Any) -> dict[str, float]:
+    """Returns argument -> the weight of a head that validation chose for a fitted model."""
+    return {name: fitted.heads.weight_of(name) for name in recipe.chosen_weights}
+
+
 def with_chosen(recipe: Recipe, fitted: Any) -> Recipe:
     """Returns the recipe with the weights that validation chose for a fitted model."""
-    chosen = {name: fitted.heads.weight_of(name) for name in recipe.chosen_weights}
+    chosen = chosen_by_validation(recipe, fitted)
     return replace(recipe, arguments=dict(recipe.arguments) | chosen)
 
 

@@ -30,7 +30,8 @@ IMPORTANCE_TRIALS, IMPORTANCE_BEST, IMPORTANCE_SHARE = 12, 5, 0.25
 RANDOM_TRIALS = 10
 """Finished ones from which TPE draws by what it has seen; before, at random."""
 
-_SETTINGS, _PLACE, _ERROR, _BEST_EPOCH = "settings", "place", "error", "best_epoch"
+_SETTINGS, _PLACE, _ERROR = "settings", "place", "error"
+_BEST_EPOCH, _WEIGHTS = "best_epoch", "weights"
 _STATES = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, TrialState.FAIL: FAILED}
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -146,9 +147,14 @@ class Study:
         """Keeps a value, and with it the trial."""
         self._study.tell(trial, value)
 
-    def keep_best_epoch(self, trial: optuna.Trial, epoch: int | None) -> None:
-        """Keeps the epoch whose weights a trial ended with; None if nothing chose one."""
+    def keep_chosen(
+        self, trial: optuna.Trial, epoch: int | None, weights: Mapping[str, float]
+    ) -> None:
+        """Keeps what validation chose: the epoch that a trial ended with, None if none was, and
+        weights of heads by their arguments.
+        """
         trial.set_user_attr(_BEST_EPOCH, epoch)
+        trial.set_user_attr(_WEIGHTS, dict(weights))
 
     def prune(self, trial: optuna.Trial) -> None:
         """Keeps a trial that was not worth its end."""
@@ -209,6 +215,7 @@ class Study:
             reports=tuple(value for _, value in sorted(trial.intermediate_values.items())),
             error=trial.user_attrs.get(_ERROR),
             best_epoch=trial.user_attrs.get(_BEST_EPOCH),
+            weights=trial.user_attrs.get(_WEIGHTS, {}),
         )
 
     def _require_same(self, settings: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What a search found: its trials, and the recipe of the best of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Trial:
         reports: what the pruner saw, one value per epoch; empty for a baseline.
         error: why it failed.
         best_epoch: from 1, the epoch whose weights were ranked, where `patience` chose one.
+        weights: argument -> the weight of a head that validation chose, where the recipe has None.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Trial:
     reports: tuple[float, ...] = ()
     error: str | None = None
     best_epoch: int | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -55,6 +57,7 @@ class Trial:
             "reports": list(self.reports),
             "error": self.error,
             "best_epoch": self.best_epoch,
+            "weights": dict(self.weights),
         }
 
 
@@ -107,17 +110,28 @@ class Tuned:
         """The recipe of the best trial."""
         return self.base.with_changes({**self.space.fixed, **self.best.changes})
 
+    @property
+    def refitted(self) -> Recipe:
+        """The best recipe with the epochs and the weights of heads that validation chose for it.
+
+        It needs no validation any more: the last training may keep every session.
+        """
+        recipe = self.recipe.with_changes(dict(self.best.weights))
+        if recipe.patience is None:
+            return recipe
+        return recipe.with_changes({"epochs": self.best.best_epoch, "patience": None})
+
     def count(self, state: str) -> int:
         """How many trials are in a state."""
         return sum(trial.state == state for trial in self.trials)
 
     def to_toml(self, source: str) -> str:
-        """Returns the best recipe as a file that `Recipe.load` reads.
+        """Returns `refitted` as a file that `Recipe.load` reads.
 
         Args:
             source: what made it.
         """
-        return plain_toml.to_toml(self.recipe.to_dict() | {"source": source})
+        return plain_toml.to_toml(self.refitted.to_dict() | {"source": source})
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, ready for JSON."""

@@ -15,7 +15,7 @@ import optuna
 from hrec_tf import checks
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
-from hrec_tf.fitting import best_epoch, evaluate, num_pairs, train
+from hrec_tf.fitting import best_epoch, chosen_by_validation, evaluate, num_pairs, train
 from hrec_tf.recipe import Recipe
 from hrec_tf.recipes.keys import EVALUATION
 from hrec_tf.reporting.comparison import Watch
@@ -223,7 +223,8 @@ class _Search:
         fitted = train(recipe, self.training, seed=self.seed, features=self.features, **given)
         if reports.pruned:
             return None
-        study.keep_best_epoch(trial, best_epoch(recipe, fitted))
+        weights = chosen_by_validation(recipe, fitted)
+        study.keep_chosen(trial, best_epoch(recipe, fitted), weights)
         found = evaluate(recipe, fitted, self.validation, coverage=False)
         return require_finite(float(found.metrics[self.objective]))
 

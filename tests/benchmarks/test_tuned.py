@@ -1,7 +1,6 @@
 """What a search found becomes a recipe that keeps every session; searches are recorded."""
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,17 +8,6 @@ import pytest
 from benchmarks import tuned
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.recipe import Recipe
-
-
-def test_a_recipe_that_was_stopped_early_trains_as_long_as_was_best():
-    """The weights that were ranked are of that epoch; without patience nothing changes."""
-    recipe = Recipe.for_data("online-retail", "narm")
-    best = SimpleNamespace(best_epoch=2)
-    found = tuned.refitted(SimpleNamespace(recipe=recipe, best=best))
-    assert (found.epochs, found.patience) == (2, None)
-    assert replace(found, epochs=recipe.epochs, patience=recipe.patience) == recipe
-    plain = Recipe.for_data("online-retail", "gru4rec+")
-    assert tuned.refitted(SimpleNamespace(recipe=plain, best=best)) is plain
 
 
 @pytest.mark.integration
@@ -54,7 +42,7 @@ def test_beside_an_hrnn_plus_stand_its_network_and_that_without_users(tmp_path, 
     recipe = Recipe.for_data("online-retail", "hrnn+").with_changes(changes)
     trial = SimpleNamespace(value=0.5, seconds=1.0, reports=())
     found = SimpleNamespace(
-        base=recipe, recipe=recipe, best=trial, trials=[trial], objective="MRR@20", count=len
+        base=recipe, refitted=recipe, best=trial, trials=[trial], objective="MRR@20", count=len
     )
     tuned.keep("online-retail", found, 6)
     path = tmp_path / "tuned_online_retail.toml"

@@ -145,6 +145,12 @@ def test_a_weight_that_validation_chooses_is_chosen_though_nothing_is_pruned(par
     study = tmp_path / "study.db"
     tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner="none")
     assert tuned.trials[0].error is None and tuned.best.value > 0
+    training, validation = parts
+    again = train(tuned.recipe, training, validation=validation, seed=0)
+    assert tuned.best.weights == {"neighbour_weight": again.heads.weight_of("neighbour_weight")}
+    assert tuned.best.to_dict()["weights"] == tuned.best.weights
+    assert tuned.refitted.arguments["neighbour_weight"] == tuned.best.weights["neighbour_weight"]
+    assert not tuned.refitted.needs_validation and tuned.recipe.needs_validation
 
 
 def test_a_trial_says_which_epoch_its_value_is_of(parts, tmp_path):
@@ -158,6 +164,11 @@ def test_a_trial_says_which_epoch_its_value_is_of(parts, tmp_path):
     watched = again.history.history["val_recall@5"]
     assert tuned.best.best_epoch == int(np.argmax(watched)) + 1
     assert 1 < len(tuned.best.reports) == len(watched)
+    path = tmp_path / "best.toml"
+    path.write_text(tuned.to_toml("this test"), encoding="utf-8")
+    read = Recipe.load(path)
+    assert (read.epochs, read.patience) == (tuned.best.best_epoch, None)
+    assert not read.needs_validation and tuned.recipe.needs_validation
 
 
 def test_failures_are_kept_and_three_in_a_row_end_the_search(parts, tmp_path, monkeypatch):
