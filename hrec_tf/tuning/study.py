@@ -150,9 +150,7 @@ class Study:
     def keep_chosen(
         self, trial: optuna.Trial, epoch: int | None, weights: Mapping[str, float]
     ) -> None:
-        """Keeps what validation chose: the epoch that a trial ended with, None if none was, and
-        weights of heads by their arguments.
-        """
+        """Keeps what validation chose: the epoch a trial ended with, if it did, and weights."""
         trial.set_user_attr(_BEST_EPOCH, epoch)
         trial.set_user_attr(_WEIGHTS, dict(weights))
 
