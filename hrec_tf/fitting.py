@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hrec_tf import checks
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_features import LogFeatures
 from hrec_tf.recipe import Recipe, sampled_negatives
@@ -34,6 +35,7 @@ def train(
     callbacks: Sequence[Any] = (),
     checkpoint: Any = None,
     features: LogFeatures | None = None,
+    monitor: str | None = None,
 ) -> Any:
     """Trains the recipe's model on histories, or counts its baseline.
 
@@ -48,6 +50,7 @@ def train(
         callbacks: Keras callbacks; for trained models.
         checkpoint: a `hrec_tf.training.Checkpoint`, to go on from it; for trained models.
         features: of the log; read by models whose recipe says so, and by `pop-fm`.
+        monitor: what validation chooses by, one of `recipe.monitors`; the first if left out.
 
     Returns:
         The fitted model (`NextItemModel`, with `history`) or `Baseline`.
@@ -58,7 +61,12 @@ def train(
     recipe = recipe.check().fitted_to(features, histories)
     recipe.check_ranking(num_items=histories.num_items)
     if recipe.entry.is_baseline:
-        given = {"validation": validation, "callbacks": callbacks or None, "checkpoint": checkpoint}
+        given = {
+            "validation": validation,
+            "callbacks": callbacks or None,
+            "checkpoint": checkpoint,
+            "monitor": monitor,
+        }
         for name, value in given.items():
             if value is not None:
                 raise ValueError(
@@ -76,7 +84,13 @@ def train(
             f"`{name}` of {recipe.name} is None, but there is no `validation` to choose it by. "
             f"Pass what `PreparedLog.for_validation()` returns, or set {name}, e.g. to 1.0."
         )
-    own = _remembering(recipe, validation)
+    if monitor is not None and not recipe.needs_validation:
+        raise ValueError(
+            f"`monitor` was {monitor!r}, but {recipe.name} leaves nothing to validation, so it "
+            "would be ignored. Leave it out, or give the recipe e.g. patience=2."
+        )
+    monitor = checks.require_choice("monitor", monitor or recipe.monitor, recipe.monitors)
+    own = _remembering(recipe, validation, monitor)
     if checkpoint is not None:
         for callback in own:
             checkpoint.remember(callback)
@@ -97,7 +111,7 @@ def train(
     for name in recipe.chosen_weights:
         from hrec_tf.training import choose_head_weight
 
-        choose_head_weight(model, name, measure, recipe.monitor.removeprefix("val_"))
+        choose_head_weight(model, name, measure, monitor.removeprefix("val_"))
     return model
 
 
@@ -159,16 +173,16 @@ def ready_to_train(
     return model, _stream(recipe, model, histories, seed=seed)
 
 
-def best_epoch(recipe: Recipe, fitted: Any) -> int | None:
+def best_epoch(recipe: Recipe, fitted: Any, monitor: str | None = None) -> int | None:
     """Returns the epoch whose weights a fitted model has, the first being 1.
 
-    None if it is the last one: the recipe has no `patience`.
+    None if it is the last one: the recipe has no `patience`. `monitor` is that of `train`.
     """
     if recipe.patience is None:
         return None
     from hrec_tf.training import best_epoch as best
 
-    return best(fitted.history.history[recipe.monitor])
+    return best(fitted.history.history[monitor or recipe.monitor])
 
 
 def evaluate(
@@ -212,7 +226,7 @@ def counting_on(recipe: Recipe, fitted: Any, histories: Histories) -> Any:
     return fitted.counting_on(histories) if recipe.counts_on else nullcontext()
 
 
-def _remembering(recipe: Recipe, validation: Histories | None) -> list[Any]:
+def _remembering(recipe: Recipe, validation: Histories | None, monitor: str) -> list[Any]:
     """The recipe's own callbacks, whose memory a checkpoint must keep."""
     from hrec_tf.training import EarlyStopping, WeightAveraging
 
@@ -226,7 +240,7 @@ def _remembering(recipe: Recipe, validation: Histories | None) -> list[Any]:
                 "to watch. Pass what `PreparedLog.for_validation()` returns, or set patience to "
                 "none."
             )
-        found.append(EarlyStopping(recipe.monitor, patience=recipe.patience))
+        found.append(EarlyStopping(monitor, patience=recipe.patience))
     return found
 
 

@@ -116,7 +116,12 @@ class Recipe:
     @property
     def monitor(self) -> str:
         """Name, in a training's history, of the metric that `patience` watches."""
-        return f"val_recall@{self.largest_k}"
+        return self.monitors[0]
+
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """Names of all that validation may choose by."""
+        return f"val_recall@{self.largest_k}", f"val_mrr@{self.largest_k}"
 
     @property
     def largest_k(self) -> int:

@@ -409,11 +409,21 @@ def test_logq_gets_the_supports_of_the_training_histories():
     assert model.negatives.item_supports.sum() == 4 * 6 * 5
 
 
-@pytest.mark.parametrize("name", ["validation", "callbacks", "checkpoint"])
+def test_what_validation_chooses_by_is_refused_where_it_chooses_nothing():
+    message = "`monitor` was 'val_mrr@20', but .* leaves nothing to validation.*patience=2"
+    with pytest.raises(ValueError, match=message):
+        train(hrnn(**SMALL), ring_histories(num_users=2), seed=0, monitor="val_mrr@20")
+    histories, recipe = ring_histories(num_users=2), hrnn(**SMALL | {"patience": 1})
+    with pytest.raises(ValueError, match="`monitor` was 'mrr@5', but must be one of 'val_recall@"):
+        train(recipe, histories, seed=0, validation=histories, monitor="mrr@5")
+
+
+@pytest.mark.parametrize("name", ["validation", "callbacks", "checkpoint", "monitor"])
 def test_a_baseline_has_no_use_for_what_belongs_to_training(name):
     """pitfalls 4: an option that would be ignored."""
     recipe = Recipe.load("quadrana2017", "pop")
     histories = ring_histories(num_users=2)
-    given = {"validation": histories, "callbacks": [print], "checkpoint": print}[name]
+    of = {"validation": histories, "callbacks": [print], "checkpoint": print, "monitor": "val_x"}
+    given = of[name]
     with pytest.raises(ValueError, match=f"`{name}` was passed, but pop is counted in one go"):
         train(recipe, histories, seed=0, **{name: given})

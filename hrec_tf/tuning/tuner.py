@@ -79,9 +79,9 @@ def tune(
         seed: of the search and of every training.
         pruner: "median" ends a trial early whose best epoch so far is below the median of the
             others' (by validation Recall, or MRR if the objective is one, at the largest of the
-            recipe's `ks`); "none" does not, and a recipe that has no need of validation (no
-            `patience`, no weight to choose) then ranks it at a training's end alone. By default
-            "median" for what is trained.
+            recipe's `ks`; by it `patience` and weights of heads are chosen, too); "none" does not,
+            and a recipe that has no need of validation (no `patience`, no weight to choose) then
+            ranks it at a training's end alone. By default "median" for what is trained.
         features: of the log; read by models whose recipe says so, and by `pop-fm`.
         watch: see `hrec_tf.reporting.comparison.Watch`; shows progress.
         show: takes each trial that this process has made.
@@ -211,10 +211,12 @@ class _Search:
         """The objective, or None if the trial was pruned."""
         given: dict[str, Any] = {}
         callbacks: list[keras.callbacks.Callback] = []
-        reports = _Reports(trial, _monitor(recipe, self.objective))
+        monitor = _monitor(recipe, self.objective)
+        reports = _Reports(trial, monitor)
         if not recipe.entry.is_baseline:
             if self.pruner != "none" or recipe.needs_validation:
                 given["validation"] = self.validation
+                given["monitor"] = monitor if recipe.needs_validation else None
                 callbacks.append(reports)
             if progress is not None:
                 pairs = num_pairs(recipe.fitted_to(self.features, self.training), self.training)
@@ -224,7 +226,7 @@ class _Search:
         if reports.pruned:
             return None
         weights = chosen_by_validation(recipe, fitted)
-        study.keep_chosen(trial, best_epoch(recipe, fitted), weights)
+        study.keep_chosen(trial, best_epoch(recipe, fitted, monitor), weights)
         found = evaluate(recipe, fitted, self.validation, coverage=False)
         return require_finite(float(found.metrics[self.objective]))
 
@@ -257,7 +259,8 @@ def _pruner(recipe: Recipe, pruner: str | None) -> str:
 
 
 def _monitor(recipe: Recipe, objective: str) -> str:
-    return recipe.monitor.replace("recall", "mrr") if objective[:3] == "MRR" else recipe.monitor
+    of_recall, of_mrr = recipe.monitors
+    return of_mrr if objective.startswith("MRR") else of_recall
 
 
 def _fingerprints(

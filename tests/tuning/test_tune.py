@@ -146,7 +146,8 @@ def test_a_weight_that_validation_chooses_is_chosen_though_nothing_is_pruned(par
     tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner="none")
     assert tuned.trials[0].error is None and tuned.best.value > 0
     training, validation = parts
-    again = train(tuned.recipe, training, validation=validation, seed=0)
+    given = {"validation": validation, "seed": 0, "monitor": "val_mrr@20"}
+    again = train(tuned.recipe, training, **given)
     assert tuned.best.weights == {"neighbour_weight": again.heads.weight_of("neighbour_weight")}
     assert tuned.best.to_dict()["weights"] == tuned.best.weights
     assert tuned.refitted.arguments["neighbour_weight"] == tuned.best.weights["neighbour_weight"]
@@ -154,14 +155,15 @@ def test_a_weight_that_validation_chooses_is_chosen_though_nothing_is_pruned(par
 
 
 def test_a_trial_says_which_epoch_its_value_is_of(parts, tmp_path):
-    """`patience` watches Recall, whatever the objective is."""
+    """`patience` watches what the search makes large."""
     recipe = GRU.with_changes({"epochs": 4, "patience": 1, "learning_rate": 0.5})
     space = Space({"arguments.hidden_dropout": Range(0.0, 0.5)})
     study = tmp_path / "study.db"
     tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner="none")
     training, validation = parts
-    again = train(tuned.recipe, training, validation=validation, seed=0)
-    watched = again.history.history["val_recall@5"]
+    monitor = "val_mrr@5"
+    again = train(tuned.recipe, training, validation=validation, seed=0, monitor=monitor)
+    watched = again.history.history[monitor]
     assert tuned.best.best_epoch == int(np.argmax(watched)) + 1
     assert 1 < len(tuned.best.reports) == len(watched)
     path = tmp_path / "best.toml"
