@@ -561,9 +561,10 @@ class NextItemModel(keras.Model):
             )
         loss = reduce_rows(row_losses, weights, self.sampled_loss.normalise)
         if callable(penalty):
+            by_lane = row_losses
             if self.negatives is not None:
-                row_losses = self._by_lane(row_losses, tf.shape(window[2]))
-            penalty = penalty(row_losses, window[2])
+                by_lane = self._by_lane(row_losses, tf.shape(window[2]))
+            penalty = penalty(by_lane, window[2])
         loss = self.rank_weight * loss + penalty
         weight_sum = tf.reduce_sum(weights)
         total = reduce_rows(row_losses, weights, "valid") * weight_sum
