@@ -77,7 +77,8 @@ there, as the test part tells, so that rivals look their best. All numbers, with
   sixth of its half-life): `hrnn+-rolling` is `hrnn+-news-tuned` told, at each moment of the test,
   what everybody did up to then. By time, where the test lasts a day, that is most of what there
   is to know: `recent-pop-tuned`, which is `rolling` too and has no network, finds more than any
-  model here that knows the training log alone.
+  model here that knows the training log alone. It has few trials here: a longer search found one
+  that `hrnn+-rolling` could not be told apart from.
 - **You compare with the papers:** `hrnn-init`, `hrnn-all`, with their settings. They are not
   what we would serve.
 
@@ -308,7 +309,8 @@ def page() -> tuple[str, str]:
         f"## HRNN+ against the others\n\n{tally_of(places, tests)}\n\nAgainst the best of all "
         "rivals in these tables, by each metric: means over users, their difference by Wilcoxon's "
         "signed-rank test, corrected by Holm over all tests of a log and split "
-        "(`python -m benchmarks.paired`); the test is of these trained models. Ahead or behind is "
+        "(`python -m benchmarks.paired`); the test is of these trained models, on globo-10k by last "
+        "session out of those of the reminders before. Ahead or behind is "
         f"what mean and ranks both say, with p below {LIKELY}.\n\n{chr(10).join(verdicts)}\n",
         "## What the user level gives\n\n`hrnn+-network-same` against `gru4rec+-same`: one network "
         "without heads, all other settings alike, with and without the user level.\n\n"

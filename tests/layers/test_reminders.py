@@ -94,6 +94,13 @@ def test_both_forms_have_one_gradient(layer):
         assert np.any(mine)
 
 
+def test_weights_of_the_sum_that_it_was_are_refused(layer):
+    """Their numbers mean something else: one of them by kind and place, not by place and kind."""
+    before = [np.zeros(shape) for shape in ((2, SIZE), (DIM, 2), (2,))]
+    with pytest.raises(ValueError, match="shape"):
+        layer.set_weights(before)
+
+
 def test_nothing_is_gained_before_training_and_a_configuration_rebuilds_it():
     layer = Reminders(NUM_ITEMS, DIM, SIZE)
     assert not np.any(layer(*asked(HIDDEN, ITEM_IDS, IN_SESSION)))
