@@ -159,7 +159,9 @@ base recipe with one change, trained on the training part without its validation
 ranked on these, one seed (0), ties by `standard`; the test part is not read. With one seed a
 difference of some thousandths may be chance. A row is measured anew by
 `python -m benchmarks.trials --data <log> --model <base> --set <change>`, with all changes of the
-row; all that are missing of a log, by `python -m benchmarks.ablations --data <log>`.
+row; all that are missing of a log, by `python -m benchmarks.ablations --data <log>`. Rows of
+HRNN+, whole, are of the reminders before, a sum of what each place was worth, and of the recipes
+of then.
 """
 
 
