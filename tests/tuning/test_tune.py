@@ -154,14 +154,19 @@ def test_a_weight_that_validation_chooses_is_chosen_though_nothing_is_pruned(par
     assert not tuned.refitted.needs_validation and tuned.recipe.needs_validation
 
 
-def test_a_trial_says_which_epoch_its_value_is_of(parts, tmp_path):
+def test_a_trial_says_which_epoch_its_value_is_of(parts, tmp_path, monkeypatch):
     """`patience` watches what the search makes large."""
     recipe = GRU.with_changes({"epochs": 4, "patience": 1, "learning_rate": 0.5})
     space = Space({"arguments.hidden_dropout": Range(0.0, 0.5)})
     study = tmp_path / "study.db"
+    asked = []
+    monkeypatch.setattr(
+        tuner, "train", lambda *a, **b: asked.append(b["monitor"]) or train(*a, **b)
+    )
     tuned = tune(recipe, space, *parts, trials=1, study=study, objective="MRR@5", pruner="none")
     training, validation = parts
     monitor = "val_mrr@5"
+    assert asked == [monitor]
     again = train(tuned.recipe, training, validation=validation, seed=0, monitor=monitor)
     watched = again.history.history[monitor]
     assert tuned.best.best_epoch == int(np.argmax(watched)) + 1
