@@ -41,6 +41,7 @@ class Ablation(NamedTuple):
 
 NETWORK = (
     Option("without the user level", "Quadrana et al., RecSys 2017", model="gru4rec+-same"),
+    Option("users played whole, not in parts", OURS, ("stream.max_events=none",)),
     Option(
         "item vectors of their own, not tied",
         GRU4REC,

@@ -2,8 +2,8 @@
 
     python -m benchmarks.tuned --data online-retail
 
-Each method has six trials on validation sessions made of the training part, one objective, MRR@20,
-and one seed. The best becomes `[recipes.<method>-tuned]` of
+Each method has twelve trials on validation sessions made of the training part, one objective,
+MRR@20, and one seed. The best becomes `[recipes.<method>-tuned]` of
 hrec_tf/recipes/tuned_<log>.toml; that of HRNN+ stands there also without its heads, as
 `hrnn+-network-same`, and that network without the user level, as `gru4rec+-same`. What the search
 took and found is in docs/tuning.json. A recipe has the epochs and the weights of heads that
@@ -41,7 +41,7 @@ from hrec_tf.recipe import Recipe
 from hrec_tf.tuning import Space, Tuned, tune
 
 RECORDS, RECIPES = DOCS / "tuning.json", DOCS.parent / "hrec_tf" / "recipes"
-OBJECTIVE, TRIALS, SEED = "MRR@20", 6, 0
+OBJECTIVE, TRIALS, SEED = "MRR@20", 12, 0
 RIVALS = ("item-knn", "v-sknn", "stan", "gru4rec+")
 METHODS = {
     "online-retail": ("recent-pop", *RIVALS, "hrnn+"),
@@ -67,7 +67,10 @@ def without_users(network: Recipe) -> Recipe:
     of = network.arguments
     arguments = {"units": [of["session_units"]], "hidden_dropout": of["session_dropout"]}
     arguments |= {name: of[name] for name in ("embed_dropout", "layer_norm") if name in of}
-    return replace(network, name="gru4rec+-same", model="gru4rec+", arguments=arguments)
+    stream = {name: value for name, value in network.stream.items() if name != "max_events"}
+    return replace(
+        network, name="gru4rec+-same", model="gru4rec+", arguments=arguments, stream=stream
+    )
 
 
 def command_of(data: str, method: str, trials: int) -> str:

@@ -103,6 +103,7 @@ def pack_lanes(
     steps: int,
     order: np.ndarray | None = None,
     feed_last_item: bool = False,
+    max_events: int | None = None,
 ) -> Lanes:
     """Assigns every next-item pair a cell of a (num_lanes, num_steps) grid, each once.
 
@@ -113,8 +114,9 @@ def pack_lanes(
         steps: events per lane in one window; the grid is padded to a multiple of it.
         order: permutation of the units (sessions, or users); their own order if None.
         feed_last_item: also feed each session's last event, which has no next item.
+        max_events: of a user's part; whole users if None.
     """
-    unit_offsets = offsets_of_units(histories, layout)
+    unit_offsets = offsets_of_units(histories, layout, max_events=max_events)
     ends = last_offsets(histories, layout)[1:]
     if feed_last_item:
         ends = ends[:0]
@@ -141,9 +143,28 @@ def pack_lanes(
     )
 
 
-def offsets_of_units(histories: Histories, layout: str) -> np.ndarray:
-    """Returns the offsets of what a lane plays one after the other."""
-    return histories.session_offsets if layout == SESSION_PARALLEL else histories.user_offsets
+def offsets_of_units(
+    histories: Histories, layout: str, *, max_events: int | None = None
+) -> np.ndarray:
+    """Returns the offsets of what a lane plays one after the other.
+
+    Users of more than `max_events` are parts of as many whole sessions as that holds, and at
+    least one.
+    """
+    if layout == SESSION_PARALLEL:
+        return histories.session_offsets
+    users, sessions = histories.user_offsets, histories.session_offsets
+    if max_events is None:
+        return users
+    cuts = []
+    for user in np.flatnonzero(np.diff(users) > max_events):
+        begins, end = users[user : user + 2]
+        of_user = sessions[np.searchsorted(sessions, begins) : np.searchsorted(sessions, end) + 1]
+        while end - begins > max_events:
+            held = np.searchsorted(of_user, begins + max_events, side="right") - 1
+            begins = max(of_user[held], of_user[np.searchsorted(of_user, begins, side="right")])
+            cuts.append(begins)
+    return np.union1d(users, np.array(cuts, users.dtype))
 
 
 def last_offsets(histories: Histories, layout: str) -> np.ndarray:
@@ -264,14 +285,20 @@ def window_stream(
 
 
 def order_of_units(
-    histories: Histories, *, layout: str, order: str, seed: int, epoch: int
+    histories: Histories,
+    *,
+    layout: str,
+    order: str,
+    seed: int,
+    epoch: int,
+    max_events: int | None = None,
 ) -> np.ndarray:
     """Returns the order in which an epoch plays its sessions or users.
 
     "random" follows from (seed, epoch) alone; "time" is by a unit's first event, ties in the
     histories' order; "given" is the histories' order.
     """
-    offsets = offsets_of_units(histories, layout)
+    offsets = offsets_of_units(histories, layout, max_events=max_events)
     if order == "random":
         return np.random.default_rng((seed, epoch)).permutation(len(offsets) - 1)
     if order == "time":
@@ -289,6 +316,7 @@ def lane_stream(
     seed: int | None = None,
     feed_last_item: bool = False,
     reference_tail: bool = False,
+    max_events: int | None = None,
     with_gaps: bool = False,
     with_minutes: bool = False,
     with_users: bool = False,
@@ -313,6 +341,10 @@ def lane_stream(
         feed_last_item: also feed each session's last event, with weight 0.
         reference_tail: end an epoch as soon as a lane finds no unit left, as the HRNN
             authors' code does. The pairs after that step are NOT seen in that epoch.
+        max_events: play a longer user in parts of as many whole sessions as that holds (a longer
+            session alone), each from nothing, as if it were a user; whole users if None. No
+            pair inside a session is lost. Where few users have most events, the other lanes do
+            not idle until the longest user has ended.
         with_gaps: also say how long ago the event before was, and how long it takes to the next
             one, for a model that `reads_gaps`.
         with_minutes: also say when each event was, for a model that `reads_minutes`.
@@ -331,6 +363,7 @@ def lane_stream(
         ValueError: a bad argument, or histories without a single next-item pair.
     """
     _check_stream_arguments(histories, layout, num_lanes, steps, order, seed, feed_last_item)
+    _check_max_events(max_events, layout)
     settings: dict[str, Any] = {
         "layout": layout,
         "num_lanes": num_lanes,
@@ -339,6 +372,7 @@ def lane_stream(
         "seed": seed,
         "feed_last_item": feed_last_item,
         "reference_tail": reference_tail,
+        "max_events": max_events,
         "with_gaps": with_gaps,
         "with_minutes": with_minutes,
         "with_users": with_users,
@@ -353,7 +387,14 @@ def lane_stream(
     )
 
     def play(epoch: int, size: int) -> Iterator[tuple]:
-        units = order_of_units(histories, layout=layout, order=order, seed=seed or 0, epoch=epoch)
+        units = order_of_units(
+            histories,
+            layout=layout,
+            order=order,
+            seed=seed or 0,
+            epoch=epoch,
+            max_events=max_events,
+        )
         lanes = pack_lanes(
             histories,
             layout=layout,
@@ -361,6 +402,7 @@ def lane_stream(
             steps=steps,
             order=units,
             feed_last_item=feed_last_item,
+            max_events=max_events,
         )
         if reference_tail:
             lanes = without_tail(lanes, steps=steps)
@@ -441,6 +483,17 @@ def _check_stream_arguments(
         )
 
 
+def _check_max_events(max_events: int | None, layout: str) -> None:
+    if max_events is None:
+        return
+    checks.require_positive_int("max_events", max_events, mend="Pass e.g. 1000, or leave it out.")
+    if layout == SESSION_PARALLEL:
+        raise ValueError(
+            f"`max_events` was {max_events} with layout {layout!r}, which plays sessions, not "
+            "users. Leave it out."
+        )
+
+
 def session_parallel_stream(
     histories: Histories,
     *,
@@ -477,6 +530,7 @@ def user_parallel_stream(
     seed: int | None = None,
     feed_last_item: bool = False,
     reference_tail: bool = False,
+    max_events: int | None = None,
 ) -> tf.data.Dataset:
     """HRNN's mini-batches: a lane plays a user's sessions one after the other, then a new user.
 
@@ -493,6 +547,7 @@ def user_parallel_stream(
         seed=seed,
         feed_last_item=feed_last_item,
         reference_tail=reference_tail,
+        max_events=max_events,
     )
 
 
@@ -503,6 +558,7 @@ def concatenated_stream(
     steps: int = 1,
     order: str = "random",
     seed: int | None = None,
+    max_events: int | None = None,
 ) -> tf.data.Dataset:
     """RNN Concat's mini-batches: a user's sessions are one long sequence.
 
@@ -518,4 +574,5 @@ def concatenated_stream(
         steps=steps,
         order=order,
         seed=seed,
+        max_events=max_events,
     )

@@ -124,8 +124,9 @@ def stream_defaults(layout: str | None) -> dict[str, Any]:
     if layout == ALIGNED:
         return {"num_lanes": REQUIRED, "steps": 32, "order": "random"}
     if layout not in PADDED_LAYOUTS:
-        order = "time" if layout == SESSION_PARALLEL else "random"
-        return {"num_lanes": REQUIRED, "steps": 1, "order": order}
+        if layout == SESSION_PARALLEL:
+            return {"num_lanes": REQUIRED, "steps": 1, "order": "time"}
+        return {"num_lanes": REQUIRED, "steps": 1, "order": "random", "max_events": None}
     # Whole sessions are not augmented: their prefixes are in them.
     augment = {"augment": True} if layout == PREFIXES else {}
     return {"batch_size": REQUIRED, "order": "random", **augment}

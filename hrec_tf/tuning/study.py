@@ -27,7 +27,7 @@ UNPRUNED_TRIALS, UNPRUNED_EPOCHS = 5, 1
 """Complete trials, and epochs of a trial, before it may be pruned."""
 IMPORTANCE_TRIALS, IMPORTANCE_BEST, IMPORTANCE_SHARE = 12, 5, 0.25
 """Importance tells a share of the trials, the best, from all; Optuna wants at least 5 of them."""
-RANDOM_TRIALS = 10
+RANDOM_TRIALS = 6
 """Finished ones from which TPE draws by what it has seen; before, at random."""
 
 _SETTINGS, _PLACE, _ERROR = "settings", "place", "error"

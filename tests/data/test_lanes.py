@@ -11,6 +11,7 @@ from hrec_tf.data.lanes import (
     first_free_lane,
     lane_stream,
     lay_out,
+    offsets_of_units,
     order_of_units,
     pack_lanes,
     session_parallel_stream,
@@ -267,6 +268,60 @@ def test_the_reference_tail_ends_the_epoch_with_the_first_free_lane():
     # Lane 1 plays two users, three pairs; lane 0 would go on for two more.
     assert events["item_ids"].tolist() == [[1, 2, 3], [7, 8, 10]]
     assert next_item_ids.tolist() == [[2, 3, 4], [8, 9, 11]]
+
+
+def test_a_long_user_is_played_in_parts_of_whole_sessions():
+    histories = Histories.from_lists([[[1, 2, 3], [4, 5], [6, 7], [8, 9, 10, 11]], [[12, 13]]])
+    events, next_item_ids, weights = stream_columns(
+        user_parallel_stream(histories, num_lanes=3, order="given", max_events=5)
+    )
+    # The first two sessions fill a part, the next would not fit beside the last.
+    assert events["item_ids"].tolist() == [[1, 2, 4], [6, 12, 0], [8, 9, 10]]
+    assert events["user_start"].astype(int).tolist() == [[1, 0, 0], [1, 1, 1], [1, 0, 0]]
+    assert next_item_ids.tolist() == [[2, 3, 5], [7, 13, 0], [9, 10, 11]]
+    assert weights.sum() == histories.num_pairs
+
+
+def test_a_session_longer_than_a_part_stays_whole():
+    histories = Histories.from_lists([[[1, 2], [3, 4, 5, 6, 7], [8, 9]]])
+    offsets = offsets_of_units(histories, "user_parallel", max_events=2)
+    assert offsets.tolist() == [0, 2, 7, 9]
+
+
+def test_pairs_between_the_parts_of_one_sequence_are_played():
+    histories = Histories.from_lists([[[1, 2], [3, 4], [5, 6]]])
+    events, next_item_ids, weights = stream_columns(
+        concatenated_stream(histories, num_lanes=3, order="given", max_events=2)
+    )
+    assert events["item_ids"].tolist() == [[1, 2], [3, 4], [5, 0]]
+    assert next_item_ids.tolist() == [[2, 3], [4, 5], [6, 0]]
+    assert weights.sum() == 5
+
+
+@given(users_strategy, st.integers(1, 12))
+def test_parts_are_as_many_whole_sessions_as_fit(users, max_events):
+    histories = Histories.from_lists(users)
+    found = offsets_of_units(histories, "user_parallel", max_events=max_events)
+    expected, held = [0], 0
+    for user in users:
+        for session in user:
+            if held and held + len(session) > max_events:
+                expected.append(expected[-1] + held)
+                held = 0
+            held += len(session)
+        expected.append(expected[-1] + held)
+        held = 0
+    assert found.tolist() == expected
+    whole = offsets_of_units(histories, "user_parallel", max_events=histories.num_events)
+    np.testing.assert_array_equal(whole, histories.user_offsets)
+
+
+def test_parts_of_sessions_are_refused():
+    histories = Histories.from_lists([[[1, 2]]])
+    with pytest.raises(ValueError, match="`max_events` was 9 with layout 'session_parallel'"):
+        lane_stream(histories, layout="session_parallel", num_lanes=1, max_events=9)
+    with pytest.raises(ValueError, match="`max_events` must be a positive int, but was 0"):
+        user_parallel_stream(histories, num_lanes=1, max_events=0)
 
 
 def test_a_seed_without_a_draw_is_refused():

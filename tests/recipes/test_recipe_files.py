@@ -208,7 +208,8 @@ def test_a_file_of_ones_own_with_a_single_recipe(tmp_path):
     )
     recipe = Recipe.load(path).complete()
     assert recipe.optimizer["beta_1"] == 0.9
-    assert recipe.stream == {"num_lanes": 4, "steps": 1, "order": "random"}
+    stream = {"num_lanes": 4, "steps": 1, "order": "random", "max_events": None}
+    assert recipe.stream == stream
 
 
 @pytest.mark.parametrize(
