@@ -57,5 +57,6 @@ def test_beside_an_hrnn_plus_stand_its_network_and_that_without_users(tmp_path, 
     assert network.arguments == {name: whole.arguments[name] for name in kept}
     assert network.complete().arguments["reminders"] == network.complete().arguments["popular"] == 0
     assert without.arguments == {"units": [30], "hidden_dropout": 0.3, "embed_dropout": 0.1}
-    for part in ("optimizer", "loss", "negatives", "stream", "epochs"):
+    assert without.stream | {"max_events": 500} == network.stream == whole.stream
+    for part in ("optimizer", "loss", "negatives", "epochs"):
         assert getattr(network, part) == getattr(without, part) == getattr(whole, part), part
