@@ -1,5 +1,7 @@
 """Search spaces: what a file may say, what is refused, and that those of the package are sound."""
 
+import itertools
+
 import pytest
 
 from hrec_tf.recipe import Recipe
@@ -26,6 +28,17 @@ def test_spaces_of_the_package_fit_their_recipes_and_hold_their_settings(name, m
     for edge in (0, -1):
         values = {key: where.edges[edge] for key, where in space.searched.items()}
         recipe.with_changes({**space.fixed, **values}).complete()
+
+
+@pytest.mark.parametrize("model", ["item-knn", "v-sknn", "stan", "recent-pop"])
+def test_edges_of_baselines_go_together(model):
+    """No trial is lost to two settings of which one refuses the other."""
+    recipe = Recipe.for_data(None, model)
+    space = Space.for_recipe(recipe)
+    for low, high in itertools.permutations(space.searched, 2):
+        edges = {low: space.searched[low].edges[0], high: space.searched[high].edges[-1]}
+        changed = recipe.with_changes(edges).complete()
+        assert changed.entry.build(num_items=3, **changed.arguments)
 
 
 def test_models_that_are_tuned_have_a_space():
