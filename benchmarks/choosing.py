@@ -62,9 +62,8 @@ there, as the test part tells, so that rivals look their best. All numbers, with
   everybody takes at this hour.
 - **Users come back, but the log has no times:** `hrnn+-without-times`, the same without the hour.
 - **People return to the same few items** (check-ins, listening): measure `ppop` and `sknn-user`
-  beside it, which count what each user had. Where that is most of what comes, they find more of
-  it. Ask with `--include-seen` (`exclude_seen=False`): else what a user had is left out of every
-  list.
+  beside it, which count what each user had and find about as much of it in lists of 20. Ask with
+  `--include-seen` (`exclude_seen=False`): else what a user had is left out of every list.
 - **You must know what the network alone does** (ablations, a model of GRUs only):
   `hrnn+-network`; `gru4rec+` where nobody comes back or there are no users at all.
 - **You cannot train, or need it this afternoon:** `item-knn`, counted in seconds. `stan` and
@@ -77,8 +76,7 @@ there, as the test part tells, so that rivals look their best. All numbers, with
   sixth of its half-life): `hrnn+-rolling` is `hrnn+-news-tuned` told, at each moment of the test,
   what everybody did up to then. By time, where the test lasts a day, that is most of what there
   is to know: `recent-pop-tuned`, which is `rolling` too and has no network, finds more than any
-  model here that knows the training log alone. It has few trials here: a longer search found one
-  that `hrnn+-rolling` could not be told apart from.
+  model here that knows the training log alone: measure it beside `hrnn+-rolling`.
 - **You compare with the papers:** `hrnn-init`, `hrnn-all`, with their settings. They are not
   what we would serve.
 
