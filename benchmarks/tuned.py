@@ -13,10 +13,9 @@ other methods each.
 
     python -m benchmarks.tuned --data globo-10k --rolling-days 1
 
-takes the HRNN+ that was found, lets its counts run on, and chooses, by the same objective, how much
-they count
-on the last day of what a split that tests one day leaves for training:
-`[recipes."hrnn+-rolling"]`.
+takes the HRNN+ that was found, lets its counts run on, and chooses, by the same objective, their
+half-life and how much they count on the last day of what a split that tests one day leaves for
+training: `[recipes."hrnn+-rolling"]`.
 
 Then `python -m benchmarks.measure --data online-retail --models stan-tuned` measures on the test
 part, once.
@@ -27,6 +26,7 @@ import os
 import sys
 import tomllib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from hrec_tf import __version__
 from hrec_tf.cli import console
 from hrec_tf.data import plain_toml
 from hrec_tf.data.atomic_files import write_whole
+from hrec_tf.data.histories import Histories
 from hrec_tf.data.log_source import LogSource, PreparedLog
 from hrec_tf.fitting import evaluate, train
 from hrec_tf.recipe import Recipe
@@ -49,6 +50,8 @@ METHODS = {
     "foursquare-nyc": ("recent-pop", *RIVALS, "hrnn+"),
     "tmall-shan": (*RIVALS, "hrnn+-without-times"),
 }
+ROLLING_HOURS = (0.5, 1.0, 2.0)
+"""Half-lives that are tried where counts run on; a longer one follows the hour too slowly."""
 HEADS = (
     *("reminders", "neighbours", "neighbour_weight"),
     *("popular", "popular_hours", "popular_moments", "popular_weight"),
@@ -150,7 +153,10 @@ def tune_method(log: PreparedLog, data: str, method: str, trials: int, studies: 
 
 
 def keep_rolling(data: str, days: float) -> None:
-    """Writes the recipe of the tuned HRNN+ whose popularity of the hour counts on."""
+    """Writes the recipe of the tuned HRNN+ whose popularity of the hour counts on.
+
+    Which half-life is best depends on whether it does: it is chosen anew, with the weight.
+    """
     from hrec_tf.training import choose_head_weight
 
     path = path_of(data)
@@ -159,15 +165,22 @@ def keep_rolling(data: str, days: float) -> None:
     recipe = Recipe.for_data(data, name).with_changes({"evaluation.counts_on": True})
     log = LogSource(data, split={"name": "temporal", "days": days}).load()
     training, validation = log.for_validation()
-    model = train(recipe, training, seed=SEED, features=log.features)
-    found = choose_head_weight(
-        model, "popular_weight", lambda: evaluate(recipe, model, validation).metrics, OBJECTIVE
-    )
-    chosen = max(found, key=lambda weight: (found[weight], -weight))
+    found = {}
+    for hours in ROLLING_HOURS:
+        changed = recipe.with_changes({"popular_hours": hours})
+        model = train(changed, training, seed=SEED, features=log.features)
+        measure = partial(measured, changed, model, validation)
+        weights = choose_head_weight(model, "popular_weight", measure, OBJECTIVE)
+        found |= {(hours, weight): value for weight, value in weights.items()}
+        print(data, hours, {of: round(value, 4) for of, value in weights.items()}, flush=True)
+    hours, weight = max(found, key=lambda of: found[of])
     command = f"python -m benchmarks.tuned --data {data} --rolling-days {days:g}"
-    recipe = recipe.with_changes({"popular_weight": chosen})
-    keep_recipes(data, {"hrnn+-rolling": recipe}, command)
-    print(data, {weight: round(value, 4) for weight, value in found.items()}, flush=True)
+    chosen = recipe.with_changes({"popular_hours": hours, "popular_weight": weight})
+    keep_recipes(data, {"hrnn+-rolling": chosen}, command)
+
+
+def measured(recipe: Recipe, model: Any, validation: Histories) -> dict[str, float]:
+    return dict(evaluate(recipe, model, validation).metrics)
 
 
 def trials_of(data: str, method: str) -> int:
