@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hrec_tf.readers import Events, SessionReader
+from hrec_tf.readers import Events, SessionReader, StepReader
 from hrec_tf.schema import FEEDBACK
 
 SHORTEST = 8
@@ -20,7 +20,9 @@ class CompiledReader:
     """
 
     def __init__(self, reader: Any):
-        self._reader = reader.of_fixed_shapes() if isinstance(reader, SessionReader) else reader
+        self._reader = reader
+        if isinstance(reader, StepReader | SessionReader):
+            self._reader = reader.of_fixed_shapes()
         self._replay = tf.function(self._reader.replay, autograph=False, jit_compile=True)
         self._step = tf.function(self._reader.step, autograph=False, jit_compile=True)
 

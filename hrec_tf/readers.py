@@ -1,6 +1,7 @@
 """How a trained model reads whole histories, and one event more.
 
-`StepReader` feeds event after event to a model that carries a state, and can go on from it.
+`StepReader` feeds event after event to a model that carries a state, and can go on from it; of a
+model that starts every session from nothing, the last session that holds a known event is enough.
 `SessionReader` is for models that read a prefix as a whole: they see the last session that holds
 a known event, and keep nothing.
 
@@ -28,6 +29,7 @@ from hrec_tf.schema import (
     PADDING_ID,
     POSITIONS,
     SECONDS_PER_MINUTE,
+    SESSION_PARALLEL,
     SESSION_START,
     USER_PARALLEL,
     USER_START,
@@ -86,6 +88,7 @@ class StepReader:
         model: a `NextItemModel` with an exact `step`.
         idle_seconds: idle time that ends a session.
         model_number: tells this model's states from others.
+        fixed_shapes: as of a `SessionReader`.
 
     Attributes:
         signatures: names of the questions that can be answered.
@@ -102,8 +105,11 @@ class StepReader:
     info: tuple[str, ...] = ("last_timestamp", "known_events", "session_pending", "model_number")
     knows_new_users = False
 
-    def __init__(self, model: Any, *, idle_seconds: int, model_number: int):
+    def __init__(
+        self, model: Any, *, idle_seconds: int, model_number: int, fixed_shapes: bool = False
+    ):
         self._model, self._idle_seconds, self._number = model, idle_seconds, model_number
+        self._fixed_shapes = fixed_shapes
         self.context: dict[str, int | None] = {"at": None} if model.counts_on else {}
         # Width and type of each part of `state`: hidden, then the model's states.
         ids, yes = tf.zeros((1,), tf.int32), tf.ones((1,), bool)
@@ -114,11 +120,22 @@ class StepReader:
         self._parts = [(int(part.shape[1]), part.dtype) for part in (hidden, *states)]
         self.state_size = sum(width for width, _ in self._parts)
 
+    def of_fixed_shapes(self) -> "StepReader":
+        """Returns one that does the same with `fixed_shapes`."""
+        numbers = {"idle_seconds": self._idle_seconds, "model_number": self._number}
+        return type(self)(self._model, **numbers, fixed_shapes=True)
+
     def replay(self, events: Events, *, at: tf.Tensor | None = None) -> Memory:
         """Reads whole histories."""
-        # Known events go to the front, in their order; what is left behind has id 0.
-        order, num_known = to_front(events.is_known)
-        item_ids = tf.gather(events.item_ids, order, batch_dims=1)
+        is_read = events.is_known
+        if self._model.layout == SESSION_PARALLEL:
+            is_read = in_last_known_session(events)
+        # What is read goes to the front, in its order; what is left behind has id 0.
+        order, num_read = to_front(is_read)
+        if not self._fixed_shapes:
+            order = order[:, : tf.maximum(tf.reduce_max(num_read), 1)]
+        item_ids = tf.where(is_read, events.item_ids, PADDING_ID)
+        item_ids = tf.gather(item_ids, order, batch_dims=1)
         session_of_known = tf.gather(events.session, order, batch_dims=1)
         session_start = tf.pad(
             session_of_known[:, 1:] != session_of_known[:, :-1],
@@ -128,7 +145,7 @@ class StepReader:
 
         # `encode` reads what a stream feeds; the last event, whose session goes on, is for `step`.
         steps = tf.range(tf.shape(item_ids)[1])
-        is_fed = steps < num_known[:, None] - 1
+        is_fed = steps < num_read[:, None] - 1
         if self._model.layout == USER_PARALLEL and not self._model.feed_last_item:
             is_fed &= tf.pad(~session_start[:, 1:], [[0, 0], [0, 1]])
         nothing_fed = ~tf.reduce_any(is_fed, axis=1, keepdims=True)
@@ -151,23 +168,24 @@ class StepReader:
         batch_size = tf.shape(item_ids)[0]
         _, states = self._model.encode(fed, self._model.initial_states(batch_size))
 
-        last = tf.maximum(num_known - 1, 0)
+        last = tf.maximum(num_read - 1, 0)
+        known_events = tf.reduce_sum(tf.cast(events.is_known, tf.int64), axis=1)
         hidden, states = self._model.step(
             tf.gather(item_ids, last, batch_dims=1),
             tf.gather(session_start, last, batch_dims=1),
-            num_known == 1,
+            known_events == 1,
             self._model.as_step_states(states, nothing_fed),
             **self._told(*(tf.gather(told, last, batch_dims=1) for told in (gaps, minutes))),
         )
         last_real = tf.maximum(events.lengths - 1, 0)
         last_session = tf.gather(events.session, last_real, batch_dims=1)
         last_known_session = tf.gather(session_of_known, last, batch_dims=1)
-        has_known, has_real = num_known > 0, events.lengths > 0
+        has_known, has_real = num_read > 0, events.lengths > 0
         return Memory(
             hidden=self._at(at, tf.where(has_known[:, None], hidden, tf.zeros_like(hidden))),
             states=states,
             last_timestamp=tf.gather(events.timestamps, last_real, batch_dims=1),
-            known_events=tf.cast(num_known, tf.int64),
+            known_events=known_events,
             session_pending=has_real & (~has_known | (last_session != last_known_session)),
             seen_any=has_real,
             last_known=tf.where(has_known, tf.gather(times, last, batch_dims=1), 0),
@@ -299,9 +317,7 @@ class SessionReader:
 
     def replay(self, events: Events) -> Reading:
         """Reads whole histories."""
-        is_known = events.is_known
-        last = tf.reduce_max(tf.where(is_known, events.session, 0), axis=1, keepdims=True)
-        is_read = is_known & (events.session == last)
+        is_known, is_read = events.is_known, in_last_known_session(events)
         if self._model.max_length is not None:
             age = tf.cumsum(tf.cast(is_read, tf.int32), axis=1, reverse=True)
             is_read &= age <= self._model.max_length
@@ -329,6 +345,12 @@ class SessionReader:
     def pack(self, reading: Reading) -> tuple[()]:
         """Returns nothing: there is no state."""
         return ()
+
+
+def in_last_known_session(events: Events) -> tf.Tensor:
+    """Returns bool (batch, steps), the known events of the last session that holds one."""
+    last = tf.reduce_max(tf.where(events.is_known, events.session, 0), axis=1, keepdims=True)
+    return events.is_known & (events.session == last)
 
 
 def _gaps(times: tf.Tensor, before: tf.Tensor) -> tf.Tensor:

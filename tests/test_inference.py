@@ -233,6 +233,25 @@ def test_a_prefix_is_the_last_session_that_holds_a_known_event(name, events, rea
     np.testing.assert_allclose(by_item(recommend(name, events)), expected, **FLOAT32_NOISE)
 
 
+@pytest.mark.parametrize(
+    ("name", "fed"),
+    # The last known event is for `step`, which encodes it alone.
+    [("session", [[3, 4]]), ("fed", [[1, 2, 3, 4]])],
+)
+def test_a_model_without_a_past_reads_the_last_session_alone(name, fed, monkeypatch):
+    model, seen = MODELS[name], []
+
+    def encode(events, states, training=False):
+        seen.append(events[ITEM_IDS].numpy().tolist())
+        return type(model).encode(model, events, states, training=training)
+
+    monkeypatch.setattr(model, "encode", encode)
+    ids, times = [[1, 2, 3, 4, 5, 0]], [[0, 60, 9000, 9001, 9002, 99_999]]
+    history = tf.constant(ids), tf.constant(times, tf.int64), tf.constant([6])
+    INFERENCES[name].recommend(*history, tf.constant([False]), k=1)
+    assert seen[0] == fed
+
+
 def test_a_gap_is_since_the_last_known_event():
     """As in a log whose unknown items were dropped."""
     with_unknown = [(1, 0), (0, 1700), (2, 3400), (0, 9000), (0, 9001), (3, 9002)]
