@@ -218,7 +218,18 @@ class Recommender:
             self._asked(*(None if values is None else values[row] for values in said.values()))
             for row in range(len(histories))
         ]
-        return self._lists(events, names, asked, k, exclude_seen) if events else []
+        lists: list[list[Recommendation]] = [[] for _ in events]
+        for rows in rows_of_like_lengths([len(history.raw_ids) for history in events]):
+            found = self._lists(
+                [events[row] for row in rows],
+                [names[row] for row in rows],
+                [asked[row] for row in rows],
+                k,
+                exclude_seen,
+            )
+            for row, best in zip(rows, found, strict=True):
+                lists[row] = best
+        return lists
 
     def with_items(self, table: Any, *, descriptions: Mapping[Any, str] | None = None) -> Self:
         """Returns a recommender with items that training did not have, without training again.
@@ -455,6 +466,26 @@ _HISTORY = (
     tf.TensorSpec((None, None), tf.int64),
     tf.TensorSpec((None,), tf.int32),
 )
+
+
+SHORT = 32
+"""Events of a history that is not worth a question of its own."""
+
+
+def rows_of_like_lengths(lengths: Sequence[int]) -> list[list[int]]:
+    """Returns rows in groups, the long ones first.
+
+    None is below a quarter of its group's longest, but where both are short.
+    A history is padded to the longest that is read with it, so that a single one of thousands of
+    events would take as much time as a group of them.
+    """
+    groups: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if groups and 4 * max(lengths[row], SHORT) >= lengths[groups[-1][0]]:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def _pair(row: int, event: Any) -> tuple[Any, int]:

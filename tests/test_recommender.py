@@ -7,7 +7,7 @@ from hrec_tf import manifest
 from hrec_tf.data.histories import Histories
 from hrec_tf.data.vocabulary import Vocabulary
 from hrec_tf.models import HMRNN, HRNN, GRU4Rec
-from hrec_tf.recommender import Recommender
+from hrec_tf.recommender import Recommender, rows_of_like_lengths
 from tests.reference.made_explanations import ExplainingGRU, made_explanation
 from tests.reference.neighbour_scores import similarities
 from tests.reference.weights import fill_distinct
@@ -84,6 +84,23 @@ def test_a_batch_is_its_rows():
         assert items(row) == items(alone)
         np.testing.assert_allclose([s for _, s in row], [s for _, s in alone], rtol=1e-5)
     assert RECOMMENDER.recommend_batch([], k=3) == []
+
+
+def test_rows_of_a_batch_are_asked_with_those_of_like_length():
+    lengths = [1000, 3, 249, 251, 33, 0, 62, 63]
+    assert rows_of_like_lengths(lengths) == [[0, 3], [2, 7], [6, 4, 1, 5]]
+    assert rows_of_like_lengths([5, 0, 128, 1]) == [[2, 0, 3, 1]]
+    assert rows_of_like_lengths([]) == []
+
+
+def test_a_batch_of_long_and_short_histories_is_its_rows():
+    histories = [["tea"], ["jam", "tea"] * 200, [], ["rum"] * 60]
+    batch = RECOMMENDER.recommend_batch(histories, k=3, exclude_seen=False)
+    for history, row in zip(histories, batch, strict=True):
+        alone = RECOMMENDER.recommend(history, k=3, exclude_seen=False)
+        assert items(row) == items(alone)
+        np.testing.assert_allclose([s for _, s in row], [s for _, s in alone], rtol=1e-5)
+    assert len({tuple(items(row)) for row in batch}) > 1
 
 
 def test_candidates_are_ranked_among_themselves():
