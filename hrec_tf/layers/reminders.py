@@ -59,13 +59,11 @@ class Reminders(keras.layers.Layer):
         worth = tf.linalg.matmul(hidden, tf.convert_to_tensor(self.worth_kernel)) + self.worth_bias
         weights = tf.exp(tf.convert_to_tensor(self.weights_of_places))
         same = tf.cast(item_ids[..., :, None] == item_ids[..., None, :], self.compute_dtype)
-
-        def of_kind(kind: int, is_of_kind: tf.Tensor) -> tf.Tensor:
-            n = tf.linalg.matvec(same, is_of_kind * weights[:, kind])
-            return worth[..., kind : kind + 1] * tf.math.log(1.0 + n)
-
-        gains = of_kind(0, in_session) + of_kind(1, 1.0 - in_session)
-        gains /= tf.reduce_sum(same, axis=-1)
+        kinds = tf.stack([in_session, 1.0 - in_session], axis=-2) * tf.transpose(weights)
+        # n, n' and how often the item is listed, of all places at once: (..., 3, M).
+        sums = tf.linalg.matmul(tf.concat([kinds, tf.ones_like(kinds[..., :1, :])], -2), same)
+        gains = tf.reduce_sum(worth[..., None] * tf.math.log(1.0 + sums[..., :2, :]), axis=-2)
+        gains /= sums[..., 2, :]
         return tf.where(item_ids == PADDING_ID, tf.zeros_like(gains), gains)
 
     def call(self, hidden, item_ids, in_session, candidates=None):
