@@ -1,4 +1,7 @@
-"""Readers that XLA compiles: it compiles anew for each shape, so that it is shown few of them."""
+"""Readers of histories for exports: traced once for all that ask, or compiled by XLA.
+
+XLA compiles anew for each shape, so that it is shown few of them.
+"""
 
 from typing import Any
 
@@ -10,6 +13,21 @@ from hrec_tf.schema import FEEDBACK
 SHORTEST = 8
 """Histories are padded to this length, twice this, and so on, as clients pad them."""
 _SIZES = [2**power for power in range(31)]
+
+
+class TracedReader:
+    """What a reader does with whole histories, as one function of every graph that asks for it.
+
+    Args:
+        reader: any reader, whose attributes this one has.
+    """
+
+    def __init__(self, reader: Any):
+        self._reader = reader
+        self.replay = tf.function(reader.replay, autograph=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
 
 
 class CompiledReader:

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from hrec_tf import checks, inner_products
 from hrec_tf.best import best as best_of
-from hrec_tf.compiled_reader import CompiledReader
+from hrec_tf.compiled_reader import CompiledReader, TracedReader
 from hrec_tf.pending_reader import Known, PendingReader
 from hrec_tf.readers import Memory, Reading, SessionReader, StepReader, events_of
 from hrec_tf.schema import ALIGNED, FEEDBACK, PADDING_ID
@@ -134,8 +134,15 @@ class Inference:
 
     def compiled(self) -> "Inference":
         """Returns the same questions; XLA compiles how histories are read."""
+        return self._read_by(CompiledReader(self._reader))
+
+    def traced(self) -> "Inference":
+        """Returns the same questions; how histories are read is traced once for all of them."""
+        return self._read_by(TracedReader(self._reader))
+
+    def _read_by(self, reader: Any) -> "Inference":
         made = copy.copy(self)
-        made._reader = CompiledReader(self._reader)
+        made._reader = reader
         return made
 
     def context_specs(

@@ -83,7 +83,7 @@ class Signatures(tf.Module):
         tables: str = "float32",
     ):
         super().__init__()
-        self._inference = inference.compiled() if xla else inference
+        self._inference = inference.compiled() if xla else inference.traced()
         self._id_type, self._ks = id_type, ks
         # Without these a Session finds no variables: Keras' own are not tracked from here.
         model = inference.model

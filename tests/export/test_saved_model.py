@@ -96,6 +96,13 @@ def test_the_manifest_says_what_the_graph_takes_and_gives(base):
     assert [shape[1] for shape in lengths.values()] == [3, 5, 5, 5]
 
 
+def test_how_histories_are_read_stands_once_in_the_file(base, signatures):
+    saved = saved_model_pb2.SavedModel.FromString((base / "1" / "saved_model.pb").read_bytes())
+    functions = saved.meta_graphs[0].graph_def.library.function
+    loops = [node for of in functions for node in of.node_def if node.op.endswith("While")]
+    assert len(loops) == 1, "of five signatures that read histories"
+
+
 def warmup(folder):
     """The requests that lie beside a model."""
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
