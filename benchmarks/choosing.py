@@ -307,8 +307,9 @@ def page() -> tuple[str, str]:
         f"## HRNN+ against the others\n\n{tally_of(places, tests)}\n\nAgainst the best of all "
         "rivals in these tables, by each metric: means over users, their difference by Wilcoxon's "
         "signed-rank test, corrected by Holm over all tests of a log and split "
-        "(`python -m benchmarks.paired`); the test is of these trained models. Ahead or "
-        f"behind is what mean and ranks both say, with p below {LIKELY}.\n\n{chr(10).join(verdicts)}\n",
+        "(`python -m benchmarks.paired`); the test is of these trained models. "
+        f"Ahead or behind is what mean and ranks both say, with p below {LIKELY}.\n\n"
+        f"{chr(10).join(verdicts)}\n",
         "## What the user level gives\n\n`hrnn+-network-same` against `gru4rec+-same`: one network "
         "without heads, all other settings alike, with and without the user level.\n\n"
         f"{returning_of(places, tests)} What else was tried: "

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hrec_tf.schema import USER_FEATURES
+
 COMMAND = "python -m benchmarks.recommending --data"
 LOGS = ("yoochoose-100k", "globo-news")
 SPEEDS = Path(__file__).parents[1] / "docs" / "lists_per_second.json"
@@ -57,7 +59,15 @@ def of_network(model, vocabulary, test, targets):
         # Sessions of some logs overlap, which no live history does.
         seconds = np.maximum.accumulate(test.timestamps[events]).tolist()
         histories.append(list(zip(raw_ids[events], seconds, strict=True)))
-    return lambda part: recommender.recommend_batch(histories[part], k=K)
+    features = None
+    if USER_FEATURES in recommender.inference.context:
+        features = test.user_features[users[targets]]
+
+    def recommend(part):
+        said = None if features is None else features[part]
+        return recommender.recommend_batch(histories[part], k=K, user_features=said)
+
+    return recommend
 
 
 def lists_per_second(recommend, asked: int = ASKED, at_once: int = AT_ONCE) -> float:
