@@ -1,6 +1,7 @@
 """What a test process is told before TensorFlow is imported."""
 
 import gc
+import os
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,6 +17,12 @@ WHOLE = (
 
 # Nothing that is imported is garbage, but the collector looks through all of it again and again.
 gc.disable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores for integration tests, which wait for servers and browsers."""
+    return (os.cpu_count() or 1) + 1 if config.option.markexpr == "integration" else None
 
 
 def pytest_collection_finish():
