@@ -161,8 +161,8 @@ ranked on these, one seed (0), ties by `standard`; the test part is not read. Wi
 difference of some thousandths may be chance. A row is measured anew by
 `python -m benchmarks.trials --data <log> --model <base> --set <change>`, with all changes of the
 row; all that are missing of a log, by `python -m benchmarks.ablations --data <log>`. Rows of
-HRNN+ and its network are of the recipes before the last search, which played users whole; those of
-HRNN+, whole, are of the reminders before, too, a sum of what each place was worth.
+globo-10k are of the recipes before the last search, which played users whole; those of HRNN+,
+whole, are of the reminders before, too, a sum of what each place was worth.
 """
 
 
